@@ -1,0 +1,95 @@
+# make run     the daemon, out of the box; ends with the URL to open
+# make test    everything that can be tested here: unit, browsers, a real Asterisk
+# make demo    make run with a real Asterisk beside it
+# make check   the quick one for daily work
+# make bench   the tables of docs/benchmarks.md;  make interop  foreign clients against the relay
+# make fuzz    each fuzz target for FUZZ_SECONDS (default 300)
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.ONESHELL:
+
+# Outside the tree: the Asterisk tree and compiled foreign clients. 400 MB and more.
+export MOQRELAY_CACHE ?= $(if $(filter 0,$(shell id -u)),/var/cache/moqrelay,$(HOME)/.cache/moqrelay)
+
+need := deploy/dev/need
+CONFIG ?= config/relay.toml
+FUZZ_SECONDS ?= 300
+
+.PHONY: help run demo test check webapp web-modules unit e2e e2e-browsers e2e-asterisk bench interop fuzz release clean
+
+help:
+	@sed -n 's/^# //p' Makefile | sed '/^Outside/d'
+
+run: release
+	exec target/release/moqrelay --config $(CONFIG)
+
+release: webapp
+	@$(need) build
+	cargo build --locked --release --package moqrelay
+
+demo: release
+	@$(need) asterisk
+	deploy/asterisk/rootfs
+	exec deploy/asterisk/demo target/release/moqrelay
+
+# Only when a source is newer: the page is built into the daemon, which is linked anew after it.
+web_sources := $(shell find webapp/index.html webapp/package.json webapp/vite.config.ts webapp/build-wasm webapp/src webapp/public \
+	crates/wasm crates/moqt crates/audio crates/wire -type f -not -name '*.wasm' -not -path '*/tests/*' 2>/dev/null)
+
+webapp: webapp/dist/index.html
+
+webapp/dist/index.html: $(web_sources) | web-modules
+	cd webapp && npm run --silent build
+
+web-modules:
+	@$(need) build web
+	cd webapp
+	[ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --no-audit --no-fund
+
+check: web-modules
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo xtask floorplan
+	cargo xtask schema --check
+	$(MAKE) unit
+	cd webapp && npm run --silent check && npm test --silent
+
+# nextest where it is installed, cargo test elsewhere.
+unit:
+	@$(need) build
+	if cargo nextest --version >/dev/null 2>&1; then
+		cargo nextest run --locked --workspace
+	else
+		cargo test --locked --workspace
+	fi
+
+test:
+	@deploy/dev/test
+
+e2e: e2e-browsers e2e-asterisk
+
+e2e-browsers: webapp
+	@$(need) browsers
+	cargo build --locked --package moqrelay
+	cd webapp/e2e && node --test --test-concurrency=1 browsers.test.mjs
+
+e2e-asterisk: webapp
+	@$(need) browsers asterisk
+	deploy/asterisk/rootfs
+	cargo build --locked --package moqrelay --bins --example foreign_listener
+	cd webapp/e2e && node --test --test-concurrency=1 asterisk.test.mjs foreign.test.mjs
+
+bench: release
+	@deploy/dev/bench
+
+interop:
+	@deploy/dev/interop
+
+fuzz:
+	@deploy/dev/fuzz $(FUZZ_SECONDS)
+
+clean:
+	cargo clean
+	rm -rf webapp/dist webapp/node_modules

@@ -1,0 +1,69 @@
+//! What a telephone leg does every 20 ms apart from its sockets: encode what was said, play what was heard.
+#![allow(missing_docs, reason = "criterion's macros make functions without")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a bench that cannot run should say so loudly"
+)]
+
+#[path = "../src/voice.rs"]
+mod voice;
+
+use std::{hint::black_box, time::Duration};
+
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use moqrelay_audio::{Frame, SampleRate, jitter, opus, playout::OpusPlayer};
+
+const FRAME: Duration = Duration::from_millis(20);
+const RATES: [SampleRate; 3] = [SampleRate::Hz8000, SampleRate::Hz16000, SampleRate::Hz48000];
+
+fn encode(c: &mut Criterion) {
+    let mut group = c.benchmark_group("encode 20 ms");
+    for rate in RATES {
+        let frames = frames(rate);
+        let mut frames = frames.iter().cycle();
+        let mut encoder = opus::Encoder::new(opus::Config::new(rate)).unwrap();
+        group.bench_function(BenchmarkId::from_parameter(rate), |b| {
+            b.iter(|| encoder.encode(black_box(frames.next().unwrap())).unwrap());
+        });
+    }
+    group.finish();
+}
+
+/// Jitter buffer, decoder and pace, as a leg hears one source.
+fn play(c: &mut Criterion) {
+    let mut group = c.benchmark_group("play 20 ms");
+    for rate in RATES {
+        let mut encoder = opus::Encoder::new(opus::Config::new(rate)).unwrap();
+        let packets: Vec<_> = frames(rate)
+            .iter()
+            .map(|frame| encoder.encode(frame).unwrap())
+            .collect();
+        let mut packets = packets.iter().cycle();
+        let mut player = OpusPlayer::opus(rate, jitter::Config::default()).unwrap();
+        let mut out = Frame::silence(rate);
+        let mut now = Duration::ZERO;
+        let mut timestamp = 0;
+        group.bench_function(BenchmarkId::from_parameter(rate), |b| {
+            b.iter(|| {
+                let packet = packets.next().unwrap().clone();
+                black_box(player.push(timestamp, packet, now).unwrap());
+                timestamp += 960;
+                now += FRAME;
+                player.pull(now, out.samples_mut())
+            });
+        });
+    }
+    group.finish();
+}
+
+fn frames(rate: SampleRate) -> Vec<Frame> {
+    let voice = voice::samples(rate.hz());
+    let len = Frame::silence(rate).samples().len();
+    voice
+        .chunks_exact(len)
+        .map(|samples| Frame::new(rate, samples).unwrap())
+        .collect()
+}
+
+criterion_group!(benches, encode, play);
+criterion_main!(benches);

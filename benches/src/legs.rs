@@ -1,0 +1,397 @@
+//! Many telephone legs at once: are they on time, and what do they cost.
+
+mod asterisk;
+pub(crate) mod house;
+
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use moqrelay_audio::SampleRate;
+use tokio::{sync::watch, task::JoinSet};
+
+use self::{
+    asterisk::{Heard, Phase},
+    house::{Ready, Snapshot},
+};
+use crate::{
+    codec,
+    figures::{ms, percentile, short},
+    proc::{self, Cpu, Machine},
+    table::{Row, Verdict},
+};
+
+/// How many legs, and for how long.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Legs; neighbours hear each other.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(2..=1000))]
+    count: u32,
+    /// Seconds that count; five go before them.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(3..=3600))]
+    seconds: u64,
+}
+
+/// Longer than the relay keeps objects, so that memory has its size.
+const WARM_UP: Duration = Duration::from_secs(5);
+
+/// Between two looks at memory and queues.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// The goal: ticks later than this may be one in a thousand.
+const LATE_MS: u64 = 10;
+
+/// Memory that counts as flat: what the last third may have more than the first one.
+const GROWTH_MAX: f64 = 0.02;
+
+/// Sound that jitter buffers may have more, on average: less than a packet.
+const DEEPER_MS_MAX: f64 = 20.0;
+
+/// Bytes that a leg may have.
+const LEG_BYTES_MAX: f64 = 300e3;
+
+/// What was seen once a second.
+struct Look {
+    resident: f64,
+    depth_ms: f64,
+    /// Ticks later than [`LATE_MS`] so far.
+    late: u64,
+}
+
+/// Everything that one measurement gave.
+struct Seen {
+    before: Snapshot,
+    after: Snapshot,
+    looks: Vec<Look>,
+    empty: f64,
+    cpu: Cpu,
+    /// Cores that other programs had, on average.
+    others: f64,
+    took: Duration,
+    heard: Vec<Heard>,
+}
+
+/// Runs the legs and says what they did.
+pub(crate) fn measure(args: &Args) -> Result<Vec<Row>> {
+    let codec = codec::pair(SampleRate::Hz16000)?;
+    let house = House::start(args.count)?;
+    // One thread: the bridge has the other core.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let seen = runtime.block_on(run(args, house))?;
+    ensure!(
+        seen.after.ended.is_empty(),
+        "legs ended: {}",
+        seen.after.ended.join(", ")
+    );
+    Ok(vec![
+        ticks_row(args, &seen),
+        queues_row(args, &seen),
+        cpu_row(args, &seen, codec),
+        memory_row(args, &seen),
+    ])
+}
+
+async fn run(args: &Args, mut house: House) -> Result<Seen> {
+    let pid = house.child.id();
+    let empty = proc::resident_bytes(pid)? as f64;
+    let speech = asterisk::speech()?;
+    let (phase_tx, phase) = watch::channel(Phase::WarmUp);
+    let mut legs = JoinSet::new();
+    for leg in 0..args.count {
+        let stream = asterisk::connect(house.ready.listen, house::uuid(leg)).await?;
+        let offset = leg as usize * 7 % speech.len();
+        legs.spawn(asterisk::talk(
+            stream,
+            speech.clone(),
+            offset,
+            phase.clone(),
+        ));
+        // Calls do not begin all at once: their ticks are spread over the 20 ms.
+        tokio::time::sleep(Duration::from_micros(200 + u64::from(leg % 20) * 50)).await;
+    }
+    tokio::time::sleep(WARM_UP).await;
+    let before;
+    (house, before) = look(house).await?;
+    ensure!(
+        before.legs == args.count && before.sources == args.count,
+        "only {} of {} legs are there, {} hear another one",
+        before.legs,
+        args.count,
+        before.sources
+    );
+    phase_tx.send_replace(Phase::Count);
+    let (cpu, own, began) = (Cpu::of(pid)?, Cpu::of(std::process::id())?, Instant::now());
+    let machine = Machine::now()?;
+    let mut looks = Vec::new();
+    for _ in 0..args.seconds {
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            Some(ended) = legs.join_next() => {
+                let (_house, seen) = look(house).await?;
+                let reasons = seen.ended.join(", ");
+                bail!("a leg ended before its time: {:?}; {reasons}", ended?.err());
+            }
+        }
+        let snapshot;
+        (house, snapshot) = look(house).await?;
+        looks.push(Look {
+            resident: proc::resident_bytes(pid)? as f64,
+            depth_ms: snapshot.depth_ms,
+            late: later_than(&snapshot.ticks, LATE_MS),
+        });
+    }
+    let (cpu, own, took) = (
+        Cpu::of(pid)?.since(cpu),
+        Cpu::of(std::process::id())?.since(own),
+        began.elapsed(),
+    );
+    let ours = (cpu.used + own.used).as_secs_f64() / took.as_secs_f64();
+    let others = (Machine::now()?.cores_since(machine) - ours).max(0.0);
+    let (_house, after) = look(house).await?;
+    phase_tx.send_replace(Phase::Stop);
+    let mut heard = Vec::new();
+    while let Some(leg) = legs.join_next().await {
+        heard.push(leg??);
+    }
+    Ok(Seen {
+        before,
+        after,
+        looks,
+        empty,
+        cpu,
+        others,
+        took,
+        heard,
+    })
+}
+
+/// Asks the bridge's process, without keeping the legs waiting.
+async fn look(mut house: House) -> Result<(House, Snapshot)> {
+    tokio::task::spawn_blocking(move || {
+        let snapshot = house.look()?;
+        Ok((house, snapshot))
+    })
+    .await?
+}
+
+fn ticks_row(args: &Args, seen: &Seen) -> Row {
+    let ticks: Vec<(Option<u64>, u64)> = seen
+        .after
+        .ticks
+        .iter()
+        .zip(&seen.before.ticks)
+        .map(|((bound, after), (_, before))| (*bound, after - before))
+        .collect();
+    let total: u64 = ticks.iter().map(|(_, count)| count).sum();
+    let later = |ms| later_than(&ticks, ms);
+    let allowed = total / 1000;
+    let bound = ticks
+        .iter()
+        .find(|(bound, _)| bound.is_some_and(|ms| later(ms) <= allowed))
+        .and_then(|(bound, _)| *bound)
+        .map_or_else(|| "> 50 ms".to_owned(), |ms| format!("≤ {ms} ms"));
+    let mut gaps: Vec<_> = seen.heard.iter().flat_map(|leg| leg.gaps.clone()).collect();
+    let before = std::iter::once(later_than(&seen.before.ticks, LATE_MS));
+    let steps = before.chain(seen.looks.iter().map(|look| look.late));
+    let hit = steps
+        .clone()
+        .zip(steps.skip(1))
+        .filter(|(a, b)| b > a)
+        .count();
+    let mut own: Vec<_> = seen
+        .heard
+        .iter()
+        .flat_map(|leg| leg.own_late.clone())
+        .collect();
+    let figures = format!(
+        "ticks late: p99.9 {bound}, {} of {total} beyond {LATE_MS} ms, in {hit} of {} s, max {} ms; frames arrive p50 {} ms, p99 {} ms, \
+         p99.9 {} ms apart (the receiver's own timer late: p99.9 {} ms); bridge waited {} ms for a core each time; other programs had {} cores",
+        later(LATE_MS),
+        args.seconds,
+        short(seen.after.late_ms_max),
+        short(ms(percentile(&mut gaps, 0.5))),
+        short(ms(percentile(&mut gaps, 0.99))),
+        short(ms(percentile(&mut gaps, 0.999))),
+        short(ms(percentile(&mut own, 0.999))),
+        short(ms(seen.cpu.wait_each())),
+        short(seen.others),
+    );
+    Row::new(
+        format!("{} AudioSocket legs, time", args.count),
+        figures,
+        "no tick > 10 ms late at p99.9",
+        Verdict::of(total > 0 && later(LATE_MS) <= allowed),
+        format!(
+            "{} legs of 16 kHz in pairs that hear each other for {} s, Opus both ways; relay and bridge in a process of \
+             their own; lateness as the bridge counts it (clock at the tick less the time it was due).",
+            args.count, args.seconds
+        ),
+    )
+}
+
+/// Sums up a histogram above a bound.
+fn later_than(ticks: &[(Option<u64>, u64)], ms: u64) -> u64 {
+    let beyond = |bound: Option<u64>| bound.is_none_or(|bound| bound > ms);
+    let counts = ticks.iter().filter(|(bound, _)| beyond(*bound));
+    counts.map(|(_, count)| count).sum()
+}
+
+fn queues_row(args: &Args, seen: &Seen) -> Row {
+    let legs = f64::from(args.count);
+    let depth = |look: &Look| look.depth_ms / legs;
+    let (first, last) = (
+        first_third(&seen.looks, depth),
+        last_third(&seen.looks, depth),
+    );
+    let came = |of: fn(&Snapshot) -> u64| of(&seen.after) - of(&seen.before);
+    let unsent = came(|s| s.frames_unsent);
+    let dropped = came(|s| s.frames_dropped) + came(|s| s.overflowed);
+    let loud: u64 = seen.heard.iter().map(|leg| leg.loud).sum();
+    let frames: usize = seen.heard.iter().map(|leg| leg.gaps.len()).sum();
+    let heard = loud as f64 / frames.max(1) as f64;
+    Row::new(
+        format!("{} AudioSocket legs, queues", args.count),
+        format!(
+            "jitter buffers {} ms deep in the first third, {} ms in the last; {} of {} frames unsent, {} skipped, {} \
+             dropped on arrival, {} underruns, {} ms concealed a leg; {} % of the frames heard have sound",
+            short(first),
+            short(last),
+            unsent,
+            came(|s| s.frames_out),
+            came(|s| s.frames_skipped),
+            dropped,
+            came(|s| s.underruns),
+            short((seen.after.concealed_ms - seen.before.concealed_ms) / legs),
+            short(heard * 100.0)
+        ),
+        "none grows, none overflows",
+        // Half of the frames have sound when nothing is lost: what is measured is a conversation.
+        Verdict::of(last - first <= DEEPER_MS_MAX && unsent + dropped == 0 && heard > 0.5),
+        "Same run. Depth: sound that waits in the legs' jitter buffers, once a second, average over the legs.",
+    )
+}
+
+fn cpu_row(args: &Args, seen: &Seen, codec: Duration) -> Row {
+    let legs = f64::from(args.count);
+    let each = seen.cpu.used.as_secs_f64() / seen.took.as_secs_f64() / legs;
+    let pure = codec.as_secs_f64() * 50.0;
+    Row::new(
+        format!("{} AudioSocket legs, CPU", args.count),
+        format!(
+            "{} % of a core for each leg; one Opus encoding and decoding: {} ms for each 20 ms, {} %; ratio {}",
+            short(each * 100.0),
+            short(ms(codec)),
+            short(pure * 100.0),
+            short(each / pure)
+        ),
+        "",
+        Verdict::Info,
+        "Same run. CPU time of all threads of the bridge's process; the codec alone on one thread of the generator, same \
+         settings, same sound, median of 5 runs of 10 s of sound.",
+    )
+}
+
+fn memory_row(args: &Args, seen: &Seen) -> Row {
+    let resident = |look: &Look| look.resident;
+    let (first, last) = (
+        first_third(&seen.looks, resident),
+        last_third(&seen.looks, resident),
+    );
+    let each = (last - seen.empty) / f64::from(args.count);
+    let growth = last / first - 1.0;
+    Row::new(
+        format!("{} AudioSocket legs, memory", args.count),
+        format!(
+            "{} KB for each leg; resident {:.2} MB without legs, {:.2} MB in the first third, {:.2} MB in the last ({}{} %)",
+            short(each / 1e3),
+            seen.empty / 1e6,
+            first / 1e6,
+            last / 1e6,
+            if growth < 0.0 { "" } else { "+" },
+            short(growth * 100.0)
+        ),
+        "leg ≤ 300 KB; flat (≤ +2 %)",
+        Verdict::of(each <= LEG_BYTES_MAX && growth <= GROWTH_MAX),
+        "Same run. VmRSS of the bridge's process once a second; a leg: what the last third has more than the process \
+         before the first leg, by the number of legs.",
+    )
+}
+
+fn first_third(looks: &[Look], of: impl Fn(&Look) -> f64) -> f64 {
+    average(&looks[..looks.len() / 3], of)
+}
+
+fn last_third(looks: &[Look], of: impl Fn(&Look) -> f64) -> f64 {
+    average(&looks[looks.len() - looks.len() / 3..], of)
+}
+
+fn average(looks: &[Look], of: impl Fn(&Look) -> f64) -> f64 {
+    looks.iter().map(of).sum::<f64>() / looks.len().max(1) as f64
+}
+
+/// The child process; it ends with this value.
+struct House {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    stdout: BufReader<ChildStdout>,
+    ready: Ready,
+}
+
+impl House {
+    fn start(count: u32) -> Result<Self> {
+        let mut child = Command::new(std::env::current_exe()?)
+            .args(["legs-house", "--count", &count.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("the bridge's process")?;
+        let stdin = child.stdin.take();
+        let stdout = child.stdout.take().context("standard output is piped")?;
+        let mut house = Self {
+            child,
+            stdin,
+            stdout: BufReader::new(stdout),
+            ready: Ready {
+                listen: ([127, 0, 0, 1], 0).into(),
+            },
+        };
+        house.ready = house.line()?;
+        Ok(house)
+    }
+
+    /// Asks what the legs did.
+    fn look(&mut self) -> Result<Snapshot> {
+        let stdin = self.stdin.as_mut().context("standard input is piped")?;
+        stdin.write_all(b"\n")?;
+        stdin.flush()?;
+        self.line()
+    }
+
+    fn line<T: serde::de::DeserializeOwned>(&mut self) -> Result<T> {
+        let mut line = String::new();
+        let read = self.stdout.read_line(&mut line)?;
+        ensure!(read > 0, "the bridge's process ended");
+        serde_json::from_str(&line).with_context(|| format!("the bridge's process said {line:?}"))
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        drop(self.stdin.take());
+        // It ends by itself; a hanging one is not waited for.
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while Instant::now() < deadline {
+            match self.child.try_wait() {
+                Ok(None) => std::thread::sleep(Duration::from_millis(20)),
+                Ok(Some(_)) | Err(_) => return,
+            }
+        }
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}

@@ -1,0 +1,186 @@
+//! The child process: a relay and a bridge, nothing else.
+//!
+//! It says on standard output where it listens, answers each line on standard input with a [`Snapshot`], and ends
+//! when standard input does. Each answer is one line of JSON.
+
+use std::{
+    collections::BTreeMap,
+    io::{BufRead as _, Write as _},
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use moqrelay_bridge::{
+    Bridge, Config, Event, Events, LegId, Place,
+    leg::{Lateness, OutRate, Spec, Stats},
+};
+use moqrelay_relay::{self as relay, Relay};
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+/// How many legs to expect.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[arg(long)]
+    pub(crate) count: u32,
+}
+
+/// The first line.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Ready {
+    pub(crate) listen: SocketAddr,
+}
+
+/// What all legs did so far.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Snapshot {
+    /// Legs that are there.
+    pub(crate) legs: u32,
+    /// Legs that are over; none should be.
+    pub(crate) ended: Vec<String>,
+    /// Ticks by lateness: upper bound in ms (none for the rest) and how many.
+    pub(crate) ticks: Vec<(Option<u64>, u64)>,
+    /// The latest tick so far, in ms.
+    pub(crate) late_ms_max: f64,
+    pub(crate) frames_out: u64,
+    pub(crate) frames_skipped: u64,
+    pub(crate) frames_unsent: u64,
+    pub(crate) frames_in: u64,
+    pub(crate) frames_dropped: u64,
+    pub(crate) objects_in: u64,
+    /// Sources that are listened to; each leg should have one.
+    pub(crate) sources: u32,
+    /// Sound in all jitter buffers together, in ms.
+    pub(crate) depth_ms: f64,
+    pub(crate) underruns: u64,
+    pub(crate) overflowed: u64,
+    /// Concealed sound, in ms.
+    pub(crate) concealed_ms: f64,
+}
+
+/// Lines of standard input that may wait.
+const LINES: usize = 8;
+
+/// How long a leg is expected: until the parent has connected all.
+const EXPECTED: Duration = Duration::from_secs(60);
+
+/// Lives until standard input ends.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    // As the daemon has it: a thread for each core.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(serve(args.count))
+}
+
+/// What the connection of a leg says.
+pub(crate) fn uuid(leg: u32) -> Uuid {
+    Uuid::from_u128(0x6d6f_7172_656c_6179 << 64 | u128::from(leg))
+}
+
+async fn serve(count: u32) -> Result<()> {
+    let relay = Relay::new(relay::Config::default());
+    let config = Config {
+        listen: (Ipv4Addr::LOCALHOST, 0).into(),
+        legs_max: usize::try_from(count)?.max(Config::default().legs_max),
+        ..Config::default()
+    };
+    let (bridge, events, serving) = Bridge::bind(config, relay)?;
+    let serving = tokio::spawn(serving);
+    for leg in 0..count {
+        let spec = Spec {
+            leg: LegId(leg.into()),
+            place: Some(place(leg)?),
+            rate: OutRate::Hz16000,
+        };
+        bridge.expect(uuid(leg), spec, EXPECTED)?;
+        bridge.listen(LegId(leg.into()), place(leg ^ 1)?.audio().clone())?;
+    }
+    say(&Ready {
+        listen: bridge.local_addr(),
+    })?;
+    answer(&bridge, events).await?;
+    bridge.shut_down()?;
+    serving.await.context("the bridge has failed")
+}
+
+/// Two neighbours have a room.
+fn place(leg: u32) -> Result<Place> {
+    let (room, participant) = (format!("{:032x}", leg / 2), format!("p{}", leg % 2 + 1));
+    Ok(Place::new(room, participant)?)
+}
+
+async fn answer(bridge: &Bridge, mut events: Events) -> Result<()> {
+    let mut lines = lines();
+    let mut ended = BTreeMap::new();
+    loop {
+        tokio::select! {
+            line = lines.recv() => match line {
+                None => return Ok(()),
+                Some(()) => say(&snapshot(&bridge.stats().await?, &ended))?,
+            },
+            event = events.recv() => match event {
+                None => return Ok(()),
+                Some(Event::Detached { leg, reason, .. }) => {
+                    ended.insert(leg, reason.as_str());
+                }
+                Some(_) => {}
+            },
+        }
+    }
+}
+
+/// Standard input, read by a thread of its own: tokio's would keep the process from ending.
+fn lines() -> mpsc::Receiver<()> {
+    let (tx, rx) = mpsc::channel(LINES);
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lock().lines() {
+            if line.is_err() || tx.blocking_send(()).is_err() {
+                return;
+            }
+        }
+    });
+    rx
+}
+
+fn say(what: &impl Serialize) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{}", serde_json::to_string(what)?)?;
+    Ok(out.flush()?)
+}
+
+fn snapshot(legs: &[(LegId, Stats)], ended: &BTreeMap<LegId, &str>) -> Snapshot {
+    let mut lateness = Lateness::default();
+    let mut all = Snapshot {
+        legs: u32::try_from(legs.len()).unwrap_or(u32::MAX),
+        ended: ended
+            .iter()
+            .map(|(leg, reason)| format!("{leg} {reason}"))
+            .collect(),
+        ..Snapshot::default()
+    };
+    for (_, stats) in legs {
+        lateness.add(&stats.lateness);
+        all.frames_out += stats.frames_out;
+        all.frames_skipped += stats.frames_skipped;
+        all.frames_unsent += stats.frames_unsent;
+        all.frames_in += stats.frames_in;
+        all.frames_dropped += stats.frames_dropped;
+        all.objects_in += stats.objects_in;
+        for (_, jitter) in &stats.sources {
+            all.sources += 1;
+            all.depth_ms += jitter.depth.as_secs_f64() * 1e3;
+            all.underruns += jitter.underruns;
+            all.overflowed += jitter.overflowed;
+            all.concealed_ms += jitter.concealed.as_secs_f64() * 1e3;
+        }
+    }
+    all.ticks = lateness
+        .buckets()
+        .map(|(bound, count)| (bound.map(|bound| bound.as_millis() as u64), count))
+        .collect();
+    all.late_ms_max = lateness.max().as_secs_f64() * 1e3;
+    all
+}

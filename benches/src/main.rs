@@ -1,0 +1,100 @@
+//! The load generator, and the keeper of the table that `make bench` prints.
+#![allow(clippy::print_stdout, reason = "a program that talks to a person")]
+
+mod client;
+mod codec;
+mod daemon;
+mod figures;
+mod idle;
+mod legs;
+mod proc;
+mod relay;
+mod table;
+mod voice;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::table::Row;
+
+/// Measures moqrelay: what the relay adds, what a telephone leg costs, what an idle daemon takes.
+///
+/// Every measurement is bounded in time and count, prints its rows, and appends them to a file when
+/// told so with --rows; `table` prints such a file as the table of `make bench`. A goal that is missed
+/// is said in the row and is no failure of this program; a measurement that cannot run is (status 1).
+///
+/// A build without --release measures the compiler's laziness.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Appends the rows to this file, one JSON object for each.
+    #[arg(long, global = true, value_name = "FILE")]
+    rows: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Sends one voice track to many subscribers through a relay, and says how late it arrives.
+    ///
+    /// Publisher and subscribers are sessions of this process, the relay is another process, all on
+    /// loopback. The latency is from before the publisher's write to after the subscriber's read, so the
+    /// generator's own part is in it: what the relay adds is less.
+    ///
+    /// Example: moqrelay-load relay --subscribers 100 --mode datagram
+    /// Example: moqrelay-load relay --relay 127.0.0.1:4443 --pid $(pidof moqrelay) --subscribers 500
+    #[command(verbatim_doc_comment)]
+    Relay(relay::Args),
+    /// Runs many telephone legs in pairs that hear each other, and says what they cost.
+    ///
+    /// A child process has the relay and the bridge; this one plays all Asterisks, over loopback.
+    ///
+    /// Example: moqrelay-load legs --count 100 --seconds 60
+    #[command(verbatim_doc_comment)]
+    Legs(legs::Args),
+    /// The child process of `legs`.
+    #[command(hide = true)]
+    LegsHouse(legs::house::Args),
+    /// Starts a daemon and says how much memory it has when nobody is there.
+    Idle(idle::Args),
+    /// Prints a file of rows as a table.
+    ///
+    /// Status 1 when a row says that its measurement did not run.
+    Table {
+        /// What `--rows` wrote.
+        file: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("moqrelay-load: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<ExitCode> {
+    let rows = match cli.command {
+        Command::Relay(args) => relay::measure(&args)?,
+        Command::Legs(args) => legs::measure(&args)?,
+        Command::LegsHouse(args) => {
+            legs::house::run(&args)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Command::Idle(args) => idle::measure(&args)?,
+        Command::Table { file } => return table::print(&file),
+    };
+    for row in &rows {
+        println!("{row}");
+    }
+    if let Some(file) = &cli.rows {
+        Row::append(file, &rows)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

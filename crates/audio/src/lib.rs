@@ -1,0 +1,30 @@
+//! PCM frames, Opus, jitter buffer, mixing, levels, tones.
+//!
+//! Nothing here does I/O or reads a clock: time is a [`core::time::Duration`] since a start that
+//! the caller chooses, the same for every call on one value. Without the feature `opus` the crate
+//! compiles to WebAssembly, where the browser's playout worklet runs [`playout::PcmPlayer`].
+//!
+//! - To play a track: [`playout::OpusPlayer`] (packets in, PCM out, native) or
+//!   [`playout::PcmPlayer`] (decoded PCM in, PCM out, browser). Both hold a [`jitter::Buffer`].
+//! - To make one: [`opus::Encoder`], with [`level`] for the Audio Level property.
+//! - To combine them: [`mix::Bus`].
+
+pub mod conceal;
+mod frame;
+pub mod jitter;
+pub mod level;
+pub mod mix;
+#[cfg(feature = "opus")]
+pub mod opus;
+pub mod packet;
+pub mod playout;
+mod rate;
+pub mod resample;
+mod sample;
+pub mod stretch;
+mod ticks;
+pub mod tone;
+
+pub use frame::{Frame, FrameError};
+pub use rate::{FRAME_DURATION, SampleRate};
+pub use sample::Sample;

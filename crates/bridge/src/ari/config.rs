@@ -1,0 +1,177 @@
+//! What the client of ARI needs to know.
+
+use std::fmt;
+use std::time::Duration;
+
+/// A password. It is never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Takes the password.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// The sound that Asterisk is asked for: 16 bit, mono.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Format {
+    /// 8 kHz.
+    Slin,
+    /// 16 kHz.
+    #[default]
+    Slin16,
+    /// 48 kHz.
+    Slin48,
+}
+
+impl Format {
+    /// Returns Asterisk's name of it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Slin => "slin",
+            Self::Slin16 => "slin16",
+            Self::Slin48 => "slin48",
+        }
+    }
+}
+
+/// Where Asterisk is and how calls are made there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// ARI's base, `http://HOST:PORT/ari`. There is no TLS: keep it on a network of your own.
+    pub url: String,
+    /// The user of `ari.conf`.
+    pub user: String,
+    /// Its password.
+    pub password: Secret,
+    /// The application's name, the first argument of `Stasis()`.
+    pub app: String,
+    /// Our AudioSocket as Asterisk reaches it, `HOST:PORT`.
+    pub audiosocket: String,
+    /// The sound on it.
+    pub format: Format,
+    /// What is dialled for a number, with `{number}` in it, for example `PJSIP/{number}@trunk`.
+    pub dial: String,
+    /// The name that the called one sees; `{name}` and `{number}` are the caller's.
+    pub caller_name: String,
+    /// The number that the called one sees; `{number}` is the caller's. Empty after that: Asterisk
+    /// decides.
+    pub caller_number: String,
+    /// How long a telephone rings, at most an hour.
+    pub ring_timeout: Duration,
+    /// Legs at once, waiting ones included.
+    pub legs_max: usize,
+}
+
+impl Config {
+    /// Returns a configuration with the defaults: application `moqrelay`, 16 kHz, 60 s of
+    /// ringing, 500 legs, the caller's own name and number.
+    pub fn new(url: &str, user: &str, password: Secret, dial: &str, audiosocket: &str) -> Self {
+        Self {
+            url: url.trim_end_matches('/').to_owned(),
+            user: user.to_owned(),
+            password,
+            app: "moqrelay".to_owned(),
+            audiosocket: audiosocket.to_owned(),
+            format: Format::default(),
+            dial: dial.to_owned(),
+            caller_name: "{name}".to_owned(),
+            caller_number: "{number}".to_owned(),
+            ring_timeout: Duration::from_secs(60),
+            legs_max: 500,
+        }
+    }
+
+    /// Checks what Asterisk would stumble over.
+    ///
+    /// # Errors
+    ///
+    /// Names the field, its value and what is allowed.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.host_and_path()?;
+        if !self.dial.contains("{number}") || !self.dial.contains('/') {
+            return Err(ConfigError::Dial(self.dial.clone()));
+        }
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+        if self.app.is_empty() || !self.app.chars().all(plain) {
+            return Err(ConfigError::App(self.app.clone()));
+        }
+        let port = self
+            .audiosocket
+            .rsplit_once(':')
+            .map(|(_, port)| port.parse::<u16>());
+        if !matches!(port, Some(Ok(1..))) {
+            return Err(ConfigError::AudioSocket(self.audiosocket.clone()));
+        }
+        let seconds = self.ring_timeout.as_secs();
+        if !(1..=3600).contains(&seconds) {
+            return Err(ConfigError::RingTimeout(self.ring_timeout));
+        }
+        if self.legs_max == 0 {
+            return Err(ConfigError::LegsMax);
+        }
+        Ok(())
+    }
+
+    /// Splits the URL into `HOST:PORT` and the path before `/channels`.
+    pub(crate) fn host_and_path(&self) -> Result<(String, String), ConfigError> {
+        let wrong = || ConfigError::Url(self.url.clone());
+        let rest = self.url.strip_prefix("http://").ok_or_else(wrong)?;
+        let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let visible = |c: char| c.is_ascii_graphic() && !matches!(c, '@' | '?' | '#');
+        if host.is_empty() || !rest.chars().all(visible) {
+            return Err(wrong());
+        }
+        let has_port = host
+            .rsplit_once(':')
+            .is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+        let host = if has_port {
+            host.to_owned()
+        } else {
+            format!("{host}:80")
+        };
+        let path = path.trim_end_matches('/');
+        let path = if path.is_empty() {
+            String::new()
+        } else {
+            format!("/{path}")
+        };
+        Ok((host, path))
+    }
+}
+
+/// A field that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// Not a URL we can use.
+    #[error("url is {0:?}: it must be http://HOST:PORT/ari")]
+    Url(String),
+    /// Nothing to put the number into.
+    #[error("dial is {0:?}: it must be TECHNOLOGY/RESOURCE with {{number}} in it")]
+    Dial(String),
+    /// Not a name.
+    #[error("app is {0:?}: allowed are letters, digits, '_' and '-'")]
+    App(String),
+    /// Not an address.
+    #[error("audiosocket is {0:?}: it must be HOST:PORT")]
+    AudioSocket(String),
+    /// Out of range.
+    #[error("ring timeout is {0:?}: allowed are 1 s to 1 h")]
+    RingTimeout(Duration),
+    /// None at all.
+    #[error("legs_max is 0: it must be at least 1")]
+    LegsMax,
+}

@@ -1,0 +1,147 @@
+//! What the daemon tells the steering and is told by it.
+
+use std::fmt;
+
+use moqrelay_wire::signal::Cause;
+use uuid::Uuid;
+
+use crate::LegId;
+
+/// A call from a telephone that has no leg yet: its channel's id in Asterisk.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IncomingId(pub(crate) String);
+
+impl fmt::Display for IncomingId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A telephone calls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Incoming {
+    /// For [`Handle::adopt`](super::Handle::adopt) or [`Handle::refuse`](super::Handle::refuse).
+    pub call: IncomingId,
+    /// The second argument of `Stasis()`, or else the extension dialled. Free text.
+    pub to: String,
+    /// Who calls. Free text from the network.
+    pub from: Caller,
+    /// The channel's name, for example `PJSIP/alice-00000001`.
+    pub channel: String,
+    /// The SIP Call-ID, for logs.
+    pub sip_call_id: Option<String>,
+}
+
+/// Who calls, as far as known.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Caller {
+    /// The name to show.
+    pub name: Option<String>,
+    /// The number.
+    pub number: Option<String>,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// Asterisk is reachable: calls can be made and come in. First said once after the start.
+    Up,
+    /// Asterisk is not reachable: [`Handle::dial`](super::Handle::dial) ends at once. Legs that
+    /// are up keep their sound. Said once for each loss.
+    Down,
+    /// A telephone calls.
+    Incoming(Incoming),
+    /// The dialled telephone rings.
+    Ringing(LegId),
+    /// The network speaks before the answer.
+    Early(LegId),
+    /// The dialled telephone was picked up.
+    Answered(LegId),
+    /// The telephone pressed a key, one of `0-9A-D*#`.
+    Digit {
+        /// The leg.
+        leg: LegId,
+        /// The key.
+        digit: char,
+    },
+    /// The telephone holds the call (and hears no more), or takes it up again.
+    Held {
+        /// The leg.
+        leg: LegId,
+        /// Whether it is held now.
+        held: bool,
+    },
+    /// The leg is over. Exactly once for each leg, also after
+    /// [`Handle::hang_up`](super::Handle::hang_up).
+    Ended {
+        /// The leg; it is not named again.
+        leg: LegId,
+        /// Why.
+        cause: Cause,
+    },
+}
+
+/// What to do. Commands for a leg that is over, or in a state that does not allow them, are
+/// ignored: they may have crossed with its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Make an incoming call a leg. If the caller has left, the leg ends at once.
+    Adopt {
+        /// The call.
+        call: IncomingId,
+        /// The new leg.
+        leg: LegId,
+    },
+    /// Turn an incoming call away.
+    Refuse {
+        /// The call.
+        call: IncomingId,
+        /// What to tell the caller.
+        cause: Cause,
+    },
+    /// Call a number.
+    Dial {
+        /// The new leg.
+        leg: LegId,
+        /// `[0-9*#+]{1,32}`; anything else ends the leg with [`Cause::NotFound`].
+        number: String,
+        /// Whom to show.
+        caller: Caller,
+        /// What the AudioSocket will say first.
+        uuid: Uuid,
+    },
+    /// Let the caller hear that it rings here.
+    Ring(LegId),
+    /// Connect the sound of an incoming leg without answering.
+    Early {
+        /// The leg.
+        leg: LegId,
+        /// What the AudioSocket will say first.
+        uuid: Uuid,
+    },
+    /// Answer an incoming leg, and connect its sound unless [`Command::Early`] did.
+    Answer {
+        /// The leg.
+        leg: LegId,
+        /// What the AudioSocket will say first.
+        uuid: Uuid,
+    },
+    /// End a leg.
+    HangUp {
+        /// The leg.
+        leg: LegId,
+        /// What to tell the far end.
+        cause: Cause,
+    },
+    /// Send digits, 1 to 32 of `0-9A-D*#`, to the far end of a leg that is up.
+    Dtmf {
+        /// The leg.
+        leg: LegId,
+        /// The keys.
+        digits: String,
+    },
+    /// Let the far end hear music instead of us.
+    Hold(LegId),
+    /// End the music.
+    Resume(LegId),
+}

@@ -1,0 +1,53 @@
+//! Call steering through the Asterisk REST Interface (ARI).
+//!
+//! The dialplan hands a call over with `Stasis(moqrelay,${EXTEN})`, or [`Handle::dial`] makes one;
+//! from then on everything is decided here: ringing, answer, digits, hold, hang-up causes. Sound
+//! does not pass through this module: it asks Asterisk to connect an AudioSocket with a UUID that
+//! the caller of [`Handle::dial`] or [`Handle::answer`] chose and told the AudioSocket server of
+//! before.
+//!
+//! [`Steering`] decides, without I/O; [`Client`] carries it out over HTTP and the events
+//! WebSocket.
+//!
+//! # A telephone calls
+//!
+//! 1. [`Event::Incoming`] names the call and the number dialled.
+//! 2. [`Handle::adopt`] gives it a leg, or [`Handle::refuse`] a cause, within [`ADOPT_TIMEOUT`].
+//! 3. [`Handle::ring`]: the caller hears it ring.
+//! 4. Tell the AudioSocket server to expect a UUID, then [`Handle::answer`].
+//! 5. [`Event::Ended`], exactly once, whoever ended it.
+//!
+//! # A browser calls
+//!
+//! 1. Tell the AudioSocket server to expect a UUID, then [`Handle::dial`].
+//! 2. [`Event::Ringing`], [`Event::Early`], [`Event::Answered`], as the network says, each at most
+//!    once and in this order. AudioSocket is connected before the first of them, so that
+//!    announcements before the answer are heard.
+//! 3. [`Event::Ended`], exactly once, whoever ended it.
+//!
+//! # Digits
+//!
+//! A key pressed on the telephone is reported twice: as [`Event::Digit`], and by the AudioSocket
+//! as a message of type 0x03 (Asterisk 20.14, 22.4 and newer). For legs of this module use
+//! [`Event::Digit`] and ignore the AudioSocket's; it is reported also by older versions.
+
+mod backoff;
+mod cause;
+mod client;
+mod config;
+mod driver;
+mod event;
+mod message;
+mod request;
+mod rest;
+mod socket;
+mod steering;
+
+pub use crate::LegId;
+pub use cause::{after_answer, before_answer, to_q850};
+pub use client::{Client, CommandRefused, Handle};
+pub use config::{Config, ConfigError, Format, Secret};
+pub use event::{Caller, Command, Event, Incoming, IncomingId};
+pub use message::{CallerId, Channel, ChannelState, DialStatus, Dialplan, Message, MessageError};
+pub use request::{Failure, Method, Request, RequestId, Response};
+pub use steering::{ADOPT_TIMEOUT, Output, Steering};

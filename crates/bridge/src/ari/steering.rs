@@ -1,0 +1,390 @@
+//! What to do about each event: the whole of call steering, without I/O.
+
+mod doom;
+mod leg;
+mod messages;
+mod requests;
+mod responses;
+mod sync;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use moqrelay_wire::signal::Cause;
+
+use super::message::is_digit;
+use super::{Caller, Command, Config, Event, Failure, Incoming, IncomingId, LegId};
+use super::{Message, Request, RequestId, Response, to_q850};
+use doom::Doom;
+use leg::{Joining, Leg, Part, Phase, Piece, Saying};
+use responses::Purpose;
+use sync::Link;
+
+/// How long an incoming call waits to be adopted or refused.
+pub const ADOPT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the set-up of a leg may take in Asterisk; some milliseconds are usual.
+const SET_UP_TIMEOUT: Duration = Duration::from_secs(10);
+/// How much longer than the ring timeout we wait for Asterisk to end the ringing itself.
+const RING_GRACE: Duration = Duration::from_secs(3);
+/// How long the cause of a leg's end may be behind its leaving.
+const CAUSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// The longest number, as in the protocol.
+const NUMBER_LEN_MAX: usize = 32;
+/// The most digits at once, as in the protocol.
+const DIGITS_MAX: usize = 32;
+/// The longest name or number that is taken over from the network, in characters.
+const TEXT_LEN_MAX: usize = 128;
+
+/// Every leg that Asterisk carries for us.
+///
+/// Call a `handle…` method for what happened and [`handle_timeout`](Self::handle_timeout) at the
+/// time [`poll_timeout`](Self::poll_timeout) gave; after either, drain
+/// [`poll_output`](Self::poll_output). Times must not go backwards. Each request must be followed
+/// by exactly one [`handle_response`](Self::handle_response).
+#[derive(Debug)]
+pub struct Steering {
+    config: Config,
+    /// Begins the ids of what we make, in whatever run of the daemon.
+    mark: String,
+    /// Begins the ids of what we make in this run.
+    prefix: String,
+    link: Link,
+    legs: BTreeMap<LegId, Leg>,
+    /// The channels of the legs.
+    channels: BTreeMap<String, (LegId, Piece)>,
+    /// Incoming calls without a leg, by channel.
+    waiting: BTreeMap<String, Waiting>,
+    /// What is still to be removed from Asterisk, by id.
+    dooms: BTreeMap<String, Doom>,
+    pending: BTreeMap<RequestId, Purpose>,
+    next_request: u64,
+    outputs: VecDeque<Output>,
+}
+
+/// Something to do, in this order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// Send a request.
+    Request(Request),
+    /// Tell the daemon.
+    Event(Event),
+    /// The connection is of no use: close the events WebSocket and open it again.
+    Reconnect,
+    /// Another client has taken our application's place: the same, but late.
+    GiveWay,
+}
+
+/// An incoming call without a leg.
+#[derive(Debug)]
+struct Waiting {
+    until: Instant,
+    /// Known since before the connection was lost.
+    stale: bool,
+}
+
+impl Steering {
+    /// Returns a steering that is not connected. `run` tells this run of the daemon from others:
+    /// what an earlier one left in Asterisk is removed.
+    pub fn new(config: Config, run: u32) -> Self {
+        let mark = format!("{}-leg-", config.app);
+        let prefix = format!("{mark}{run:08x}-");
+        Self {
+            config,
+            mark,
+            prefix,
+            link: Link::Down,
+            legs: BTreeMap::new(),
+            channels: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            dooms: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            next_request: 0,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Returns how many legs there are.
+    pub fn legs(&self) -> usize {
+        self.legs.len()
+    }
+
+    /// Returns whether nothing of ours is in Asterisk or on its way there.
+    pub fn is_clean(&self) -> bool {
+        self.legs.is_empty()
+            && self.waiting.is_empty()
+            && self.dooms.is_empty()
+            && self.pending.is_empty()
+    }
+
+    /// Returns what to do next, or nothing.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Returns when to call [`handle_timeout`](Self::handle_timeout), if ever.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let legs = self.legs.values().filter_map(|leg| leg.phase.until());
+        let waiting = self.waiting.values().map(|waiting| waiting.until);
+        let dooms = self.dooms.values().filter_map(Doom::due);
+        legs.chain(waiting).chain(dooms).min()
+    }
+
+    /// Applies what is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let late = |until: Option<Instant>| until.is_some_and(|until| until <= now);
+        let legs: Vec<_> = self
+            .legs
+            .iter()
+            .filter(|(_, leg)| late(leg.phase.until()))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in legs {
+            let Some(leg) = self.legs.get(&id) else {
+                continue;
+            };
+            match leg.phase {
+                Phase::Offered { .. } | Phase::Early { .. } | Phase::Dialling { .. } => {
+                    self.end(id, Cause::NoAnswer);
+                }
+                Phase::SettingUp { .. } | Phase::Answering { .. } => self.end(id, Cause::Failed),
+                Phase::Leaving { .. } => {
+                    let cause = leg.cause_of_end(leg.q850.unwrap_or(16));
+                    self.end(id, cause);
+                }
+                Phase::Up => {}
+            }
+        }
+        let calls: Vec<_> = self
+            .waiting
+            .iter()
+            .filter(|(_, w)| w.until <= now)
+            .map(|(id, _)| id.clone())
+            .collect();
+        for channel in calls {
+            self.waiting.remove(&channel);
+            self.doom_channel(channel, to_q850(Cause::Failed), None);
+        }
+        self.retry_dooms(now);
+    }
+
+    /// Applies a command of the daemon.
+    pub fn handle_command(&mut self, command: Command, now: Instant) {
+        match command {
+            Command::Adopt { call, leg } => self.adopt(call, leg, now),
+            Command::Refuse {
+                call: IncomingId(channel),
+                cause,
+            } => {
+                if self.waiting.remove(&channel).is_some() {
+                    self.doom_channel(channel, to_q850(cause), None);
+                }
+            }
+            Command::Dial {
+                leg,
+                number,
+                caller,
+                uuid,
+            } => {
+                self.dial(leg, &number, &caller, uuid, now);
+            }
+            Command::Ring(leg) => self.ring(leg),
+            Command::Early { leg, uuid } => {
+                if let Some(Phase::Offered { until }) = self.phase(leg) {
+                    self.set_phase(leg, Phase::Early { until });
+                    self.build_audio(leg, uuid);
+                }
+            }
+            Command::Answer { leg, uuid } => self.answer(leg, uuid, now),
+            Command::HangUp { leg, cause } => self.end(leg, cause),
+            Command::Dtmf { leg, digits } => self.dtmf(leg, &digits),
+            Command::Hold(leg) => self.hold(leg, true),
+            Command::Resume(leg) => self.hold(leg, false),
+        }
+    }
+
+    /// Ends every leg and turns every waiting call away. [`is_clean`](Self::is_clean) says when
+    /// Asterisk has obeyed.
+    pub fn handle_shutdown(&mut self) {
+        let legs: Vec<_> = self.legs.keys().copied().collect();
+        for id in legs {
+            self.end(id, Cause::Shutdown);
+        }
+        for (channel, _) in std::mem::take(&mut self.waiting) {
+            self.doom_channel(channel, to_q850(Cause::Shutdown), None);
+        }
+    }
+
+    fn adopt(&mut self, call: IncomingId, id: LegId, now: Instant) {
+        if self.legs.contains_key(&id) {
+            tracing::error!(leg = %id, "leg adopted twice");
+            return;
+        }
+        let IncomingId(channel) = call;
+        let Some(waiting) = self.waiting.remove(&channel) else {
+            self.tell(Event::Ended {
+                leg: id,
+                cause: Cause::Cancelled,
+            });
+            return;
+        };
+        self.channels.insert(channel.clone(), (id, Piece::Far));
+        let until = now + self.config.ring_timeout + RING_GRACE;
+        let mut leg = Leg::new(channel, Part::Ready, Phase::Offered { until });
+        leg.stale = waiting.stale;
+        self.legs.insert(id, leg);
+    }
+
+    fn dial(&mut self, id: LegId, number: &str, caller: &Caller, uuid: uuid::Uuid, now: Instant) {
+        if self.legs.contains_key(&id) {
+            tracing::error!(leg = %id, "leg dialled twice");
+            return;
+        }
+        // Letters would reach the dialplan's special extensions, '/' and '&' other channels.
+        let plain = |c: u8| c.is_ascii_digit() || matches!(c, b'*' | b'#' | b'+');
+        let refusal = if !matches!(self.link, Link::Up) {
+            Some(Cause::Unreachable)
+        } else if number.is_empty() || number.len() > NUMBER_LEN_MAX || !number.bytes().all(plain) {
+            Some(Cause::NotFound)
+        } else if self.is_full() {
+            Some(Cause::Failed)
+        } else {
+            None
+        };
+        if let Some(cause) = refusal {
+            self.tell(Event::Ended { leg: id, cause });
+            return;
+        }
+        let far = self.name(id, "far");
+        self.channels.insert(far.clone(), (id, Piece::Far));
+        let until = now + SET_UP_TIMEOUT;
+        self.legs
+            .insert(id, Leg::new(far, Part::Absent, Phase::SettingUp { until }));
+        self.build_audio(id, uuid);
+        self.create_far(id, number, caller);
+    }
+
+    fn answer(&mut self, id: LegId, uuid: uuid::Uuid, now: Instant) {
+        let until = now + SET_UP_TIMEOUT;
+        let answering = Phase::Answering {
+            until,
+            saying: Saying::Not,
+        };
+        match self.phase(id) {
+            Some(Phase::Offered { .. }) => {
+                self.set_phase(id, answering);
+                self.build_audio(id, uuid);
+            }
+            Some(Phase::Early { .. }) => {
+                self.set_phase(id, answering);
+                self.advance(id, now);
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes the next step of a leg's set-up if all it needs is there.
+    fn advance(&mut self, id: LegId, now: Instant) {
+        let Some(leg) = self.legs.get(&id) else {
+            return;
+        };
+        let sound = leg.mix == Part::Ready && leg.external == Part::Ready;
+        match (leg.phase, leg.joining) {
+            (Phase::SettingUp { .. }, Joining::Not) if sound && leg.far_part == Part::Ready => {
+                self.join(id);
+            }
+            (Phase::SettingUp { .. }, Joining::Done) => {
+                let until = now + self.config.ring_timeout + RING_GRACE;
+                self.set_phase(id, Phase::Dialling { until });
+                self.start_dialling(id);
+            }
+            (Phase::Early { .. }, Joining::Not) if sound => self.join(id),
+            (
+                Phase::Answering {
+                    until,
+                    saying: Saying::Not,
+                },
+                _,
+            ) if sound => {
+                self.set_phase(
+                    id,
+                    Phase::Answering {
+                        until,
+                        saying: Saying::Asked,
+                    },
+                );
+                self.say_answer(id);
+            }
+            (
+                Phase::Answering {
+                    saying: Saying::Done,
+                    ..
+                },
+                Joining::Not,
+            ) => self.join(id),
+            (
+                Phase::Answering {
+                    saying: Saying::Done,
+                    ..
+                },
+                Joining::Done,
+            ) => {
+                self.set_phase(id, Phase::Up);
+            }
+            _ => {}
+        }
+    }
+
+    /// Ends a leg: tells the daemon, and removes what is left of it in Asterisk.
+    fn end(&mut self, id: LegId, cause: Cause) {
+        let Some(leg) = self.legs.remove(&id) else {
+            return;
+        };
+        self.tell(Event::Ended { leg: id, cause });
+        self.channels.remove(&leg.far);
+        let external = self.name(id, "audio");
+        self.channels.remove(&external);
+        // The far end goes first: it is told the cause.
+        if let Some(after) = leg.far_part.to_remove() {
+            self.doom_channel(leg.far, to_q850(cause), after);
+        }
+        if let Some(after) = leg.external.to_remove() {
+            self.doom_channel(external, to_q850(Cause::Normal), after);
+        }
+        if let Some(after) = leg.mix.to_remove() {
+            self.doom_bridge(self.name(id, "mix"), after);
+        }
+    }
+
+    fn dtmf(&mut self, id: LegId, digits: &str) {
+        let speaks = matches!(self.phase(id), Some(Phase::Up | Phase::Dialling { .. }));
+        let valid = (1..=DIGITS_MAX).contains(&digits.len()) && digits.chars().all(is_digit);
+        if speaks && valid {
+            self.send_digits(id, digits);
+        } else {
+            tracing::debug!(leg = %id, speaks, valid, "digits not sent");
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.legs.len() + self.waiting.len() >= self.config.legs_max
+    }
+
+    fn phase(&self, id: LegId) -> Option<Phase> {
+        self.legs.get(&id).map(|leg| leg.phase)
+    }
+
+    fn set_phase(&mut self, id: LegId, phase: Phase) {
+        if let Some(leg) = self.legs.get_mut(&id) {
+            leg.phase = phase;
+        }
+    }
+
+    /// Returns the id of something of ours in Asterisk.
+    fn name(&self, leg: LegId, what: &str) -> String {
+        format!("{}{}-{what}", self.prefix, leg.0)
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+}

@@ -1,0 +1,193 @@
+//! The requests, one function each.
+
+use uuid::Uuid;
+
+use super::super::request::{Method, Target};
+use super::{
+    Caller, Joining, LegId, Output, Part, Phase, Piece, Purpose, Request, RequestId, Steering,
+};
+
+/// The longest name that is shown to a telephone, in characters.
+const NAME_LEN_MAX: usize = 64;
+
+impl Steering {
+    /// Asks for the bridge and the AudioSocket's channel.
+    pub(super) fn build_audio(&mut self, id: LegId, uuid: Uuid) {
+        let mix = self.name(id, "mix");
+        let bridge = Target::new("bridges")
+            .segment(&mix)
+            .query("type", "mixing")
+            .finish();
+        let mix = self.ask(Method::Post, bridge, None, Purpose::Mix(id));
+
+        let external = self.name(id, "audio");
+        self.channels
+            .insert(external.clone(), (id, Piece::External));
+        let channel = Target::new("channels/externalMedia")
+            .query("app", &self.config.app)
+            .query("channelId", &external)
+            .query("external_host", &self.config.audiosocket)
+            .query("encapsulation", "audiosocket")
+            .query("transport", "tcp")
+            .query("format", self.config.format.name())
+            .query("data", &uuid.to_string())
+            .finish();
+        let external = self.ask(
+            Method::Post,
+            channel,
+            None,
+            Purpose::Create(id, Piece::External),
+        );
+        if let Some(leg) = self.legs.get_mut(&id) {
+            leg.mix = Part::Asked(mix);
+            leg.external = Part::Asked(external);
+        }
+    }
+
+    /// Asks for the channel to the called one; it is not dialled yet.
+    pub(super) fn create_far(&mut self, id: LegId, number: &str, caller: &Caller) {
+        let endpoint = self.config.dial.replace("{number}", number);
+        let mut target = Target::new("channels/create")
+            .query("endpoint", &endpoint)
+            .query("app", &self.config.app)
+            .query("channelId", &self.name(id, "far"));
+        // A Local channel is asked for 8 kHz otherwise. A telephone's codecs are its own affair.
+        if endpoint.starts_with("Local/") {
+            target = target.query("formats", self.config.format.name());
+        }
+        let body = self.caller_id(caller);
+        let request = self.ask(
+            Method::Post,
+            target.finish(),
+            body,
+            Purpose::Create(id, Piece::Far),
+        );
+        if let Some(leg) = self.legs.get_mut(&id) {
+            leg.far_part = Part::Asked(request);
+        }
+    }
+
+    /// Returns the variables that show the caller. The called one sees the connected line of a
+    /// channel that is dialled; "i" keeps Asterisk from sending an update of its own.
+    fn caller_id(&self, caller: &Caller) -> Option<String> {
+        let name = caller.name.as_deref().unwrap_or_default();
+        let number: String = caller
+            .number
+            .as_deref()
+            .unwrap_or_default()
+            .chars()
+            .filter(|c| c.is_ascii_digit() || matches!(c, '+' | '*' | '#'))
+            .collect();
+        let shown_number = self.config.caller_number.replace("{number}", &number);
+        let shown_name: String = self
+            .config
+            .caller_name
+            .replace("{number}", &number)
+            .replace("{name}", name)
+            .chars()
+            .filter(|c| !c.is_control() && !matches!(c, '"' | '<' | '>' | '\\'))
+            .take(NAME_LEN_MAX)
+            .collect();
+        let mut variables = serde_json::Map::new();
+        if !shown_number.is_empty() {
+            variables.insert("CONNECTEDLINE(num,i)".into(), shown_number.into());
+        }
+        if !shown_name.trim().is_empty() {
+            variables.insert("CONNECTEDLINE(name,i)".into(), shown_name.trim().into());
+        }
+        if variables.is_empty() {
+            return None;
+        }
+        variables.insert(
+            "CONNECTEDLINE(pres,i)".into(),
+            "allowed_not_screened".into(),
+        );
+        Some(serde_json::json!({ "variables": variables }).to_string())
+    }
+
+    pub(super) fn join(&mut self, id: LegId) {
+        let external = self.name(id, "audio");
+        let Some(leg) = self.legs.get_mut(&id) else {
+            return;
+        };
+        leg.joining = Joining::Asked;
+        let channels = format!("{},{external}", leg.far);
+        let target = Target::new("bridges")
+            .segment(&self.name(id, "mix"))
+            .segment("addChannel")
+            .query("channel", &channels)
+            // Otherwise the caller shown to the far end becomes that of the AudioSocket: nobody.
+            .query("inhibitConnectedLineUpdates", "true")
+            .finish();
+        self.ask(Method::Post, target, None, Purpose::Join(id));
+    }
+
+    pub(super) fn start_dialling(&mut self, id: LegId) {
+        let Some(target) = self.at_far(id, "dial") else {
+            return;
+        };
+        let timeout = self.config.ring_timeout.as_secs().to_string();
+        let target = target.query("timeout", &timeout).finish();
+        self.ask(Method::Post, target, None, Purpose::Dial(id));
+    }
+
+    pub(super) fn say_answer(&mut self, id: LegId) {
+        let Some(target) = self.at_far(id, "answer") else {
+            return;
+        };
+        self.ask(Method::Post, target.finish(), None, Purpose::Answer(id));
+    }
+
+    pub(super) fn ring(&mut self, id: LegId) {
+        let Some(Phase::Offered { .. }) = self.phase(id) else {
+            return;
+        };
+        let Some(target) = self.at_far(id, "ring") else {
+            return;
+        };
+        self.ask(Method::Post, target.finish(), None, Purpose::Ring(id));
+    }
+
+    pub(super) fn send_digits(&mut self, id: LegId, digits: &str) {
+        let Some(target) = self.at_far(id, "dtmf") else {
+            return;
+        };
+        let target = target.query("dtmf", digits).finish();
+        self.ask(Method::Post, target, None, Purpose::Minor);
+    }
+
+    pub(super) fn hold(&mut self, id: LegId, held: bool) {
+        let Some(Phase::Up) = self.phase(id) else {
+            return;
+        };
+        let Some(target) = self.at_far(id, "hold") else {
+            return;
+        };
+        let method = if held { Method::Post } else { Method::Delete };
+        self.ask(method, target.finish(), None, Purpose::Minor);
+    }
+
+    fn at_far(&self, id: LegId, verb: &str) -> Option<Target> {
+        let leg = self.legs.get(&id)?;
+        Some(Target::new("channels").segment(&leg.far).segment(verb))
+    }
+
+    pub(super) fn ask(
+        &mut self,
+        method: Method,
+        target: String,
+        body: Option<String>,
+        purpose: Purpose,
+    ) -> RequestId {
+        let id = RequestId(self.next_request);
+        self.next_request += 1;
+        self.pending.insert(id, purpose);
+        self.outputs.push_back(Output::Request(Request {
+            id,
+            method,
+            target,
+            body,
+        }));
+        id
+    }
+}

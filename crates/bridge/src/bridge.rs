@@ -1,0 +1,326 @@
+//! The handle by which the daemon speaks to its legs.
+
+use std::{
+    future::Future,
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+use moqrelay_audio::jitter;
+use moqrelay_relay::{FullTrackName, Relay};
+use tokio::{
+    net::TcpSocket,
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
+use uuid::Uuid;
+
+use crate::{
+    LegId, Place, Service,
+    leg::{Coding, Command, OutRate, Reason, Spec, Stats, Tone},
+    server::{Order, Server},
+};
+
+/// How a bridge behaves.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where Asterisk connects. Default 127.0.0.1:9092. AudioSocket has neither encryption nor a password: loopback
+    /// or a private network only.
+    pub listen: SocketAddr,
+    /// Legs at a time; a connection more is refused. Default 500.
+    pub legs_max: usize,
+    /// Connections at a time that have not said which call they are, or that are being turned away. Default 64:
+    /// Asterisk says it at once.
+    pub unidentified_max: usize,
+    /// How long a connection may take to say it. Default 10 s.
+    pub identify_timeout: Duration,
+    /// How legs code.
+    pub coding: Coding,
+    /// How legs balance delay against loss.
+    pub jitter: jitter::Config,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9092)),
+            legs_max: 500,
+            unidentified_max: 64,
+            identify_timeout: Duration::from_secs(10),
+            coding: Coding::default(),
+            jitter: jitter::Config::default(),
+        }
+    }
+}
+
+/// What happens on legs.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The connection of an expected leg is there.
+    Attached {
+        /// The leg; for a standing UUID a name that is new.
+        leg: LegId,
+        /// What the connection said.
+        id: Uuid,
+        /// Whether the UUID was expected by [`Bridge::expect_standing`].
+        standing: bool,
+    },
+    /// A key of the telephone was pressed and released.
+    Digit {
+        /// The leg.
+        leg: LegId,
+        /// One of `0-9A-D*#`.
+        digit: char,
+    },
+    /// The leg is over, or never came. Exactly once for each leg that was expected, attached or started.
+    Detached {
+        /// The leg.
+        leg: LegId,
+        /// Why.
+        reason: Reason,
+        /// What it did.
+        stats: Box<Stats>,
+    },
+}
+
+/// The bridge's events, in the order of each leg. Whoever does not take them loses digits, nothing else.
+pub type Events = mpsc::Receiver<Event>;
+
+/// A command that was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommandError {
+    /// Too many commands wait: the bridge's future is not being run, or the machine is overloaded.
+    #[error("the bridge has {COMMANDS_WAITING_MAX} commands waiting already")]
+    Full,
+    /// The bridge has ended.
+    #[error("the bridge has ended")]
+    Ended,
+}
+
+/// Commands that may wait; a call's whole life has about ten.
+const COMMANDS_WAITING_MAX: usize = 4096;
+
+/// Events that may wait; past that, legs keep their own for a while.
+const EVENTS_WAITING_MAX: usize = 1024;
+
+/// What waits in the kernel towards Asterisk is delay: room for about eight frames of 48 kHz.
+const SEND_BUFFER_BYTES: u32 = 16 * 1024;
+
+/// Connections the kernel may hold for us: Asterisk gives up after 2 s, and a refused one hurts it.
+const BACKLOG: u32 = 1024;
+
+/// Commands the bridge. Commands are queued and never wait; what becomes of them is told by [`Events`].
+///
+/// A command for a leg that is over is ignored. When the last handle is dropped the bridge ends as by
+/// [`shut_down`](Self::shut_down).
+#[derive(Debug, Clone)]
+pub struct Bridge {
+    orders: mpsc::Sender<Order>,
+    local_addr: SocketAddr,
+}
+
+impl Bridge {
+    /// Opens the AudioSocket listener. Nothing happens until the future is run; it ends after
+    /// [`shut_down`](Self::shut_down), when every leg has ended.
+    ///
+    /// # Errors
+    ///
+    /// When the address cannot be listened on.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn bind(
+        config: Config,
+        relay: Relay,
+    ) -> io::Result<(Self, Events, impl Future<Output = ()> + Send + 'static)> {
+        let socket = match config.listen {
+            SocketAddr::V4(_) => TcpSocket::new_v4(),
+            SocketAddr::V6(_) => TcpSocket::new_v6(),
+        }?;
+        socket.set_reuseaddr(true)?;
+        // Connections inherit it.
+        socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
+        socket.bind(config.listen)?;
+        let listener = socket.listen(BACKLOG)?;
+        let local_addr = listener.local_addr()?;
+        let (orders, orders_rx) = mpsc::channel(COMMANDS_WAITING_MAX);
+        let (events, events_rx) = mpsc::channel(EVENTS_WAITING_MAX);
+        let server = Server::new(config, relay, listener, orders_rx, events);
+        Ok((Self { orders, local_addr }, events_rx, server.run()))
+    }
+
+    /// Returns the address that is listened on.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Expects a connection that says `id` within `ttl`, once. It will be the leg of `spec`, which can be given
+    /// commands at once.
+    ///
+    /// A leg that cannot be expected, or does not come, is reported as detached.
+    ///
+    /// # Errors
+    ///
+    /// When the command cannot be queued; so do all others.
+    pub fn expect(&self, id: Uuid, spec: Spec, ttl: Duration) -> Result<(), CommandError> {
+        self.order(Order::Expect {
+            id,
+            spec,
+            until: Instant::now() + ttl,
+        })
+    }
+
+    /// Expects connections that say `id`, one at a time, until [`forget`](Self::forget). Each is a new leg without a
+    /// place: give it one by [`join`](Self::join).
+    ///
+    /// # Errors
+    ///
+    /// As [`expect`](Self::expect).
+    pub fn expect_standing(&self, id: Uuid, rate: OutRate) -> Result<(), CommandError> {
+        self.order(Order::ExpectStanding { id, rate })
+    }
+
+    /// Expects connections that say `id` no longer. One that is there stays.
+    ///
+    /// # Errors
+    ///
+    /// As [`expect`](Self::expect).
+    pub fn forget(&self, id: Uuid) -> Result<(), CommandError> {
+        self.order(Order::Forget(id))
+    }
+
+    /// Lets a leg publish from now on.
+    ///
+    /// # Errors
+    ///
+    /// As [`expect`](Self::expect).
+    pub fn join(&self, leg: LegId, place: Place) -> Result<(), CommandError> {
+        self.order(Order::Tell(leg, Command::Join(place)))
+    }
+
+    /// Lets a leg hear a track, whether or not it is published yet.
+    ///
+    /// # Errors
+    ///
+    /// As [`expect`](Self::expect).
+    pub fn listen(&self, leg: LegId, track: FullTrackName) -> Result<(), CommandError> {
+        self.order(Order::Tell(leg, Command::Listen(track)))
+    }
+
+    /// Lets a leg hear a track no longer.
+    ///
+    /// # Errors
+    ///
+    /// As [`expect`](Self::expect).
+    pub fn unlisten(&self, leg: LegId, track: FullTrackName) -> Result<(), CommandError> {
+        self.order(Order::Tell(leg, Command::Unlisten(track)))
+    }
+
+    /// Plays a tone to a leg's telephone, beside what else it hears, until [`stop_tone`](Self::stop_tone).
+    ///
+    /// # Errors
+    ///
+    /// As [`expect`](Self::expect).
+    pub fn play(&self, leg: LegId, tone: Tone) -> Result<(), CommandError> {
+        self.order(Order::Tell(leg, Command::Play(tone)))
+    }
+
+    /// Ends a leg's tone.
+    ///
+    /// # Errors
+    ///
+    /// As [`expect`](Self::expect).
+    pub fn stop_tone(&self, leg: LegId) -> Result<(), CommandError> {
+        self.order(Order::Tell(leg, Command::StopTone))
+    }
+
+    /// Plays digits (`0-9A-D*#`) to a leg as tones, each 100 ms and as long a pause: AudioSocket has no other way to
+    /// send them. Asterisk does better with ARI.
+    ///
+    /// # Errors
+    ///
+    /// As [`expect`](Self::expect).
+    pub fn send_digits(&self, leg: LegId, digits: Vec<char>) -> Result<(), CommandError> {
+        self.order(Order::Tell(leg, Command::Digits(digits)))
+    }
+
+    /// Stops (true) or resumes publishing what a leg says.
+    ///
+    /// # Errors
+    ///
+    /// As [`expect`](Self::expect).
+    pub fn mute(&self, leg: LegId, muted: bool) -> Result<(), CommandError> {
+        self.order(Order::Tell(leg, Command::Mute(muted)))
+    }
+
+    /// Ends a leg: one that is there, one that is still expected, or a service.
+    ///
+    /// # Errors
+    ///
+    /// As [`expect`](Self::expect).
+    pub fn hang_up(&self, leg: LegId) -> Result<(), CommandError> {
+        self.order(Order::HangUp(leg))
+    }
+
+    /// Ends every leg.
+    ///
+    /// # Errors
+    ///
+    /// As [`expect`](Self::expect).
+    pub fn hang_up_all(&self) -> Result<(), CommandError> {
+        self.order(Order::HangUpAll)
+    }
+
+    /// Starts a built-in party as the leg `leg`. `source` is what it hears, the same as a later
+    /// [`listen`](Self::listen); only the echo hears anything.
+    ///
+    /// # Errors
+    ///
+    /// As [`expect`](Self::expect).
+    pub fn start_service(
+        &self,
+        leg: LegId,
+        service: Service,
+        place: Place,
+        source: Option<FullTrackName>,
+    ) -> Result<(), CommandError> {
+        self.order(Order::Start {
+            leg,
+            service,
+            place,
+            source,
+        })
+    }
+
+    /// Closes the listener and ends every leg; the bridge's future ends when they have.
+    ///
+    /// # Errors
+    ///
+    /// As [`expect`](Self::expect).
+    pub fn shut_down(&self) -> Result<(), CommandError> {
+        self.order(Order::ShutDown)
+    }
+
+    /// Returns what each leg that is there did up to its last report, at most a second ago.
+    ///
+    /// # Errors
+    ///
+    /// As [`expect`](Self::expect).
+    pub async fn stats(&self) -> Result<Vec<(LegId, Stats)>, CommandError> {
+        let (answer, stats) = oneshot::channel();
+        self.order(Order::Stats(answer))?;
+        stats.await.map_err(|_| CommandError::Ended)
+    }
+
+    fn order(&self, order: Order) -> Result<(), CommandError> {
+        self.orders.try_send(order).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => CommandError::Full,
+            mpsc::error::TrySendError::Closed(_) => CommandError::Ended,
+        })
+    }
+}

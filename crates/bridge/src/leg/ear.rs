@@ -1,0 +1,311 @@
+//! What a leg hears: any number of tracks and a tone, summed for its own 20 ms clock.
+
+use std::{
+    collections::VecDeque,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use moqrelay_audio::{SampleRate, jitter, mix::Bus, opus, playout::OpusPlayer, tone};
+use moqrelay_relay::{
+    FullTrackName,
+    track::{Event, Object, Reader},
+};
+use moqrelay_wire::audio_object::{Properties, TIMESCALE};
+
+use super::{Stats, Tone, clock::CATCH_UP_FRAMES};
+
+/// Tracks one leg listens to. A decoder and its buffer take some 40 KB; nobody follows more voices at once.
+pub(super) const SOURCES_MAX: usize = 32;
+
+/// Digits that wait to be played.
+const DIGITS_MAX: usize = 32;
+
+/// A digit sounds for 100 ms and is followed by as much silence: receivers want 40 ms of each (ITU-T Q.24).
+const DIGIT_ON: Duration = Duration::from_millis(100);
+const DIGIT_FRAMES: u32 = 10;
+
+/// A standstill of more frames than this is over and done with: what waited is forgotten, and what comes with the next
+/// frames is the backlog. Taken for the network's jitter, it would keep the delay high for a long time.
+const SKIP_FRAMES_MAX: u64 = 10;
+
+/// Frames after such a standstill within which arrivals are backlog: those that are made up for at once, and two.
+const BACKLOG_FRAMES: u64 = CATCH_UP_FRAMES + 2;
+
+/// Objects of one source that are looked at within a tick; a publisher has one to send, and a network that was blocked
+/// for a second fifty. Who sends more loses what the relay does not keep.
+const ARRIVALS_PER_TICK: u32 = 64;
+
+/// The way from tracks to frames.
+#[derive(Debug)]
+pub(super) struct Ear {
+    rate: SampleRate,
+    jitter: jitter::Config,
+    sources: Vec<Source>,
+    bus: Bus,
+    voice: Vec<i16>,
+    tone: Option<(Tone, tone::Tone)>,
+    digits: VecDeque<char>,
+    digit: Option<(tone::Tone, u32)>,
+    /// Frames within which arrivals are dropped.
+    backlog_frames: u64,
+}
+
+impl Ear {
+    pub(super) fn new(rate: SampleRate, jitter: jitter::Config) -> Self {
+        Self {
+            rate,
+            jitter,
+            sources: Vec::new(),
+            bus: Bus::new(rate.frame_samples()),
+            voice: vec![0; rate.frame_samples()],
+            tone: None,
+            digits: VecDeque::new(),
+            digit: None,
+            backlog_frames: 0,
+        }
+    }
+
+    /// Makes frames of another rate from now on; what waited in the buffers is lost.
+    pub(super) fn set_rate(&mut self, rate: SampleRate) {
+        if rate == self.rate {
+            return;
+        }
+        self.rate = rate;
+        self.bus = Bus::new(rate.frame_samples());
+        self.voice = vec![0; rate.frame_samples()];
+        self.tone = self.tone.take().map(|(kind, _)| (kind, kind.start(rate)));
+        self.digit = None;
+        for source in &mut self.sources {
+            source.start(rate, self.jitter);
+        }
+    }
+
+    /// Hears a track from now on; twice is once.
+    pub(super) fn listen(&mut self, reader: Reader) {
+        if self
+            .sources
+            .iter()
+            .any(|source| source.reader.name() == reader.name())
+        {
+            return;
+        }
+        if self.sources.len() >= SOURCES_MAX {
+            tracing::warn!(track = %reader.name(), "not listened to: the leg hears {SOURCES_MAX} tracks already");
+            return;
+        }
+        let mut source = Source {
+            reader,
+            player: None,
+            timescale: None,
+            budget: ARRIVALS_PER_TICK,
+            ended: false,
+        };
+        source.start(self.rate, self.jitter);
+        self.sources.push(source);
+    }
+
+    /// Hears a track no longer.
+    pub(super) fn unlisten(&mut self, name: &FullTrackName) {
+        self.sources.retain(|source| source.reader.name() != name);
+    }
+
+    /// Plays a tone until [`stop_tone`](Self::stop_tone) or the next one.
+    pub(super) fn play(&mut self, tone: Tone) {
+        self.tone = Some((tone, tone.start(self.rate)));
+    }
+
+    pub(super) fn stop_tone(&mut self) {
+        self.tone = None;
+    }
+
+    /// Plays digits one after the other, beside whatever else is heard.
+    pub(super) fn play_digits(&mut self, digits: &[char]) {
+        let room = DIGITS_MAX - self.digits.len();
+        self.digits.extend(digits.iter().take(room));
+    }
+
+    /// Moves what has arrived at `now` into the jitter buffers; ready when there was something.
+    pub(super) fn poll_arrivals(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Duration,
+        stats: &mut Stats,
+    ) -> Poll<()> {
+        let mut ready = Poll::Pending;
+        let arrival = if self.backlog_frames > 0 {
+            Arrival::Backlog
+        } else {
+            Arrival::At(now)
+        };
+        for source in &mut self.sources {
+            while !source.ended && source.budget > 0 {
+                match source.reader.poll_next(cx) {
+                    Poll::Pending => break,
+                    Poll::Ready(Some(event)) => {
+                        source.budget -= 1;
+                        source.take(event, arrival, stats);
+                    }
+                    Poll::Ready(None) => {
+                        source.ended = true;
+                        tracing::warn!(track = %source.reader.name(), "not heard: the relay keeps too many tracks");
+                    }
+                }
+                ready = Poll::Ready(());
+            }
+        }
+        ready
+    }
+
+    /// Begins a tick: so many arrivals more are looked at.
+    pub(super) fn refill(&mut self) {
+        for source in &mut self.sources {
+            source.budget = ARRIVALS_PER_TICK;
+        }
+    }
+
+    /// Fills `out`, which holds 20 ms, with what is due at `due`.
+    pub(super) fn hear(&mut self, due: Duration, out: &mut [i16]) {
+        self.backlog_frames = self.backlog_frames.saturating_sub(1);
+        self.bus.clear();
+        for player in self
+            .sources
+            .iter_mut()
+            .filter_map(|source| source.player.as_mut())
+        {
+            player.pull(due, &mut self.voice);
+            self.bus.add(&self.voice);
+        }
+        if let Some((_, tone)) = &mut self.tone {
+            tone.fill(&mut self.voice);
+            self.bus.add(&self.voice);
+        }
+        self.hear_digit();
+        self.bus.total(out);
+    }
+
+    /// Passes over frames that are never going to be sent; the last of them was due at `due`.
+    pub(super) fn skip(&mut self, frames: u64, due: Duration) {
+        let long = frames > SKIP_FRAMES_MAX;
+        if long {
+            self.backlog_frames = BACKLOG_FRAMES;
+        }
+        for player in self
+            .sources
+            .iter_mut()
+            .filter_map(|source| source.player.as_mut())
+        {
+            if long {
+                player.reset();
+                continue;
+            }
+            for _ in 0..frames {
+                player.pull(due, &mut self.voice);
+            }
+        }
+    }
+
+    /// Returns the state of each jitter buffer.
+    pub(super) fn stats(&self) -> Vec<(String, jitter::Stats)> {
+        let stats = |source: &Source| {
+            let player = source.player.as_ref()?;
+            Some((source.reader.name().to_string(), player.stats()))
+        };
+        self.sources.iter().filter_map(stats).collect()
+    }
+
+    fn hear_digit(&mut self) {
+        if self.digit.is_none() {
+            let Some(digit) = self.digits.pop_front() else {
+                return;
+            };
+            let tone = tone::Tone::dtmf(self.rate, digit, DIGIT_ON);
+            self.digit = tone.map(|tone| (tone, DIGIT_FRAMES));
+        }
+        let Some((tone, frames)) = &mut self.digit else {
+            return;
+        };
+        tone.fill(&mut self.voice);
+        self.bus.add(&self.voice);
+        *frames -= 1;
+        if *frames == 0 {
+            self.digit = None;
+        }
+    }
+}
+
+/// When an object came, for the jitter buffer.
+#[derive(Debug, Clone, Copy)]
+enum Arrival {
+    At(Duration),
+    /// While we stood still: too late.
+    Backlog,
+}
+
+/// One track that is heard.
+#[derive(Debug)]
+struct Source {
+    reader: Reader,
+    /// `None` when libopus had no memory for a decoder.
+    player: Option<OpusPlayer>,
+    /// What the track's properties say of timestamps.
+    timescale: Option<u64>,
+    /// Events that may still be taken within this tick.
+    budget: u32,
+    ended: bool,
+}
+
+impl Source {
+    fn start(&mut self, rate: SampleRate, jitter: jitter::Config) {
+        self.player = OpusPlayer::opus(rate, jitter)
+            .inspect_err(|error: &opus::Error| {
+                tracing::warn!(track = %self.reader.name(), %error, "cannot be decoded");
+            })
+            .ok();
+    }
+
+    fn take(&mut self, event: Event, arrival: Arrival, stats: &mut Stats) {
+        match event {
+            Event::Object(object) => {
+                stats.objects_in += 1;
+                if let Arrival::At(now) = arrival
+                    && self.push(&object, now).is_none()
+                {
+                    stats.objects_malformed += 1;
+                }
+            }
+            Event::Began(info) => {
+                let properties = Properties::decode(&info.properties).unwrap_or_default();
+                self.timescale = properties.timescale;
+                // Another publisher has another clock.
+                if let Some(player) = &mut self.player {
+                    player.reset();
+                }
+                tracing::debug!(track = %self.reader.name(), "heard now");
+            }
+            Event::Ended(ending) => {
+                tracing::debug!(track = %self.reader.name(), reason = ending.reason, "ended");
+            }
+            Event::Lost { entries } => {
+                tracing::debug!(track = %self.reader.name(), entries, "fell behind");
+            }
+            _ => {}
+        }
+    }
+
+    /// Returns `None` when the object is no voice.
+    fn push(&mut self, object: &Object, now: Duration) -> Option<()> {
+        if object.payload.is_empty() {
+            // The end of a group or of the track: nothing to hear and nothing wrong.
+            return Some(());
+        }
+        let properties = Properties::decode(&object.properties).ok()?;
+        // Ours always say it; a foreign publisher of 48 kHz Opus most likely means the same.
+        let scale = self.timescale.unwrap_or(TIMESCALE);
+        let timestamp = properties.timestamp_48k(Some(scale))?;
+        let player = self.player.as_mut()?;
+        let push = player.push(timestamp, object.payload.clone(), now).ok()?;
+        tracing::trace!(timestamp, ?push, "object");
+        Some(())
+    }
+}

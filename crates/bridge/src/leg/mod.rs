@@ -1,0 +1,430 @@
+//! One telephone call's AudioSocket connection: a task of its own that speaks and hears for it.
+//!
+//! Whatever happens to a leg, a stall, garbage, a vanished peer, ends that leg at most.
+
+mod clock;
+mod ear;
+mod intake;
+mod socket;
+mod spec;
+mod stats;
+mod timeline;
+mod voice;
+
+use std::{collections::VecDeque, fmt, future, io, time::Duration};
+
+use moqrelay_audio::jitter;
+use moqrelay_relay::{FullTrackName, Relay};
+use moqrelay_wire::audiosocket::{Audio, Message, Rate};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
+
+pub(crate) use self::{
+    clock::Clock,
+    socket::{Socket, refuse},
+};
+use self::{
+    clock::offset,
+    ear::Ear,
+    intake::{Intake, Taken, sample_rate},
+    socket::{Read, Sent},
+    voice::Voice,
+};
+pub use self::{
+    spec::{Coding, LegId, OutRate, Reason, Spec, Tone},
+    stats::{Lateness, Stats},
+};
+use crate::{Event, Place, meters::Meters, publication::Publication};
+
+/// What a leg is told while it lives. Dropping the queue's other end is the command to hang up.
+#[derive(Debug, Clone)]
+pub(crate) enum Command {
+    Join(Place),
+    Listen(FullTrackName),
+    Unlisten(FullTrackName),
+    Play(Tone),
+    StopTone,
+    Digits(Vec<char>),
+    Mute(bool),
+}
+
+/// What every leg of a bridge shares.
+#[derive(Debug, Clone)]
+pub(crate) struct Surroundings {
+    pub(crate) relay: Relay,
+    pub(crate) coding: Coding,
+    pub(crate) jitter: jitter::Config,
+    pub(crate) events: mpsc::Sender<Event>,
+    pub(crate) meters: Meters,
+}
+
+/// A leg that is over.
+#[derive(Debug)]
+pub(crate) struct End {
+    pub(crate) leg: LegId,
+    pub(crate) reason: Reason,
+    pub(crate) stats: Box<Stats>,
+    /// Events that the queue had no room for; they come before the end.
+    pub(crate) unsent: VecDeque<Event>,
+    /// What remains to be closed.
+    pub(crate) socket: Socket,
+}
+
+/// Events of one leg that wait for room in the queue; then further digits are dropped.
+const UNSENT_EVENTS_MAX: usize = 32;
+
+/// Messages without sense after which a leg is given up.
+const MALFORMED_MAX: u64 = 50;
+
+/// After such a silence the started frame does not belong to what comes next.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// How often a leg reports its state.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// One leg. [`run`](Self::run) is its life.
+#[derive(Debug)]
+pub(crate) struct Leg {
+    id: LegId,
+    rate: OutRate,
+    around: Surroundings,
+    socket: Socket,
+    commands: mpsc::Receiver<Command>,
+    report: watch::Sender<Stats>,
+    start: Instant,
+    clock: Clock,
+    intake: Intake,
+    last_audio: Instant,
+    voice: Voice,
+    ear: Ear,
+    frame: Vec<i16>,
+    out_rate: Rate,
+    unsent: VecDeque<Event>,
+    stats: Stats,
+    reported: Stats,
+    report_due: Instant,
+}
+
+impl Leg {
+    /// Begins a leg on a connection whose id was read; `attached` is the first event it sends.
+    pub(crate) fn new(
+        spec: Spec,
+        attached: Event,
+        socket: Socket,
+        commands: mpsc::Receiver<Command>,
+        report: watch::Sender<Stats>,
+        around: Surroundings,
+    ) -> Self {
+        let now = Instant::now();
+        let out_rate = spec.rate.given(None);
+        let stats = Stats {
+            level: 127,
+            rate_out: out_rate.hz(),
+            ..Stats::default()
+        };
+        let mut leg = Self {
+            id: spec.leg,
+            rate: spec.rate,
+            socket,
+            commands,
+            report,
+            start: now,
+            clock: Clock::new(now),
+            intake: Intake::default(),
+            last_audio: now,
+            voice: Voice::new(around.coding),
+            ear: Ear::new(sample_rate(out_rate), around.jitter),
+            frame: vec![0; out_rate.frame_samples()],
+            out_rate,
+            unsent: VecDeque::from([attached]),
+            reported: stats.clone(),
+            stats,
+            report_due: now + REPORT_INTERVAL,
+            around,
+        };
+        leg.flush_events();
+        if let Some(place) = spec.place {
+            leg.obey(Command::Join(place));
+        }
+        leg
+    }
+
+    /// Lives until either side hangs up or something breaks.
+    pub(crate) async fn run(mut self) -> End {
+        let tick = tokio::time::sleep_until(self.clock.next());
+        tokio::pin!(tick);
+        // What came in one piece with the call's id is here already.
+        let mut outcome = self.take_messages();
+        self.speak();
+        let reason = loop {
+            if let Err(reason) = outcome {
+                break reason;
+            }
+            outcome = tokio::select! {
+                biased;
+                () = tick.as_mut() => {
+                    let outcome = self.tick(Instant::now());
+                    tick.as_mut().reset(self.clock.next());
+                    outcome
+                }
+                command = self.commands.recv() => match command {
+                    Some(command) => { self.obey(command); Ok(()) }
+                    None => Err(Reason::HungUp),
+                },
+                () = Self::arrivals(&mut self.ear, &mut self.stats, self.start) => Ok(()),
+                ready = self.socket.ready() => self.move_bytes(ready),
+            };
+        };
+        self.end(reason)
+    }
+
+    async fn arrivals(ear: &mut Ear, stats: &mut Stats, start: Instant) {
+        future::poll_fn(|cx| ear.poll_arrivals(cx, start.elapsed(), stats)).await;
+    }
+
+    fn end(mut self, reason: Reason) -> End {
+        self.socket.say_hangup();
+        self.publish_report();
+        tracing::info!(
+            %reason,
+            seconds = self.start.elapsed().as_secs(),
+            frames_in = self.stats.frames_in,
+            frames_out = self.stats.frames_out,
+            late_ms_max = self.stats.lateness.max().as_millis() as u64,
+            "leg over"
+        );
+        End {
+            leg: self.id,
+            reason,
+            stats: Box::new(self.stats),
+            unsent: self.unsent,
+            socket: self.socket,
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Join(place) => self.join(&place),
+            Command::Listen(name) => {
+                tracing::info!(track = %name, "listens");
+                self.ear.listen(self.around.relay.subscribe(name));
+            }
+            Command::Unlisten(name) => {
+                tracing::info!(track = %name, "stops listening");
+                self.ear.unlisten(&name);
+            }
+            Command::Play(tone) => {
+                tracing::info!(?tone, "plays a tone");
+                self.ear.play(tone);
+            }
+            Command::StopTone => self.ear.stop_tone(),
+            Command::Digits(digits) => self.ear.play_digits(&digits),
+            Command::Mute(muted) => {
+                tracing::info!(muted, "mute");
+                self.voice.mute(muted);
+            }
+        }
+    }
+
+    fn join(&mut self, place: &Place) {
+        tracing::Span::current().record("room", place.room());
+        tracing::info!(participant = place.participant(), "joins");
+        let catalog = self.around.coding.catalog();
+        match Publication::open(&self.around.relay, place, &catalog, Instant::now()) {
+            Ok(publication) => self.voice.publish(publication),
+            Err(error) => tracing::warn!(%error, "the leg is not heard"),
+        }
+    }
+
+    fn tick(&mut self, now: Instant) -> Result<(), Reason> {
+        let Some(due) = self.clock.due(now) else {
+            return Ok(());
+        };
+        self.stats.lateness.record(due.late);
+        self.stats.frames_skipped += due.skipped;
+        if due.skipped > 0 {
+            tracing::debug!(late_ms = due.late.as_millis() as u64, "stood still");
+            self.ear.skip(due.skipped, offset(due.first - 1));
+        }
+        for index in due.first..due.first + due.frames {
+            self.ear.hear(offset(index), &mut self.frame);
+            match self.socket.send(self.out_rate, &self.frame, now) {
+                Ok(Sent::Yes) => self.stats.frames_out += 1,
+                Ok(Sent::Dropped) => self.stats.frames_unsent += 1,
+                Ok(Sent::Stalled) => return Err(Reason::Stalled),
+                Err(error) => return Err(broken(&error)),
+            }
+        }
+        self.socket.refill();
+        self.ear.refill();
+        self.voice.tick(now);
+        self.flush_events();
+        if now >= self.report_due {
+            self.report_due = now + REPORT_INTERVAL;
+            self.publish_report();
+        }
+        if self.intake.is_companded(now) {
+            return Err(self.refuse_codec());
+        }
+        Ok(())
+    }
+
+    /// Reads all there is within the budget, and only then looks what is worth keeping: of a backlog the newest.
+    fn move_bytes(&mut self, ready: io::Result<()>) -> Result<(), Reason> {
+        ready
+            .and_then(|()| self.socket.flush())
+            .map_err(|error| broken(&error))?;
+        loop {
+            match self.socket.read() {
+                Ok(Read::Some) => self.take_messages()?,
+                Ok(Read::Spent) => return Ok(()),
+                Ok(Read::Empty) => break,
+                Ok(Read::Ended) => {
+                    self.speak();
+                    return Err(Reason::Closed);
+                }
+                Err(error) => return Err(broken(&error)),
+            }
+        }
+        self.speak();
+        Ok(())
+    }
+
+    fn take_messages(&mut self) -> Result<(), Reason> {
+        loop {
+            match self.socket.next_message() {
+                Ok(None) => return Ok(()),
+                Ok(Some(message)) => self.take(message)?,
+                Err(error) => self.malformed(format_args!("{error}"))?,
+            }
+        }
+    }
+
+    fn take(&mut self, message: Message) -> Result<(), Reason> {
+        match message {
+            Message::Audio(audio) => self.take_audio(&audio),
+            Message::Digit(digit) => {
+                tracing::info!(%digit, "key pressed");
+                self.stats.digits += 1;
+                self.tell(Event::Digit {
+                    leg: self.id,
+                    digit,
+                });
+                Ok(())
+            }
+            Message::Hangup => Err(Reason::Closed),
+            Message::Id(_) => {
+                tracing::warn!("a second call id on one connection");
+                Err(Reason::Malformed)
+            }
+            Message::Fault(code) => self.malformed(format_args!("fault reported, code {code:?}")),
+            _ => Ok(()),
+        }
+    }
+
+    fn take_audio(&mut self, audio: &Audio) -> Result<(), Reason> {
+        let now = Instant::now();
+        if now.duration_since(self.last_audio) > PAUSE {
+            self.intake.break_off();
+        }
+        self.last_audio = now;
+        let before = self.intake.rate();
+        match self.intake.take(audio, now) {
+            Taken::Withheld => {}
+            Taken::Companded => return Err(self.refuse_codec()),
+            Taken::Queued { dropped } => self.stats.frames_dropped += dropped,
+        }
+        let arriving = self.intake.rate();
+        if arriving != before {
+            self.rate_changed(arriving);
+        }
+        Ok(())
+    }
+
+    fn rate_changed(&mut self, arriving: Option<Rate>) {
+        self.out_rate = self.rate.given(arriving);
+        self.stats.rate_in = arriving.map_or(0, Rate::hz);
+        self.stats.rate_out = self.out_rate.hz();
+        self.frame.resize(self.out_rate.frame_samples(), 0);
+        self.ear.set_rate(sample_rate(self.out_rate));
+        tracing::info!(
+            hz_in = self.stats.rate_in,
+            hz_out = self.stats.rate_out,
+            "sound from Asterisk"
+        );
+    }
+
+    /// Publishes what waits.
+    fn speak(&mut self) {
+        let waiting = self.intake.waiting();
+        self.stats.queue_frames_max = self.stats.queue_frames_max.max(waiting);
+        let now = self.start.elapsed();
+        for after in (0..waiting).rev() {
+            if let Some(frame) = self.intake.next_frame() {
+                self.stats.frames_in += 1;
+                self.voice.say(&frame, after, now, &mut self.stats);
+            }
+        }
+    }
+
+    fn malformed(&mut self, what: fmt::Arguments<'_>) -> Result<(), Reason> {
+        self.stats.malformed += 1;
+        tracing::debug!(%what, "message without sense");
+        if self.stats.malformed < MALFORMED_MAX {
+            return Ok(());
+        }
+        tracing::warn!(%what, "too many messages without sense: hanging up");
+        Err(Reason::Malformed)
+    }
+
+    fn refuse_codec(&self) -> Reason {
+        tracing::warn!(
+            "Asterisk sends another codec under type 0x10, not linear sound: the dialplan's \
+             Dial(AudioSocket/host:port/uuid) lacks /c(slin16); hanging up"
+        );
+        Reason::Companded
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.flush_events();
+        if self.unsent.len() < UNSENT_EVENTS_MAX {
+            self.unsent.push_back(event);
+            self.flush_events();
+        } else {
+            tracing::warn!("a digit was dropped: nobody takes the bridge's events");
+        }
+    }
+
+    fn flush_events(&mut self) {
+        while let Some(event) = self.unsent.pop_front() {
+            match self.around.events.try_send(event) {
+                Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
+                Err(mpsc::error::TrySendError::Full(event)) => {
+                    return self.unsent.push_front(event);
+                }
+            }
+        }
+    }
+
+    fn publish_report(&mut self) {
+        self.stats.sources = self.ear.stats();
+        self.around.meters.leg_progress(&self.reported, &self.stats);
+        self.reported = self.stats.clone();
+        self.report.send_replace(self.stats.clone());
+    }
+}
+
+/// Asterisk closes without reading what we sent last, and then the kernel resets the connection: a plain hang-up.
+fn broken(error: &io::Error) -> Reason {
+    match error.kind() {
+        io::ErrorKind::ConnectionReset
+        | io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::BrokenPipe => Reason::Closed,
+        _ => {
+            tracing::info!(%error, "connection broken");
+            Reason::Broken
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! What a leg is told to be, and why it ends.
+
+use std::fmt;
+
+use moqrelay_audio::{SampleRate, opus, tone};
+use moqrelay_wire::{
+    audiosocket::Rate,
+    catalog::{Catalog, Track},
+};
+
+use crate::Place;
+
+/// Names a leg; whoever expects it chooses the name and never uses it twice.
+///
+/// Connections that nobody expected one by one ([`Bridge::expect_standing`](crate::Bridge::expect_standing)) get
+/// names from [`LegId::STANDING_FIRST`] upwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LegId(pub u64);
+
+impl LegId {
+    /// The first name that the bridge itself gives; callers use those below.
+    pub const STANDING_FIRST: Self = Self(1 << 63);
+}
+
+impl fmt::Display for LegId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.checked_sub(Self::STANDING_FIRST.0) {
+            None => write!(f, "leg{}", self.0),
+            Some(number) => write!(f, "standing{number}"),
+        }
+    }
+}
+
+/// What a leg is to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spec {
+    /// Its name.
+    pub leg: LegId,
+    /// Where it publishes; it may be told later.
+    pub place: Option<Place>,
+    /// At which rate Asterisk wants to be spoken to.
+    pub rate: OutRate,
+}
+
+/// The rate of what is sent to Asterisk, which must be what the dialplan's `c(…)` says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OutRate {
+    /// That of what arrives, 8, 16 or 48 kHz, and 16 kHz until something does.
+    #[default]
+    Follow,
+    /// 8 kHz, `slin`; the application `AudioSocket()` always has it.
+    Hz8000,
+    /// 16 kHz, `slin16`.
+    Hz16000,
+    /// 48 kHz, `slin48`.
+    Hz48000,
+}
+
+impl OutRate {
+    pub(super) fn given(self, arriving: Option<Rate>) -> Rate {
+        match self {
+            Self::Hz8000 => Rate::Hz8000,
+            Self::Hz16000 => Rate::Hz16000,
+            Self::Hz48000 => Rate::Hz48000,
+            Self::Follow => match arriving {
+                Some(Rate::Hz8000) => Rate::Hz8000,
+                None | Some(Rate::Hz12000 | Rate::Hz16000) => Rate::Hz16000,
+                Some(
+                    Rate::Hz24000
+                    | Rate::Hz32000
+                    | Rate::Hz44100
+                    | Rate::Hz48000
+                    | Rate::Hz96000
+                    | Rate::Hz192000,
+                ) => Rate::Hz48000,
+            },
+        }
+    }
+}
+
+/// A tone that a leg plays to its telephone until told otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tone {
+    /// The far end rings.
+    Ringback,
+    /// The far end is busy.
+    Busy,
+    /// The call cannot be completed.
+    Congestion,
+}
+
+impl Tone {
+    pub(super) fn start(self, rate: SampleRate) -> tone::Tone {
+        match self {
+            Self::Ringback => tone::Tone::ringback(rate),
+            Self::Busy => tone::Tone::busy(rate),
+            Self::Congestion => tone::Tone::congestion(rate),
+        }
+    }
+}
+
+/// How legs code what they say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Coding {
+    /// Opus bits per second, 6000 to 128000. Default 32000.
+    pub bitrate_bps: u32,
+    /// libopus's complexity, 0 to 10. Default 5: 0.1 ms of CPU for 20 ms of sound.
+    pub complexity: u8,
+    /// Loss in percent that in-band error correction prepares for. Default 10.
+    pub loss_percent: u8,
+}
+
+impl Default for Coding {
+    fn default() -> Self {
+        Self {
+            bitrate_bps: 32_000,
+            complexity: 5,
+            loss_percent: 10,
+        }
+    }
+}
+
+impl Coding {
+    /// Returns the encoder's settings at `rate`.
+    pub(crate) fn opus(self, rate: SampleRate) -> opus::Config {
+        opus::Config {
+            rate,
+            bitrate_bps: self.bitrate_bps,
+            complexity: self.complexity,
+            loss_percent: self.loss_percent,
+        }
+    }
+
+    /// Returns what the catalog says of a voice coded so. A decoder may take 48 kHz whatever the coder had.
+    pub(crate) fn catalog(self) -> Catalog {
+        Catalog::audio(Track::opus(48_000, u64::from(self.bitrate_bps)))
+    }
+}
+
+/// Why a leg is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Reason {
+    /// We hung up.
+    HungUp,
+    /// Asterisk closed: the telephone hung up, or the dialplan went on.
+    Closed,
+    /// It was expected and did not come in time.
+    Expired,
+    /// It could not be expected, or not be served: a limit was reached, or its UUID was taken.
+    Refused,
+    /// Asterisk sent another codec than linear sound: `c(slin16)` is missing in the dialplan.
+    Companded,
+    /// Asterisk, or whoever it was, sent too much that made no sense.
+    Malformed,
+    /// Asterisk stopped reading.
+    Stalled,
+    /// The connection broke.
+    Broken,
+    /// A fault of ours.
+    Failed,
+}
+
+impl Reason {
+    /// Returns the name that logs and metrics have for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::HungUp => "hung_up",
+            Self::Closed => "closed",
+            Self::Expired => "expired",
+            Self::Refused => "refused",
+            Self::Companded => "companded",
+            Self::Malformed => "malformed",
+            Self::Stalled => "stalled",
+            Self::Broken => "broken",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

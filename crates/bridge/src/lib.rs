@@ -1,0 +1,23 @@
+//! Audio legs to Asterisk, call steering by ARI, and the built-in parties.
+//!
+//! [`Bridge::bind`] opens the AudioSocket listener and returns a handle, a queue of events and a future that must be
+//! run; a connection whose UUID was announced by [`Bridge::expect`] becomes a leg. What a telephone says is the track
+//! `room/<room>/<participant>` `audio`, and what it hears is the sum of the tracks it listens to.
+//!
+//! Who hears whom, and when a call ends, is decided elsewhere: the bridge does what it is told and reports.
+
+pub mod ari;
+mod bridge;
+mod expectation;
+mod identify;
+pub mod leg;
+mod meters;
+mod place;
+mod publication;
+mod server;
+pub mod service;
+
+pub use bridge::{Bridge, CommandError, Config, Event, Events};
+pub use leg::LegId;
+pub use place::Place;
+pub use service::Service;

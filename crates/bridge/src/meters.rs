@@ -1,0 +1,114 @@
+//! Metrics of the bridge, with handles that are looked up once.
+
+use std::time::Duration;
+
+use metrics::{Counter, Gauge, counter, gauge};
+
+use crate::leg::{Reason, Stats};
+
+/// The handles; clones count into the same metrics.
+#[derive(Clone)]
+pub(crate) struct Meters {
+    legs: Gauge,
+    unidentified: Gauge,
+    attached: Counter,
+    frames_in: Counter,
+    frames_out: Counter,
+    frames_dropped: Counter,
+    frames_skipped: Counter,
+    frames_unsent: Counter,
+    late_10: Counter,
+    malformed: Counter,
+    digits: Counter,
+    objects_in: Counter,
+    objects_out: Counter,
+    objects_failed: Counter,
+    objects_malformed: Counter,
+}
+
+impl Meters {
+    pub(crate) fn new() -> Self {
+        Self {
+            legs: gauge!("moqrelay_bridge_legs"),
+            unidentified: gauge!("moqrelay_bridge_connections_unidentified"),
+            attached: counter!("moqrelay_bridge_legs_attached_total"),
+            frames_in: counter!("moqrelay_bridge_frames_in_total"),
+            frames_out: counter!("moqrelay_bridge_frames_out_total"),
+            frames_dropped: counter!("moqrelay_bridge_frames_dropped_total", "cause" => "backlog"),
+            frames_skipped: counter!("moqrelay_bridge_frames_dropped_total", "cause" => "late"),
+            frames_unsent: counter!("moqrelay_bridge_frames_dropped_total", "cause" => "peer"),
+            late_10: counter!("moqrelay_bridge_ticks_later_than_10ms_total"),
+            malformed: counter!("moqrelay_bridge_messages_malformed_total"),
+            digits: counter!("moqrelay_bridge_digits_total"),
+            objects_in: counter!("moqrelay_bridge_objects_in_total"),
+            objects_out: counter!("moqrelay_bridge_objects_out_total"),
+            objects_failed: counter!("moqrelay_bridge_objects_failed_total"),
+            objects_malformed: counter!("moqrelay_bridge_objects_malformed_total"),
+        }
+    }
+
+    /// Counts what a leg did between two reports.
+    pub(crate) fn leg_progress(&self, before: &Stats, now: &Stats) {
+        let late = |stats: &Stats| stats.lateness.later_than(Duration::from_millis(10));
+        for (counter, before, now) in [
+            (&self.frames_in, before.frames_in, now.frames_in),
+            (&self.frames_out, before.frames_out, now.frames_out),
+            (
+                &self.frames_dropped,
+                before.frames_dropped,
+                now.frames_dropped,
+            ),
+            (
+                &self.frames_skipped,
+                before.frames_skipped,
+                now.frames_skipped,
+            ),
+            (&self.frames_unsent, before.frames_unsent, now.frames_unsent),
+            (&self.late_10, late(before), late(now)),
+            (&self.malformed, before.malformed, now.malformed),
+            (&self.digits, before.digits, now.digits),
+            (&self.objects_in, before.objects_in, now.objects_in),
+            (&self.objects_out, before.objects_out, now.objects_out),
+            (
+                &self.objects_failed,
+                before.objects_failed,
+                now.objects_failed,
+            ),
+            (
+                &self.objects_malformed,
+                before.objects_malformed,
+                now.objects_malformed,
+            ),
+        ] {
+            counter.increment(now.saturating_sub(before));
+        }
+    }
+
+    pub(crate) fn attached(&self) {
+        self.attached.increment(1);
+    }
+
+    pub(crate) fn legs(&self, now: usize) {
+        self.legs.set(now as f64);
+    }
+
+    pub(crate) fn unidentified(&self, now: usize) {
+        self.unidentified.set(now as f64);
+    }
+
+    /// Rare enough to look the counter up.
+    pub(crate) fn ended(&self, reason: Reason) {
+        counter!("moqrelay_bridge_legs_ended_total", "reason" => reason.as_str()).increment(1);
+    }
+
+    /// Rare enough to look the counter up.
+    pub(crate) fn refused(&self, reason: &'static str) {
+        counter!("moqrelay_bridge_connections_refused_total", "reason" => reason).increment(1);
+    }
+}
+
+impl std::fmt::Debug for Meters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Meters").finish_non_exhaustive()
+    }
+}

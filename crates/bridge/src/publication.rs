@@ -1,0 +1,170 @@
+//! The two tracks of a participant that is made here: its voice and its catalog.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use moqrelay_relay::{
+    PublishError, Relay,
+    track::{Info, Object, WriteError, Writer},
+};
+use moqrelay_wire::{
+    audio_object::{GROUP_OBJECTS, Level, Properties, track_properties},
+    catalog::Catalog,
+};
+use tokio::time::Instant;
+
+use crate::Place;
+
+/// How often the catalog is sent again, for those who came since.
+const CATALOG_INTERVAL: Duration = Duration::from_secs(5);
+
+/// What a participant publishes; dropping it ends both tracks.
+#[derive(Debug)]
+pub(crate) struct Publication {
+    audio: Writer,
+    position: Position,
+    /// The group whose stream is open, where a stream carries the voice.
+    open_group: Option<u64>,
+    catalog: Writer,
+    catalog_text: Bytes,
+    catalog_group: u64,
+    catalog_due: Instant,
+}
+
+impl Publication {
+    /// Begins both tracks and says what they are.
+    pub(crate) fn open(
+        relay: &Relay,
+        place: &Place,
+        catalog: &Catalog,
+        now: Instant,
+    ) -> Result<Self, PublishError> {
+        let info = Info {
+            properties: track_properties(),
+        };
+        Self::open_as(relay, place, catalog, info, now)
+    }
+
+    /// Begins both tracks, the voice with the properties of another publisher's track.
+    pub(crate) fn open_as(
+        relay: &Relay,
+        place: &Place,
+        catalog: &Catalog,
+        info: Info,
+        now: Instant,
+    ) -> Result<Self, PublishError> {
+        let first_group = unix_seconds();
+        let mut publication = Self {
+            audio: relay.publish(place.audio(), info)?,
+            position: Position {
+                first_group,
+                objects: 0,
+            },
+            open_group: None,
+            catalog: relay.publish(place.catalog(), Info::default())?,
+            catalog_text: catalog.to_json(),
+            catalog_group: first_group,
+            catalog_due: now,
+        };
+        publication.tick(now);
+        Ok(publication)
+    }
+
+    /// Publishes 20 ms of voice as the next object.
+    pub(crate) fn voice(
+        &mut self,
+        timestamp: u64,
+        level: Level,
+        packet: Bytes,
+    ) -> Result<(), WriteError> {
+        let (group, id) = self.position.next();
+        let properties = Properties::of_object(timestamp, level).to_bytes();
+        self.pass(Object {
+            group,
+            id,
+            properties,
+            payload: packet,
+            ..Object::default()
+        })
+    }
+
+    /// Publishes an object as it is; on streams a group ends when another one begins.
+    pub(crate) fn pass(&mut self, object: Object) -> Result<(), WriteError> {
+        let group = object.subgroup.map(|_| object.group);
+        if let Some(ended) = self
+            .open_group
+            .filter(|open| group.is_some_and(|now| now != *open))
+        {
+            self.audio.finish_group(ended);
+        }
+        self.open_group = group.or(self.open_group);
+        self.audio.write(object)
+    }
+
+    /// Sends the catalog again when it is time.
+    pub(crate) fn tick(&mut self, now: Instant) {
+        if now < self.catalog_due {
+            return;
+        }
+        self.catalog_due = now + CATALOG_INTERVAL;
+        let object = Object {
+            group: self.catalog_group,
+            subgroup: Some(0),
+            end_of_group: true,
+            payload: self.catalog_text.clone(),
+            ..Object::default()
+        };
+        self.catalog_group += 1;
+        if let Err(error) = self.catalog.write(object) {
+            tracing::debug!(%error, "the catalog was not published");
+        }
+    }
+
+    /// Returns when the next [`tick`](Self::tick) has something to do.
+    pub(crate) fn due(&self) -> Instant {
+        self.catalog_due
+    }
+}
+
+/// Group and object ids: a group is a second, and the first one is named after the wall clock, so that a publisher
+/// that comes back goes on above its old groups.
+#[derive(Debug)]
+struct Position {
+    first_group: u64,
+    objects: u64,
+}
+
+impl Position {
+    fn next(&mut self) -> (u64, u64) {
+        let group = self.first_group + self.objects / GROUP_OBJECTS;
+        let id = self.objects % GROUP_OBJECTS;
+        self.objects += 1;
+        (group, id)
+    }
+}
+
+fn unix_seconds() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_has_fifty_objects() {
+        let mut position = Position {
+            first_group: 7,
+            objects: 0,
+        };
+
+        let ids: Vec<_> = (0..101).map(|_| position.next()).collect();
+
+        assert_eq!(ids[0], (7, 0));
+        assert_eq!(ids[49], (7, 49));
+        assert_eq!(ids[50], (8, 0));
+        assert_eq!(ids[100], (9, 0));
+    }
+}

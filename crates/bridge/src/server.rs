@@ -1,0 +1,593 @@
+//! The bridge's own task: accepts connections, finds out whose they are, and keeps the legs.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    io::{self, Write as _},
+    time::Duration,
+};
+
+use bytes::BytesMut;
+use moqrelay_relay::{FullTrackName, PublishError, Relay};
+use moqrelay_wire::audiosocket::HANGUP;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{mpsc, oneshot, watch},
+    task::{self, JoinError, JoinSet},
+    time::{Instant, sleep, sleep_until},
+};
+use tracing::Instrument as _;
+use uuid::Uuid;
+
+use crate::{
+    Config, Event, LegId, Place, Service,
+    expectation::{Claim, Expectations},
+    identify::{self, identify},
+    leg::{self, Command, End, Leg, OutRate, Reason, Socket, Spec, Stats, Surroundings},
+    meters::Meters,
+    publication::Publication,
+    service::{Hall, echo},
+};
+
+/// What the handle wants.
+#[derive(Debug)]
+pub(crate) enum Order {
+    Expect {
+        id: Uuid,
+        spec: Spec,
+        until: Instant,
+    },
+    ExpectStanding {
+        id: Uuid,
+        rate: OutRate,
+    },
+    Forget(Uuid),
+    Tell(LegId, Command),
+    Start {
+        leg: LegId,
+        service: Service,
+        place: Place,
+        source: Option<FullTrackName>,
+    },
+    HangUp(LegId),
+    HangUpAll,
+    ShutDown,
+    Stats(oneshot::Sender<Vec<(LegId, Stats)>>),
+}
+
+/// Commands that may wait for one leg, which takes them within 20 ms.
+const LEG_COMMANDS_MAX: usize = 64;
+
+/// After a failed accept (no file descriptor left) the next one would fail too.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The state behind a [`Bridge`](crate::Bridge).
+pub(crate) struct Server {
+    config: Config,
+    around: Surroundings,
+    /// `None` once it shuts down.
+    listener: Option<TcpListener>,
+    /// Dropped then too: whoever is still at the door goes.
+    open: Option<watch::Sender<()>>,
+    accepting: bool,
+    orders: mpsc::Receiver<Order>,
+    /// Events of legs that have no task (any more); no more than there are legs and expectations.
+    outgoing: VecDeque<Event>,
+    expectations: Expectations,
+    legs: BTreeMap<LegId, Handle>,
+    hall: Option<Hall>,
+    unidentified: usize,
+    tasks: JoinSet<Outcome>,
+    task_legs: HashMap<task::Id, LegId>,
+}
+
+/// The way to a leg.
+enum Handle {
+    /// Dropping the sender hangs up.
+    Phone {
+        commands: mpsc::Sender<Command>,
+        stats: watch::Receiver<Stats>,
+    },
+    Echo {
+        commands: mpsc::Sender<Command>,
+    },
+    Milliwatt,
+    /// It was told to hang up and has not ended yet.
+    Ending,
+}
+
+/// What a task ends with.
+enum Outcome {
+    Identified {
+        stream: TcpStream,
+        inbox: BytesMut,
+        id: Uuid,
+    },
+    /// A connection was turned away, or went by itself.
+    Refused,
+    Leg(End),
+    Echo(LegId),
+    Hall,
+    /// A leg's connection is closed.
+    Closed,
+    /// It is time to accept again.
+    Rested,
+}
+
+impl Server {
+    pub(crate) fn new(
+        config: Config,
+        relay: Relay,
+        listener: TcpListener,
+        orders: mpsc::Receiver<Order>,
+        events: mpsc::Sender<Event>,
+    ) -> Self {
+        let around = Surroundings {
+            relay,
+            coding: config.coding,
+            jitter: config.jitter,
+            events,
+            meters: Meters::new(),
+        };
+        Self {
+            config,
+            around,
+            listener: Some(listener),
+            open: Some(watch::Sender::new(())),
+            accepting: true,
+            orders,
+            outgoing: VecDeque::new(),
+            expectations: Expectations::default(),
+            legs: BTreeMap::new(),
+            hall: None,
+            unidentified: 0,
+            tasks: JoinSet::new(),
+            task_legs: HashMap::new(),
+        }
+    }
+
+    /// Runs until it was shut down and every leg has ended.
+    pub(crate) async fn run(mut self) {
+        let events = self.around.events.clone();
+        let mut orders_open = true;
+        while self.listener.is_some() || !self.tasks.is_empty() || !self.outgoing.is_empty() {
+            let deadline = self.expectations.deadline();
+            tokio::select! {
+                order = self.orders.recv(), if orders_open => match order {
+                    Some(order) => self.obey(order),
+                    None => {
+                        orders_open = false;
+                        self.shut_down();
+                    }
+                },
+                accepted = accept(self.listener.as_ref()), if self.accepting => self.accepted(accepted),
+                Some(done) = self.tasks.join_next_with_id() => self.done(done),
+                permit = events.reserve(), if !self.outgoing.is_empty() => match permit {
+                    Ok(permit) => {
+                        if let Some(event) = self.outgoing.pop_front() {
+                            permit.send(event);
+                        }
+                    }
+                    Err(_) => self.outgoing.clear(),
+                },
+                () = until(deadline) => self.expire(),
+            }
+        }
+    }
+
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Expect { id, spec, until } => self.expect(id, spec, until),
+            Order::ExpectStanding { id, rate } => {
+                if !self.expectations.add_standing(id, rate) {
+                    tracing::warn!(%id, "not expected: too many call ids, or this one is taken");
+                }
+            }
+            Order::Forget(id) => {
+                if let Some(leg) = self.expectations.remove(id) {
+                    self.detached(leg, Reason::HungUp);
+                }
+            }
+            Order::Tell(leg, command) => self.tell(leg, command),
+            Order::Start {
+                leg,
+                service,
+                place,
+                source,
+            } => self.start(leg, service, &place, source),
+            Order::HangUp(leg) => self.hang_up(leg),
+            Order::HangUpAll => self.hang_up_all(),
+            Order::ShutDown => self.shut_down(),
+            Order::Stats(answer) => {
+                // Whoever asked may have gone.
+                answer.send(self.stats()).unwrap_or_default();
+            }
+        }
+    }
+
+    fn expect(&mut self, id: Uuid, spec: Spec, until: Instant) {
+        let leg = spec.leg;
+        let taken = leg >= LegId::STANDING_FIRST || self.legs.contains_key(&leg);
+        if self.listener.is_none() || taken || !self.expectations.add_once(id, spec, until) {
+            tracing::warn!(%leg, %id, "not expected: too many call ids, this one or the leg is taken, or we end");
+            self.detached(leg, Reason::Refused);
+        }
+    }
+
+    fn tell(&mut self, leg: LegId, command: Command) {
+        let taken = match self.legs.get(&leg) {
+            None => self.expectations.tell(leg, command),
+            Some(Handle::Phone { commands, .. } | Handle::Echo { commands }) => {
+                commands.try_send(command).is_ok()
+            }
+            Some(Handle::Milliwatt | Handle::Ending) => true,
+        };
+        if !taken {
+            tracing::debug!(%leg, "a command came too late, or was one too many");
+        }
+    }
+
+    fn start(
+        &mut self,
+        leg: LegId,
+        service: Service,
+        place: &Place,
+        source: Option<FullTrackName>,
+    ) {
+        if self.listener.is_none()
+            || self.legs.len() >= self.config.legs_max
+            || self.legs.contains_key(&leg)
+        {
+            tracing::warn!(%leg, ?service, "not started: too many legs, or we end");
+            return self.detached(leg, Reason::Refused);
+        }
+        tracing::info!(%leg, ?service, room = place.room(), participant = place.participant(), "service begins");
+        let handle = match service {
+            Service::Echo => self.start_echo(leg, place, source),
+            Service::Milliwatt => match self.start_milliwatt(leg, place) {
+                Ok(handle) => handle,
+                Err(error) => {
+                    tracing::warn!(%leg, %error, "not started");
+                    return self.detached(leg, Reason::Refused);
+                }
+            },
+        };
+        self.legs.insert(leg, handle);
+        self.around.meters.legs(self.legs.len());
+    }
+
+    fn start_echo(&mut self, leg: LegId, place: &Place, source: Option<FullTrackName>) -> Handle {
+        let (commands, told) = mpsc::channel(LEG_COMMANDS_MAX);
+        let catalog = self.around.coding.catalog();
+        let life = echo(
+            self.around.relay.clone(),
+            place.clone(),
+            catalog,
+            source,
+            told,
+        );
+        let life = async move {
+            life.await;
+            Outcome::Echo(leg)
+        };
+        let task = self
+            .tasks
+            .spawn(life.instrument(tracing::info_span!("echo", %leg, room = place.room())));
+        self.task_legs.insert(task.id(), leg);
+        Handle::Echo { commands }
+    }
+
+    fn start_milliwatt(&mut self, leg: LegId, place: &Place) -> Result<Handle, PublishError> {
+        let catalog = self.around.coding.catalog();
+        let publication = Publication::open(&self.around.relay, place, &catalog, Instant::now())?;
+        self.enter_hall(leg, publication);
+        Ok(Handle::Milliwatt)
+    }
+
+    /// The hall's task exists from its first member on.
+    fn enter_hall(&mut self, leg: LegId, publication: Publication) {
+        let Self {
+            hall,
+            tasks,
+            around,
+            ..
+        } = self;
+        let hall = hall.get_or_insert_with(|| {
+            let (hall, task) = Hall::new(around.coding);
+            tasks.spawn(async move {
+                task.await;
+                Outcome::Hall
+            });
+            hall
+        });
+        hall.enter(leg, publication);
+    }
+
+    fn hang_up(&mut self, leg: LegId) {
+        match self.legs.get_mut(&leg) {
+            None if self.expectations.cancel(leg) => self.detached(leg, Reason::HungUp),
+            None | Some(Handle::Ending) => {}
+            Some(Handle::Milliwatt) => {
+                if let Some(hall) = &self.hall {
+                    hall.leave(leg);
+                }
+                self.forget(leg);
+                self.detached(leg, Reason::HungUp);
+            }
+            Some(handle @ (Handle::Phone { .. } | Handle::Echo { .. })) => {
+                *handle = Handle::Ending;
+            }
+        }
+    }
+
+    fn hang_up_all(&mut self) {
+        let legs: Vec<_> = self.legs.keys().copied().collect();
+        for leg in legs {
+            self.hang_up(leg);
+        }
+        for leg in self.expectations.cancel_all() {
+            self.detached(leg, Reason::HungUp);
+        }
+    }
+
+    fn shut_down(&mut self) {
+        self.listener = None;
+        self.open = None;
+        self.accepting = false;
+        self.hang_up_all();
+        self.hall = None;
+    }
+
+    fn stats(&self) -> Vec<(LegId, Stats)> {
+        let stats = |(leg, handle): (&LegId, &Handle)| match handle {
+            Handle::Phone { stats, .. } => Some((*leg, stats.borrow().clone())),
+            Handle::Echo { .. } | Handle::Milliwatt | Handle::Ending => None,
+        };
+        self.legs.iter().filter_map(stats).collect()
+    }
+
+    fn accepted(&mut self, accepted: io::Result<TcpStream>) {
+        let mut stream = match accepted {
+            Ok(stream) => stream,
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => return,
+            Err(error) => {
+                tracing::warn!(%error, "no connection could be accepted");
+                self.accepting = false;
+                self.tasks.spawn(async {
+                    sleep(ACCEPT_PAUSE).await;
+                    Outcome::Rested
+                });
+                return;
+            }
+        };
+        if self.unidentified >= self.config.unidentified_max {
+            self.around.meters.refused("too_many");
+            tracing::debug!("refused: too many connections that do not say which call they are");
+            return turn_away_at_once(stream);
+        }
+        self.unidentified += 1;
+        self.around.meters.unidentified(self.unidentified);
+        let within = self.config.identify_timeout;
+        let meters = self.around.meters.clone();
+        let open = self.open.as_ref().map(watch::Sender::subscribe);
+        self.tasks.spawn(async move {
+            let mut inbox = BytesMut::new();
+            let identified = tokio::select! {
+                identified = identify(&mut stream, &mut inbox, within) => identified,
+                () = closed(open) => Err(identify::Error::Ending),
+            };
+            match identified {
+                Ok(id) => Outcome::Identified { stream, inbox, id },
+                Err(error) => {
+                    refused(&meters, &error);
+                    leg::refuse(stream).await;
+                    Outcome::Refused
+                }
+            }
+        });
+    }
+
+    fn done(&mut self, done: Result<(task::Id, Outcome), JoinError>) {
+        match done {
+            Ok((_, Outcome::Identified { stream, inbox, id })) => {
+                self.identified(stream, inbox, id)
+            }
+            Ok((_, Outcome::Refused)) => self.left_the_door(),
+            Ok((task, Outcome::Leg(end))) => {
+                self.task_legs.remove(&task);
+                self.ended(end);
+            }
+            Ok((task, Outcome::Echo(leg))) => {
+                self.task_legs.remove(&task);
+                self.forget(leg);
+                self.detached(leg, Reason::HungUp);
+            }
+            Ok((_, Outcome::Hall | Outcome::Closed)) => {}
+            Ok((_, Outcome::Rested)) => self.accepting = self.listener.is_some(),
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    fn identified(&mut self, stream: TcpStream, inbox: BytesMut, id: Uuid) {
+        let claim = match self.expectations.claim(id, Instant::now()) {
+            Ok(claim) if self.listener.is_some() => claim,
+            Ok(claim) => {
+                self.expectations.release(claim.spec.leg);
+                return self.turn_away(stream, "ending");
+            }
+            Err(turned) => {
+                let peer = stream.peer_addr().ok();
+                tracing::warn!(%id, ?peer, %turned, "connection refused");
+                return self.turn_away(
+                    stream,
+                    match turned {
+                        crate::expectation::Turned::Unknown => "unknown",
+                        crate::expectation::Turned::Busy => "busy",
+                    },
+                );
+            }
+        };
+        let leg = claim.spec.leg;
+        if self.legs.len() >= self.config.legs_max {
+            tracing::warn!(%leg, legs = self.legs.len(), "connection refused: too many legs");
+            self.expectations.release(leg);
+            if !claim.standing {
+                self.detached(leg, Reason::Refused);
+            }
+            return self.turn_away(stream, "too_many_legs");
+        }
+        self.left_the_door();
+        self.attach(claim, Socket::new(stream, inbox), id);
+    }
+
+    fn attach(&mut self, claim: Claim, socket: Socket, id: Uuid) {
+        let Claim {
+            spec,
+            standing,
+            commands: told,
+        } = claim;
+        let leg = spec.leg;
+        let span = tracing::info_span!("leg", %leg, room = tracing::field::Empty);
+        span.in_scope(|| tracing::info!(%id, standing, "attached"));
+        self.around.meters.attached();
+        let (commands, commands_rx) = mpsc::channel(LEG_COMMANDS_MAX);
+        let (report, stats) = watch::channel(Stats::default());
+        self.legs.insert(leg, Handle::Phone { commands, stats });
+        self.around.meters.legs(self.legs.len());
+        for command in told {
+            self.tell(leg, command);
+        }
+        let around = self.around.clone();
+        let life = async move {
+            let attached = Event::Attached { leg, id, standing };
+            Outcome::Leg(
+                Leg::new(spec, attached, socket, commands_rx, report, around)
+                    .run()
+                    .await,
+            )
+        };
+        let task = self.tasks.spawn(life.instrument(span));
+        self.task_legs.insert(task.id(), leg);
+    }
+
+    fn ended(&mut self, end: End) {
+        let End {
+            leg,
+            reason,
+            stats,
+            unsent,
+            socket,
+        } = end;
+        self.forget(leg);
+        self.around.meters.ended(reason);
+        self.outgoing.extend(unsent);
+        self.outgoing
+            .push_back(Event::Detached { leg, reason, stats });
+        self.tasks.spawn(async move {
+            socket.close().await;
+            Outcome::Closed
+        });
+    }
+
+    /// A task panicked: a fault of ours that costs one leg.
+    fn failed(&mut self, error: &JoinError) {
+        tracing::error!(%error, "a task of the bridge failed");
+        if let Some(leg) = self.task_legs.remove(&error.id()) {
+            self.forget(leg);
+            self.detached(leg, Reason::Failed);
+            return;
+        }
+        // A connection at the door, a farewell, or the hall. A hall that is gone takes its members with it.
+        if self.hall.as_ref().is_some_and(Hall::is_gone) {
+            self.hall = None;
+            let members = self
+                .legs
+                .iter()
+                .filter(|(_, handle)| matches!(handle, Handle::Milliwatt));
+            let members: Vec<_> = members.map(|(leg, _)| *leg).collect();
+            for leg in members {
+                self.forget(leg);
+                self.detached(leg, Reason::Failed);
+            }
+        } else {
+            self.left_the_door();
+        }
+    }
+
+    fn expire(&mut self) {
+        for leg in self.expectations.expire(Instant::now()) {
+            tracing::info!(%leg, "nobody came");
+            self.detached(leg, Reason::Expired);
+        }
+    }
+
+    fn forget(&mut self, leg: LegId) {
+        self.legs.remove(&leg);
+        self.expectations.release(leg);
+        self.around.meters.legs(self.legs.len());
+    }
+
+    /// Reports the end of a leg that had no connection.
+    fn detached(&mut self, leg: LegId, reason: Reason) {
+        self.around.meters.ended(reason);
+        self.outgoing.push_back(Event::Detached {
+            leg,
+            reason,
+            stats: Box::default(),
+        });
+    }
+
+    fn turn_away(&mut self, stream: TcpStream, reason: &'static str) {
+        self.around.meters.refused(reason);
+        self.tasks.spawn(async move {
+            leg::refuse(stream).await;
+            Outcome::Refused
+        });
+    }
+
+    fn left_the_door(&mut self) {
+        self.unidentified = self.unidentified.saturating_sub(1);
+        self.around.meters.unidentified(self.unidentified);
+    }
+}
+
+fn refused(meters: &Meters, error: &identify::Error) {
+    meters.refused(error.as_str());
+    tracing::debug!(%error, "connection refused");
+}
+
+/// Refuses without a task: those are for connections that are let in.
+fn turn_away_at_once(stream: TcpStream) {
+    let farewell = stream
+        .into_std()
+        .and_then(|mut stream| stream.write_all(&HANGUP));
+    if let Err(error) = farewell {
+        tracing::trace!(%error, "the connection was gone before our hang-up");
+    }
+}
+
+async fn accept(listener: Option<&TcpListener>) -> io::Result<TcpStream> {
+    let Some(listener) = listener else {
+        return std::future::pending().await;
+    };
+    let (stream, peer) = listener.accept().await?;
+    tracing::debug!(%peer, "connection");
+    // A message that waits for an acknowledgement is a frame too late. On a connection that is gone already it fails.
+    stream
+        .set_nodelay(true)
+        .map_err(|_| io::ErrorKind::ConnectionAborted)?;
+    Ok(stream)
+}
+
+/// Waits until the bridge shuts down.
+async fn closed(open: Option<watch::Receiver<()>>) {
+    if let Some(mut open) = open {
+        while open.changed().await.is_ok() {}
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}

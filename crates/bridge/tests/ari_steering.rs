@@ -1,0 +1,666 @@
+//! What call steering decides, without Asterisk and without sockets.
+
+#![allow(clippy::panic, clippy::unwrap_used, reason = "helpers of tests")]
+
+#[expect(unreachable_pub, reason = "a module of a test")]
+mod desk;
+
+use std::time::Duration;
+
+use desk::*;
+use moqrelay_bridge::ari::{ADOPT_TIMEOUT, Caller, Command, Event, Failure, Message, RequestId};
+use moqrelay_wire::signal::Cause;
+use uuid::Uuid;
+
+#[test]
+fn a_telephone_that_calls_is_offered_with_all_that_is_known() {
+    let mut desk = Desk::up();
+
+    desk.hears(
+        r#"{"type":"StasisStart","args":["7001"],"channel":{"id":"a1","name":"PJSIP/alice-1",
+        "state":"Ring","protocol_id":"call-id","caller":{"name":"Alice","number":"1001"},
+        "dialplan":{"exten":"77","app_name":"Stasis","app_data":"moqrelay,7001"}}}"#,
+    );
+
+    let [Event::Incoming(incoming)] = &desk.events()[..] else {
+        panic!("no call")
+    };
+    assert_eq!(incoming.to, "7001");
+    assert_eq!(incoming.from, caller("Alice", "1001"));
+    assert_eq!(incoming.channel, "PJSIP/alice-1");
+    assert_eq!(incoming.sip_call_id.as_deref(), Some("call-id"));
+}
+
+#[test]
+fn a_call_without_arguments_is_for_the_extension_dialled() {
+    let mut desk = Desk::up();
+
+    desk.hears(
+        r#"{"type":"StasisStart","args":[],"channel":{"id":"a1","dialplan":{"exten":"77"}}}"#,
+    );
+
+    let [Event::Incoming(incoming)] = &desk.events()[..] else {
+        panic!("no call")
+    };
+    assert_eq!(incoming.to, "77");
+    assert_eq!(incoming.from, Caller::default());
+}
+
+#[test]
+fn a_call_is_answered_only_when_its_sound_is_ready() {
+    let mut desk = Desk::with_incoming();
+
+    desk.tells(Command::Ring(LEG));
+    assert_eq!(desk.sent(), ["POST /channels/a1/ring"]);
+    desk.tells(Command::Answer {
+        leg: LEG,
+        uuid: UUID,
+    });
+    assert_eq!(desk.sent(), [mix_request(), audio_request()]);
+    desk.answers(&mix_request(), 200);
+    desk.answers(&audio_request(), 200);
+    assert_eq!(desk.sent(), NOTHING);
+    desk.starts(AUDIO);
+    assert_eq!(desk.sent(), ["POST /channels/a1/answer"]);
+    desk.answers("POST /channels/a1/answer", 204);
+    assert_eq!(desk.sent(), [join_request("a1")]);
+    desk.answers(&join_request("a1"), 204);
+    desk.leaves("a1");
+
+    assert_eq!(desk.events(), [ended(Cause::Normal)]);
+    assert_eq!(desk.sent(), [removal(AUDIO, 16), removal_of_mix()]);
+}
+
+#[test]
+fn a_caller_who_gives_up_while_the_call_is_answered_leaves_nothing_behind() {
+    let mut desk = Desk::with_incoming();
+    desk.tells(Command::Answer {
+        leg: LEG,
+        uuid: UUID,
+    });
+    desk.sent();
+
+    desk.leaves("a1");
+
+    assert_eq!(desk.events(), [ended(Cause::Cancelled)]);
+    // A removal now could overtake what it is to remove.
+    assert_eq!(desk.sent(), NOTHING);
+    desk.answers(&audio_request(), 200);
+    assert_eq!(desk.sent(), [removal(AUDIO, 16)]);
+    desk.answers(&mix_request(), 200);
+    assert_eq!(desk.sent(), [removal_of_mix()]);
+    desk.answers(&removal(AUDIO, 16), 204);
+    desk.answers(&removal_of_mix(), 404);
+    assert!(desk.steering.is_clean());
+}
+
+#[test]
+fn an_answer_that_crosses_with_the_callers_leaving_is_no_failure() {
+    let mut desk = Desk::with_incoming();
+    desk.tells(Command::Answer {
+        leg: LEG,
+        uuid: UUID,
+    });
+    desk.answers(&mix_request(), 200);
+    desk.starts(AUDIO);
+
+    desk.answers("POST /channels/a1/answer", 422);
+
+    assert_eq!(desk.events(), [ended(Cause::Cancelled)]);
+}
+
+#[test]
+fn sound_before_the_answer_is_kept_at_the_answer() {
+    let mut desk = Desk::with_incoming();
+    desk.tells(Command::Early {
+        leg: LEG,
+        uuid: UUID,
+    });
+    desk.answers(&mix_request(), 200);
+    desk.starts(AUDIO);
+    desk.answers(&join_request("a1"), 204);
+    desk.sent();
+
+    desk.tells(Command::Answer {
+        leg: LEG,
+        uuid: Uuid::nil(),
+    });
+    assert_eq!(desk.sent(), ["POST /channels/a1/answer"]);
+    desk.answers("POST /channels/a1/answer", 204);
+    desk.tells(Command::Dtmf {
+        leg: LEG,
+        digits: "1".into(),
+    });
+
+    assert_eq!(desk.sent(), ["POST /channels/a1/dtmf?dtmf=1"]);
+}
+
+#[test]
+fn a_number_is_dialled_when_all_is_joined() {
+    let mut desk = Desk::up();
+
+    desk.dials("600");
+    let far = far_request("600");
+    assert_eq!(desk.sent(), [mix_request(), audio_request(), far.clone()]);
+    desk.answers(&far, 200);
+    desk.starts(FAR);
+    desk.answers(&audio_request(), 200);
+    desk.starts(AUDIO);
+    assert_eq!(desk.sent(), NOTHING);
+    desk.answers(&mix_request(), 200);
+    assert_eq!(desk.sent(), [join_request(FAR)]);
+    desk.answers(&join_request(FAR), 204);
+
+    assert_eq!(desk.sent(), [dial_request()]);
+}
+
+#[test]
+fn the_caller_is_shown_without_what_could_break_a_header() {
+    let mut desk = Desk::up();
+    let mallory = caller("\"Mal\r\nlory\" <666>", "+49 (30) 1;x");
+
+    desk.tells(Command::Dial {
+        leg: LEG,
+        number: "600".into(),
+        caller: mallory,
+        uuid: UUID,
+    });
+
+    let body = desk.body_of(&far_request("600"));
+    assert_eq!(body["variables"]["CONNECTEDLINE(name,i)"], "Mallory 666");
+    assert_eq!(body["variables"]["CONNECTEDLINE(num,i)"], "+49301");
+}
+
+#[test]
+fn each_step_of_a_dialled_call_is_told_once() {
+    let mut desk = Desk::dialling();
+
+    desk.dial_event("");
+    desk.dial_event("RINGING");
+    desk.hears(&format!(
+        r#"{{"type":"ChannelStateChange","channel":{{"id":"{FAR}","state":"Ringing"}}}}"#
+    ));
+    desk.dial_event("PROGRESS");
+    desk.dial_event("PROGRESS");
+    desk.hears(&format!(
+        r#"{{"type":"ChannelStateChange","channel":{{"id":"{FAR}","state":"Up"}}}}"#
+    ));
+    desk.dial_event("ANSWER");
+
+    let told = [Event::Ringing(LEG), Event::Early(LEG), Event::Answered(LEG)];
+    assert_eq!(desk.events(), told);
+}
+
+#[test]
+fn the_cause_of_a_failed_call_is_told() {
+    for (rings, q850, cause) in [
+        (false, 17, Cause::Busy),
+        (true, 19, Cause::NoAnswer),
+        (true, 16, Cause::NoAnswer),
+        (false, 18, Cause::NoAnswer),
+        (true, 21, Cause::Rejected),
+        (false, 1, Cause::NotFound),
+        (false, 28, Cause::NotFound),
+        (false, 3, Cause::Unreachable),
+        (false, 20, Cause::Unreachable),
+        (false, 34, Cause::Unreachable),
+        (false, 127, Cause::Failed),
+        (false, 0, Cause::Failed),
+    ] {
+        let mut desk = Desk::dialling();
+        desk.dial_event("");
+        if rings {
+            desk.dial_event("RINGING");
+            assert_eq!(desk.events(), [Event::Ringing(LEG)]);
+        }
+
+        desk.leaves(FAR);
+        assert_eq!(desk.events(), NO_EVENTS, "the cause is to follow");
+        desk.is_destroyed(FAR, q850);
+
+        assert_eq!(desk.events(), [ended(cause)], "{q850}");
+        assert_eq!(desk.sent(), [removal(AUDIO, 16), removal_of_mix()]);
+    }
+}
+
+#[test]
+fn a_number_that_the_dialplan_does_not_have_is_not_found() {
+    let mut desk = Desk::dialling();
+
+    desk.leaves(FAR);
+    desk.is_destroyed(FAR, 16);
+
+    assert_eq!(desk.events(), [ended(Cause::NotFound)]);
+}
+
+#[test]
+fn a_cause_that_never_comes_is_not_waited_for() {
+    let mut desk = Desk::dialling();
+    desk.hears(&format!(
+        r#"{{"type":"ChannelHangupRequest","cause":17,"channel":{{"id":"{FAR}"}}}}"#
+    ));
+    desk.leaves(FAR);
+
+    desk.waits();
+
+    assert_eq!(desk.events(), [ended(Cause::Busy)]);
+}
+
+#[test]
+fn a_busy_tone_in_place_of_a_hangup_ends_the_call() {
+    let mut desk = Desk::dialling();
+
+    desk.dial_event("BUSY");
+
+    assert_eq!(desk.events(), [ended(Cause::Busy)]);
+    assert_eq!(
+        desk.sent(),
+        [removal(FAR, 17), removal(AUDIO, 16), removal_of_mix()]
+    );
+}
+
+#[test]
+fn a_hangup_removes_everything_the_far_end_first() {
+    let mut desk = Desk::dialling();
+
+    desk.tells(Command::HangUp {
+        leg: LEG,
+        cause: Cause::Cancelled,
+    });
+    desk.tells(Command::HangUp {
+        leg: LEG,
+        cause: Cause::Busy,
+    });
+
+    assert_eq!(desk.events(), [ended(Cause::Cancelled)]);
+    assert_eq!(
+        desk.sent(),
+        [removal(FAR, 16), removal(AUDIO, 16), removal_of_mix()]
+    );
+}
+
+#[test]
+fn a_hangup_during_set_up_waits_for_what_is_being_made() {
+    let mut desk = Desk::up();
+    desk.dials("600");
+    desk.sent();
+
+    desk.tells(Command::HangUp {
+        leg: LEG,
+        cause: Cause::Cancelled,
+    });
+    assert_eq!(desk.events(), [ended(Cause::Cancelled)]);
+    assert_eq!(desk.sent(), NOTHING);
+    desk.answers(&far_request("600"), 200);
+
+    assert_eq!(desk.sent(), [removal(FAR, 16)]);
+    desk.starts(FAR);
+    assert_eq!(desk.events(), NO_EVENTS, "it is no incoming call");
+}
+
+#[test]
+fn what_asterisk_refuses_to_make_ends_the_leg() {
+    for (request, cause) in [
+        (far_request("600"), Cause::Unreachable),
+        (audio_request(), Cause::Failed),
+        (mix_request(), Cause::Failed),
+    ] {
+        let mut desk = Desk::up();
+        desk.dials("600");
+
+        desk.answers(&request, 500);
+
+        assert_eq!(desk.events(), [ended(cause)], "{request}");
+        for other in [far_request("600"), audio_request(), mix_request()] {
+            if other != request {
+                desk.answers(&other, 200);
+            }
+        }
+        assert_eq!(
+            desk.sent()
+                .iter()
+                .filter(|sent| sent.starts_with("DELETE"))
+                .count(),
+            2
+        );
+    }
+}
+
+#[test]
+fn a_request_without_an_answer_may_have_been_obeyed() {
+    let mut desk = Desk::up();
+    desk.dials("600");
+    desk.sent();
+
+    desk.fails(&far_request("600"), Failure::Timeout);
+
+    assert_eq!(desk.events(), [ended(Cause::Unreachable)]);
+    assert_eq!(desk.sent(), [removal(FAR, 20)]);
+}
+
+#[test]
+fn the_loss_of_the_sound_ends_the_call() {
+    let mut desk = Desk::talking();
+
+    desk.leaves(AUDIO);
+
+    assert_eq!(desk.events(), [ended(Cause::Lost)]);
+    assert_eq!(desk.sent(), [removal(FAR, 38), removal_of_mix()]);
+}
+
+#[test]
+fn a_call_that_nobody_adopts_is_turned_away() {
+    let mut desk = Desk::up();
+    desk.calls("a1");
+    desk.events();
+
+    desk.waits();
+    assert_eq!(desk.now - desk.start, ADOPT_TIMEOUT);
+
+    assert_eq!(desk.sent(), [removal("a1", 38)]);
+    desk.tells(Command::Adopt {
+        call: call("a1"),
+        leg: LEG,
+    });
+    assert_eq!(desk.events(), [ended(Cause::Cancelled)]);
+}
+
+#[test]
+fn a_refused_call_is_told_the_cause() {
+    for (cause, q850) in [
+        (Cause::Busy, 17),
+        (Cause::Rejected, 21),
+        (Cause::NotFound, 1),
+        (Cause::NoAnswer, 19),
+        (Cause::Unreachable, 20),
+        (Cause::AnsweredElsewhere, 26),
+        (Cause::Shutdown, 34),
+    ] {
+        let mut desk = Desk::up();
+        desk.calls("a1");
+
+        desk.tells(Command::Refuse {
+            call: call("a1"),
+            cause,
+        });
+
+        assert_eq!(desk.sent(), [removal("a1", q850)]);
+    }
+}
+
+#[test]
+fn a_telephone_does_not_ring_for_ever() {
+    let mut desk = Desk::dialling();
+
+    desk.waits();
+
+    assert_eq!(desk.events(), [ended(Cause::NoAnswer)]);
+    assert!(desk.now - desk.start > Duration::from_secs(60));
+    let mut desk = Desk::with_incoming();
+    desk.waits();
+    assert_eq!(desk.events(), [ended(Cause::NoAnswer)]);
+    assert_eq!(desk.sent(), [removal("a1", 19)]);
+}
+
+#[test]
+fn a_set_up_that_does_not_end_is_given_up() {
+    let mut desk = Desk::up();
+    desk.dials("600");
+
+    desk.waits();
+
+    assert_eq!(desk.events(), [ended(Cause::Failed)]);
+}
+
+#[test]
+fn only_digits_can_be_dialled() {
+    for number in [
+        "",
+        "s",
+        "h",
+        "600&PJSIP/x",
+        "600@other",
+        "600/n",
+        "0123456789012345678901234567890123",
+    ] {
+        let mut desk = Desk::up();
+
+        desk.dials(number);
+
+        assert_eq!(desk.events(), [ended(Cause::NotFound)], "{number}");
+        assert_eq!(desk.sent(), NOTHING);
+    }
+}
+
+#[test]
+fn nothing_is_dialled_without_asterisk() {
+    let mut desk = Desk::new();
+
+    desk.dials("600");
+
+    assert_eq!(desk.events(), [ended(Cause::Unreachable)]);
+    assert_eq!(desk.sent(), NOTHING);
+}
+
+#[test]
+fn legs_beyond_the_limit_are_refused() {
+    let mut desk = Desk::up();
+    for n in 0..LEGS_MAX {
+        desk.calls(&format!("a{n}"));
+    }
+    assert_eq!(desk.events().len(), LEGS_MAX);
+
+    desk.calls("one-more");
+    desk.dials("600");
+
+    assert_eq!(desk.sent(), [removal("one-more", 34)]);
+    assert_eq!(desk.events(), [ended(Cause::Failed)]);
+}
+
+#[test]
+fn digits_go_both_ways_once_there_is_someone() {
+    let mut desk = Desk::dialling();
+    desk.dial_event("ANSWER");
+    desk.events();
+
+    desk.hears(&format!(
+        r##"{{"type":"ChannelDtmfReceived","digit":"#","channel":{{"id":"{FAR}"}}}}"##
+    ));
+    desk.hears(&format!(
+        r#"{{"type":"ChannelDtmfReceived","digit":"5","channel":{{"id":"{AUDIO}"}}}}"#
+    ));
+    desk.tells(Command::Dtmf {
+        leg: LEG,
+        digits: "42#".into(),
+    });
+    desk.tells(Command::Dtmf {
+        leg: LEG,
+        digits: "4x".into(),
+    });
+    desk.tells(Command::Dtmf {
+        leg: LEG,
+        digits: "1".repeat(33),
+    });
+
+    assert_eq!(
+        desk.events(),
+        [Event::Digit {
+            leg: LEG,
+            digit: '#'
+        }]
+    );
+    assert_eq!(
+        desk.sent(),
+        [format!("POST /channels/{FAR}/dtmf?dtmf=42%23")]
+    );
+}
+
+#[test]
+fn hold_goes_both_ways() {
+    let mut desk = Desk::talking();
+
+    desk.hears(&format!(
+        r#"{{"type":"ChannelHold","channel":{{"id":"{FAR}"}}}}"#
+    ));
+    desk.hears(&format!(
+        r#"{{"type":"ChannelUnhold","channel":{{"id":"{FAR}"}}}}"#
+    ));
+    desk.tells(Command::Hold(LEG));
+    desk.tells(Command::Resume(LEG));
+
+    let told = [true, false].map(|held| Event::Held { leg: LEG, held });
+    assert_eq!(desk.events(), told);
+    let hold = format!("/channels/{FAR}/hold");
+    assert_eq!(
+        desk.sent(),
+        [format!("POST {hold}"), format!("DELETE {hold}")]
+    );
+}
+
+#[test]
+fn a_transferred_telephone_stays_the_same_leg() {
+    let mut desk = Desk::talking();
+
+    desk.hears(&format!(
+        r#"{{"type":"StasisStart","args":[],"channel":{{"id":"b1","state":"Up"}},
+        "replace_channel":{{"id":"{FAR}"}}}}"#
+    ));
+    desk.leaves(FAR);
+    desk.is_destroyed(FAR, 16);
+
+    assert_eq!(desk.events(), NO_EVENTS);
+    desk.sent();
+    desk.tells(Command::HangUp {
+        leg: LEG,
+        cause: Cause::Normal,
+    });
+    assert_eq!(desk.sent()[0], removal("b1", 16));
+}
+
+#[test]
+fn a_removal_is_tried_again_but_not_for_ever() {
+    let mut desk = Desk::with_incoming();
+    desk.tells(Command::HangUp {
+        leg: LEG,
+        cause: Cause::Busy,
+    });
+    let mut attempts = 0;
+
+    while !desk.steering.is_clean() {
+        assert_eq!(desk.sent(), [removal("a1", 17)]);
+        desk.fails(&removal("a1", 17), Failure::Unreachable);
+        attempts += 1;
+        if !desk.steering.is_clean() {
+            desk.waits();
+        }
+    }
+
+    assert_eq!(attempts, 6);
+}
+
+#[test]
+fn calls_outlive_a_lost_connection() {
+    let mut desk = Desk::talking();
+
+    desk.steering.handle_disconnected();
+    desk.connects(&[(FAR, "Up", ""), (AUDIO, "Up", "")], &[MIX]);
+
+    assert_eq!(desk.events(), [Event::Down, Event::Up]);
+    assert_eq!(desk.sent(), NOTHING);
+}
+
+#[test]
+fn what_happened_while_the_connection_was_lost_is_found_out() {
+    let mut desk = Desk::dialling();
+    desk.steering.handle_disconnected();
+    desk.connects(&[(FAR, "Up", ""), (AUDIO, "Up", "")], &[MIX]);
+    assert_eq!(
+        desk.events(),
+        [Event::Down, Event::Up, Event::Answered(LEG)]
+    );
+
+    desk.steering.handle_disconnected();
+    desk.connects(&[(AUDIO, "Up", "")], &[MIX]);
+
+    assert_eq!(desk.events(), [Event::Down, Event::Up, ended(Cause::Lost)]);
+    let gone = "what is not there is removed all the same";
+    assert_eq!(
+        desk.sent(),
+        [removal(FAR, 38), removal(AUDIO, 16), removal_of_mix()],
+        "{gone}"
+    );
+}
+
+#[test]
+fn what_an_earlier_run_left_is_removed_and_other_things_are_not() {
+    let mut desk = Desk::new();
+
+    desk.connects(
+        &[
+            ("moqrelay-leg-00000001-9-far", "Up", ""),
+            ("1700000000.1", "Up", "moqrelay,7001"),
+            ("1700000000.2", "Ring", "moqrelay,7002"),
+            ("1700000000.3", "Up", "another,7002"),
+            ("1700000000.4", "Up", ""),
+        ],
+        &["moqrelay-leg-00000001-9-mix", "conference"],
+    );
+
+    let [Event::Up, Event::Incoming(incoming)] = &desk.events()[..] else {
+        panic!("no call")
+    };
+    assert_eq!(incoming.to, "7002");
+    assert_eq!(
+        desk.sent(),
+        [
+            removal("moqrelay-leg-00000001-9-far", 38),
+            removal("1700000000.1", 38),
+            "DELETE /bridges/moqrelay-leg-00000001-9-mix".to_owned(),
+        ]
+    );
+}
+
+#[test]
+fn a_list_that_cannot_be_read_makes_a_new_connection() {
+    for (status, body) in [(503, "[]"), (200, "<html>"), (200, "{}")] {
+        let mut desk = Desk::new();
+        desk.steering.handle_connected();
+        desk.drain();
+
+        desk.gives("GET /channels", status, body);
+
+        assert!(desk.reconnect, "{status} {body}");
+        assert_eq!(desk.events(), NO_EVENTS);
+    }
+}
+
+#[test]
+fn nonsense_is_ignored() {
+    let mut desk = Desk::talking();
+
+    for text in [
+        r#"{"type":"StasisStart"}"#,
+        r#"{"type":"StasisEnd","channel":{"id":"unknown"}}"#,
+        r#"{"type":"ChannelDtmfReceived","digit":"12","channel":{"id":"moqrelay-leg-00000007-1-far"}}"#,
+        r#"{"type":"ChannelDestroyed","cause":-1,"channel":{"id":"unknown"}}"#,
+        r#"{"type":"Dial","dialstatus":"ANSWER"}"#,
+        r#"{"type":"NewThing","channel":{"id":"x","state":"Sideways"}}"#,
+    ] {
+        desk.hears(text);
+    }
+    desk.steering
+        .handle_response(RequestId(9999), Err(Failure::Timeout), desk.now);
+
+    assert_eq!(desk.events(), NO_EVENTS);
+    assert_eq!(desk.sent(), NOTHING);
+    for text in [
+        "",
+        "{",
+        "[]",
+        "null",
+        r#"{"type":5}"#,
+        r#"{"type":"StasisEnd","channel":{}}"#,
+    ] {
+        assert!(Message::parse(text.as_bytes()).is_err(), "{text}");
+    }
+}

@@ -1,0 +1,30 @@
+//! HTTP API, signaling WebSocket, tokens.
+//!
+//! [`Control`] serves the web page, `/api/v1/*` and the signaling socket (docs/protocol.md). What
+//! devices and Asterisk ask for comes out of a bounded queue as [`Request`]s in the words of
+//! `moqrelay-room`; what the switchboard decides goes back by [`Reply`] and [`Control::notify`].
+//! Sessions, their event logs and resume keys live here; calls do not. [`serve_ops`] is the small
+//! listener for metrics and health.
+
+mod config;
+mod control;
+pub mod directory;
+mod guest;
+mod http;
+mod listener;
+mod ops;
+mod page;
+mod random;
+mod rate;
+mod request;
+mod session;
+mod socket;
+mod ticket;
+pub mod token;
+mod translate;
+
+pub use config::{Calls, Config, Guests, Limits, Transport, TransportSource, Web};
+pub use control::{Control, Counts};
+pub use directory::Directory;
+pub use ops::{Ops, serve_ops};
+pub use request::{Reply, Request, Requests};

@@ -1,0 +1,279 @@
+//! TCP connections with limits, which the HTTP server above does not have.
+//!
+//! A connection that waits for a request, or whose peer does not read, ends after a while; one that
+//! became a WebSocket is watched by its own task instead.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::extract::connect_info::Connected;
+use axum::serve::IncomingStream;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::rate::household;
+
+/// How long a peer may leave a connection idle between requests, or leave an answer unread.
+const IDLE_MAX: Duration = Duration::from_secs(60);
+
+/// After an error of accept, such as no free descriptors: one try in this time.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+/// Counts connections.
+#[derive(Debug, Default)]
+pub(crate) struct Connections {
+    by_address: Mutex<BTreeMap<IpAddr, usize>>,
+}
+
+/// How many connections are taken.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) connections: usize,
+    pub(crate) per_address: usize,
+    pub(crate) header_timeout: Duration,
+}
+
+impl Connections {
+    pub(crate) fn len(&self) -> usize {
+        self.lock().values().sum()
+    }
+
+    fn take(self: &Arc<Self>, address: IpAddr, limits: Limits) -> Option<Slot> {
+        let address = household(address);
+        let mut counts = self.lock();
+        let of_address = counts.get(&address).copied().unwrap_or_default();
+        let all: usize = counts.values().sum();
+        if all >= limits.connections || of_address >= limits.per_address {
+            return None;
+        }
+        *counts.entry(address).or_default() += 1;
+        Some(Slot {
+            connections: Arc::clone(self),
+            address,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<IpAddr, usize>> {
+        self.by_address
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One counted connection.
+#[derive(Debug)]
+struct Slot {
+    connections: Arc<Connections>,
+    address: IpAddr,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let mut counts = self.connections.lock();
+        if let Some(count) = counts.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.address);
+            }
+        }
+    }
+}
+
+/// A listener that counts.
+pub(crate) struct Listener {
+    tcp: TcpListener,
+    connections: Arc<Connections>,
+    limits: Limits,
+}
+
+impl Listener {
+    pub(crate) fn new(tcp: TcpListener, connections: Arc<Connections>, limits: Limits) -> Self {
+        Self {
+            tcp,
+            connections,
+            limits,
+        }
+    }
+}
+
+impl axum::serve::Listener for Listener {
+    type Io = Stream;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Stream, SocketAddr) {
+        loop {
+            let (tcp, address) = match self.tcp.accept().await {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    // One connection that broke in the queue is common; the others are the node's.
+                    if error.kind() != io::ErrorKind::ConnectionAborted {
+                        tracing::warn!(%error, "accepting a TCP connection failed");
+                        tokio::time::sleep(ACCEPT_RETRY).await;
+                    }
+                    continue;
+                }
+            };
+            let Some(slot) = self.connections.take(address.ip(), self.limits) else {
+                metrics::counter!("moqrelay_control_connections_refused_total").increment(1);
+                tracing::debug!(%address, "too many connections");
+                continue;
+            };
+            // Signaling messages are small and answers are awaited.
+            if let Err(error) = tcp.set_nodelay(true) {
+                tracing::debug!(%error, "TCP_NODELAY");
+            }
+            let watch = Watch::new(Instant::now() + self.limits.header_timeout);
+            return (Stream::new(tcp, slot, watch), address);
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.tcp.local_addr()
+    }
+}
+
+/// Until when a peer must do something; `None` while it is our turn, and for WebSockets.
+#[derive(Debug, Clone)]
+pub(crate) struct Watch(Arc<Mutex<Option<Instant>>>);
+
+impl Watch {
+    fn new(until: Instant) -> Self {
+        Self(Arc::new(Mutex::new(Some(until))))
+    }
+
+    /// It is our turn.
+    pub(crate) fn pause(&self) {
+        *self.lock() = None;
+    }
+
+    /// The answer is on its way: it is the peer's turn to read it and to ask again.
+    pub(crate) fn resume(&self) {
+        *self.lock() = Some(Instant::now() + IDLE_MAX);
+    }
+
+    fn until(&self) -> Option<Instant> {
+        *self.lock()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Who is at the other end of a request's connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Remote {
+    pub(crate) address: SocketAddr,
+    pub(crate) watch: Watch,
+}
+
+impl Connected<IncomingStream<'_, Listener>> for Remote {
+    fn connect_info(stream: IncomingStream<'_, Listener>) -> Self {
+        Self {
+            address: *stream.remote_addr(),
+            watch: stream.io().watch.clone(),
+        }
+    }
+}
+
+/// A connection that ends when its peer lets a deadline pass.
+pub(crate) struct Stream {
+    tcp: TcpStream,
+    watch: Watch,
+    alarm: Pin<Box<Sleep>>,
+    _slot: Slot,
+}
+
+impl Stream {
+    fn new(tcp: TcpStream, slot: Slot, watch: Watch) -> Self {
+        let until = watch.until().unwrap_or_else(Instant::now);
+        Self {
+            tcp,
+            watch,
+            alarm: Box::pin(sleep_until(until)),
+            _slot: slot,
+        }
+    }
+
+    /// Returns an error when the peer is late.
+    fn check(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        loop {
+            let Some(until) = self.watch.until() else {
+                return Ok(());
+            };
+            if self.alarm.deadline() != until {
+                self.alarm.as_mut().reset(until);
+            }
+            if self.alarm.as_mut().poll(cx).is_pending() {
+                return Ok(());
+            }
+            // The deadline may have moved between the two looks at it.
+            if self.watch.until() == Some(until) {
+                metrics::counter!("moqrelay_control_connections_timed_out_total").increment(1);
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+        }
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.check(cx)?;
+        Pin::new(&mut self.tcp).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.check(cx)?;
+        let written = Pin::new(&mut self.tcp).poll_write(cx, buf);
+        self.extend(&written);
+        written
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.check(cx)?;
+        let written = Pin::new(&mut self.tcp).poll_write_vectored(cx, bufs);
+        self.extend(&written);
+        written
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.tcp.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_shutdown(cx)
+    }
+}
+
+impl Stream {
+    /// A peer that reads has time.
+    fn extend(&self, written: &Poll<io::Result<usize>>) {
+        if matches!(written, Poll::Ready(Ok(_))) && self.watch.until().is_some() {
+            self.watch.resume();
+        }
+    }
+}

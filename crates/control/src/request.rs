@@ -1,0 +1,102 @@
+//! What the daemon is asked, and how it answers.
+
+use std::fmt;
+
+use moqrelay_room::{Arrival, Attachment, DeviceId, Refusal, Snapshot, User};
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+/// The daemon's end of the queue; it ends when every [`Control`](crate::Control) is dropped.
+pub type Requests = mpsc::Receiver<Request>;
+
+/// Something for the switchboard to decide.
+#[derive(Debug)]
+pub enum Request {
+    /// For `Switchboard::register`.
+    Register {
+        /// A new device.
+        device: DeviceId,
+        /// Whose, as the token and the directory say.
+        user: User,
+        /// Its first socket.
+        attachment: Attachment,
+        /// Takes the answer.
+        reply: Reply<Snapshot>,
+    },
+    /// For `Switchboard::resume`.
+    Resume {
+        /// The device that comes back.
+        device: DeviceId,
+        /// Its new socket.
+        attachment: Attachment,
+        /// Takes the answer.
+        reply: Reply<Snapshot>,
+    },
+    /// For `Switchboard::request`.
+    Signal {
+        /// Who asks.
+        device: DeviceId,
+        /// What.
+        request: moqrelay_room::Request,
+        /// Takes the answer.
+        reply: Reply<()>,
+    },
+    /// For `Input::Dropped`.
+    Dropped {
+        /// The device.
+        device: DeviceId,
+        /// Which of its sockets is gone.
+        attachment: Attachment,
+    },
+    /// For `Switchboard::ticket`: on consent tell the bridge a UUID and answer with it.
+    Ticket {
+        /// Who calls whom.
+        arrival: Arrival,
+        /// Takes the answer.
+        reply: Reply<Uuid>,
+    },
+}
+
+/// Takes the one answer to a request. Dropped without one, it answers with a fault of the server.
+///
+/// Answer before passing on the events that the request has caused: the device sees them in that
+/// order.
+pub struct Reply<T>(Option<Sink<T>>);
+
+/// Why there is no answer of the kind hoped for.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The switchboard refuses.
+    Refused(Refusal),
+    /// The daemon dropped the request.
+    Dropped,
+}
+
+type Sink<T> = Box<dyn FnOnce(Result<T, Failure>) + Send>;
+
+impl<T> Reply<T> {
+    pub(crate) fn new(sink: impl FnOnce(Result<T, Failure>) + Send + 'static) -> Self {
+        Self(Some(Box::new(sink)))
+    }
+
+    /// Answers.
+    pub fn send(mut self, result: Result<T, Refusal>) {
+        if let Some(sink) = self.0.take() {
+            sink(result.map_err(Failure::Refused));
+        }
+    }
+}
+
+impl<T> Drop for Reply<T> {
+    fn drop(&mut self) {
+        if let Some(sink) = self.0.take() {
+            sink(Err(Failure::Dropped));
+        }
+    }
+}
+
+impl<T> fmt::Debug for Reply<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Reply")
+    }
+}

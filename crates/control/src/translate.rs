@@ -1,0 +1,252 @@
+//! The words of the wire into those of the switchboard, and back.
+
+use std::time::Instant;
+
+use moqrelay_room as room;
+use moqrelay_wire::signal;
+
+use crate::random;
+
+/// Makes the token with which a participant publishes into a room and hears it.
+pub(crate) type Mint<'a> = &'a dyn Fn(room::CallId, room::ParticipantId) -> String;
+
+/// Returns what the switchboard is asked, and the call that it would begin; `None` for `register`,
+/// which is not the switchboard's to read.
+pub(crate) fn request(request: signal::Request) -> Option<(room::Request, Option<signal::CallId>)> {
+    let call = |call: signal::CallId| room::CallId(call.0);
+    Some((
+        match request {
+            signal::Request::Register { .. } => return None,
+            signal::Request::Presence { state } => room::Request::Presence(own_presence(state)),
+            signal::Request::Call { to } => {
+                let new = random::id();
+                let request = room::Request::Call {
+                    call: room::CallId(new),
+                    to,
+                };
+                return Some((request, Some(signal::CallId(new))));
+            }
+            signal::Request::Ringing { call: id } => room::Request::Ringing(call(id)),
+            signal::Request::Answer { call: id } => room::Request::Answer(call(id)),
+            signal::Request::Reject { call: id } => room::Request::Reject(call(id)),
+            signal::Request::Cancel { call: id } => room::Request::Cancel(call(id)),
+            signal::Request::Hangup { call: id } => room::Request::Hangup(call(id)),
+            signal::Request::Hold { call: id, held } => room::Request::Hold(call(id), held),
+            signal::Request::Mute { call: id, muted } => room::Request::Mute(call(id), muted),
+            signal::Request::Dtmf { call: id, digits } => {
+                // Both sides know the same sixteen digits, so none is lost here.
+                let digit = |digit| room::Digit::new(digit).ok();
+                let digits = digits.as_str().chars().filter_map(digit).collect();
+                room::Request::Dtmf(call(id), digits)
+            }
+        },
+        None,
+    ))
+}
+
+/// Returns what a device is told.
+pub(crate) fn event(event: room::Event, mint: Mint<'_>) -> signal::Event {
+    let id = |call: room::CallId| signal::CallId(call.0);
+    match event {
+        room::Event::Presence(presence) => signal::Event::Presence(user_presence(presence)),
+        room::Event::Incoming { call, from } => signal::Event::Incoming {
+            call: id(call),
+            from: party(from),
+        },
+        room::Event::Ringing(call) => signal::Event::Ringing { call: id(call) },
+        room::Event::Early { call, media: from } => signal::Event::Early {
+            call: id(call),
+            media: media(call, from, mint),
+        },
+        room::Event::Up { call, media: from } => signal::Event::Up {
+            call: id(call),
+            media: media(call, from, mint),
+        },
+        room::Event::Held { call, held, by } => signal::Event::Held {
+            call: id(call),
+            held,
+            by: by.to_string(),
+        },
+        room::Event::Muted {
+            call,
+            participant,
+            muted,
+        } => {
+            let participant = participant.to_string();
+            signal::Event::Muted {
+                call: id(call),
+                participant,
+                muted,
+            }
+        }
+        room::Event::Dtmf {
+            call,
+            participant,
+            digit,
+        } => {
+            let (participant, digit) = (participant.to_string(), digit.as_char());
+            signal::Event::Dtmf {
+                call: id(call),
+                participant,
+                digit,
+            }
+        }
+        room::Event::Ended { call, cause: why } => {
+            let (cause, reason) = cause(why);
+            signal::Event::Ended {
+                call: id(call),
+                cause,
+                reason: reason.to_owned(),
+            }
+        }
+    }
+}
+
+/// Returns the calls that are alive on a device.
+pub(crate) fn calls(
+    views: Vec<room::CallView>,
+    now: Instant,
+    mint: Mint<'_>,
+) -> Vec<signal::CallView> {
+    views
+        .into_iter()
+        .map(|view| call_view(view, now, mint))
+        .collect()
+}
+
+/// Returns every user known.
+pub(crate) fn presence(presence: Vec<room::UserPresence>) -> Vec<signal::Presence> {
+    presence.into_iter().map(user_presence).collect()
+}
+
+/// Returns the code of a refusal.
+pub(crate) fn code(reason: room::Reason) -> signal::Code {
+    match reason {
+        room::Reason::NotRegistered => signal::Code::NotRegistered,
+        room::Reason::AlreadyRegistered => signal::Code::AlreadyRegistered,
+        room::Reason::BadRequest => signal::Code::BadMessage,
+        room::Reason::NotFound => signal::Code::NotFound,
+        room::Reason::Offline => signal::Code::Offline,
+        room::Reason::Busy => signal::Code::Busy,
+        room::Reason::NoSuchCall => signal::Code::NoSuchCall,
+        room::Reason::WrongState => signal::Code::WrongState,
+        room::Reason::Forbidden => signal::Code::Forbidden,
+        room::Reason::NoRoute => signal::Code::NoRoute,
+        room::Reason::TooMany => signal::Code::TooMany,
+        room::Reason::ShuttingDown => signal::Code::ShuttingDown,
+    }
+}
+
+fn call_view(view: room::CallView, now: Instant, mint: Mint<'_>) -> signal::CallView {
+    let names = |ids: Vec<room::ParticipantId>| ids.iter().map(ToString::to_string).collect();
+    let (state, up_ms) = match view.progress {
+        room::Progress::Calling => (signal::CallState::Calling, None),
+        room::Progress::Ringing => (signal::CallState::Ringing, None),
+        room::Progress::Early => (signal::CallState::Early, None),
+        room::Progress::Up { since } => {
+            let up = now.saturating_duration_since(since).as_millis();
+            (
+                signal::CallState::Up,
+                Some(u64::try_from(up).unwrap_or(u64::MAX)),
+            )
+        }
+    };
+    signal::CallView {
+        call: signal::CallId(view.call.0),
+        direction: match view.direction {
+            room::Direction::In => signal::Direction::In,
+            room::Direction::Out => signal::Direction::Out,
+        },
+        state,
+        peer: party(view.peer),
+        held_by: names(view.held_by),
+        muted: names(view.muted),
+        up_ms,
+        media: view.media.map(|from| media(view.call, from, mint)),
+    }
+}
+
+fn media(call: room::CallId, from: room::Media, mint: Mint<'_>) -> signal::Media {
+    let namespace = |participant: room::ParticipantId| {
+        vec!["room".to_owned(), call.to_string(), participant.to_string()]
+    };
+    let peer = |peer: room::Peer| signal::Peer {
+        participant: peer.participant.to_string(),
+        namespace: namespace(peer.participant),
+        name: peer.name,
+        kind: kind(peer.kind),
+    };
+    signal::Media {
+        room: signal::CallId(call.0),
+        participant: from.participant.to_string(),
+        namespace: namespace(from.participant),
+        token: mint(call, from.participant),
+        peers: from.peers.into_iter().map(peer).collect(),
+    }
+}
+
+fn party(party: room::Party) -> signal::Party {
+    let room::Party {
+        id,
+        name,
+        number,
+        kind: of,
+    } = party;
+    signal::Party {
+        id,
+        name,
+        number,
+        kind: kind(of),
+    }
+}
+
+fn kind(kind: room::PartyKind) -> signal::PartyKind {
+    match kind {
+        room::PartyKind::Browser => signal::PartyKind::Browser,
+        room::PartyKind::Phone => signal::PartyKind::Phone,
+        room::PartyKind::Service => signal::PartyKind::Service,
+    }
+}
+
+fn user_presence(presence: room::UserPresence) -> signal::Presence {
+    let room::UserPresence { user, state } = presence;
+    signal::Presence {
+        user: user.id.as_str().to_owned(),
+        name: user.name,
+        number: user.number.map(|number| number.as_str().to_owned()),
+        state: match state {
+            room::Presence::Available => signal::PresenceState::Available,
+            room::Presence::Busy => signal::PresenceState::Busy,
+            room::Presence::Away => signal::PresenceState::Away,
+            room::Presence::Offline => signal::PresenceState::Offline,
+        },
+    }
+}
+
+fn own_presence(state: signal::OwnPresence) -> room::OwnPresence {
+    match state {
+        signal::OwnPresence::Available => room::OwnPresence::Available,
+        signal::OwnPresence::Busy => room::OwnPresence::Busy,
+        signal::OwnPresence::Away => room::OwnPresence::Away,
+    }
+}
+
+fn cause(cause: room::Cause) -> (signal::Cause, &'static str) {
+    match cause {
+        room::Cause::Normal => (signal::Cause::Normal, "hung up"),
+        room::Cause::Cancelled => (signal::Cause::Cancelled, "the caller gave up"),
+        room::Cause::Rejected => (signal::Cause::Rejected, "declined"),
+        room::Cause::Busy => (signal::Cause::Busy, "busy"),
+        room::Cause::NoAnswer => (signal::Cause::NoAnswer, "nobody answered"),
+        room::Cause::NotFound => (signal::Cause::NotFound, "nobody has that number"),
+        room::Cause::Unreachable => (signal::Cause::Unreachable, "cannot be reached now"),
+        room::Cause::AnsweredElsewhere => (
+            signal::Cause::AnsweredElsewhere,
+            "answered on another device",
+        ),
+        room::Cause::Lost => (signal::Cause::Lost, "the connection was lost"),
+        room::Cause::TooLong => (signal::Cause::TooLong, "the longest duration was reached"),
+        room::Cause::Failed => (signal::Cause::Failed, "something broke on the way"),
+        room::Cause::Shutdown => (signal::Cause::Shutdown, "the server is going down"),
+    }
+}

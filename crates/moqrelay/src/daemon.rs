@@ -1,0 +1,514 @@
+//! Puts the parts together, runs them, and ends them in order.
+
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::{Context, Result};
+use metrics_exporter_prometheus::PrometheusHandle;
+use moqrelay_audio as audio;
+use moqrelay_bridge::{
+    self as bridge, Bridge, ari,
+    leg::{Coding, OutRate},
+};
+use moqrelay_control::{
+    self as control, Control, Directory, Ops, Transport, TransportSource, Web, directory::Entry,
+    token::Keys,
+};
+use moqrelay_moqt::Draft;
+use moqrelay_relay::{self as relay, Relay, tls};
+use moqrelay_room::{self as room, Counts, Number, User, UserId};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
+    task::JoinSet,
+    time::timeout,
+};
+
+use crate::{
+    auth::TokenGrants,
+    bind,
+    config::{self, Config, Secrets},
+    driver::{Driver, Engines},
+    telemetry,
+};
+
+/// The names in a certificate of our own, besides the addresses of loopback.
+const OWN_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
+
+/// How long MoQ sessions have to leave by themselves when every call has ended.
+const LEAVE_TIME: Duration = Duration::from_secs(2);
+
+/// Checks what can be checked without opening a port.
+///
+/// # Errors
+///
+/// When a file that the configuration names cannot be used, or two users clash.
+pub(crate) fn check(config: &Config) -> Result<()> {
+    identity(&config.tls)?;
+    directory(&config.users)?;
+    if let Some(ari) = ari_config(config) {
+        ari.check().context("asterisk.ari")?;
+    }
+    Ok(())
+}
+
+/// Runs the daemon until SIGTERM or Ctrl-C.
+///
+/// # Errors
+///
+/// When a port cannot be had, or a part fails.
+pub(crate) async fn run(config: Config, secrets: Secrets) -> Result<()> {
+    let metrics = telemetry::start_metrics()?;
+    let identity = identity(&config.tls)?;
+    let directory = Arc::new(directory(&config.users)?);
+    let keys = Arc::new(Keys::new(secrets.keys)?);
+    if config.auth.keys.is_empty() {
+        tracing::warn!("no auth.keys: tokens are signed with a key of this run and end with it");
+    }
+
+    let http = bind::tcp("http.listen", config.http.listen).await?;
+    let ops = bind::tcp("metrics.listen", config.metrics.listen).await?;
+    let http_port = http.local_addr()?.port();
+    let relay = Relay::new(relay_config(&config.moq));
+    let (server, server_run) = moq_server(&config, &relay, &identity, keys.clone())?;
+    let (bridge, bridge_events, bridge_run) = Bridge::bind(bridge_config(&config), relay.clone())
+        .with_context(|| {
+        bind::occupied("asterisk.audiosocket", "TCP", config.asterisk.audiosocket)
+    })?;
+    let (ari, ari_run) = match ari_config(&config) {
+        None => (None, None),
+        Some(ari) => {
+            let (handle, run, events) = ari::Client::new(ari).context("asterisk.ari")?;
+            (Some((handle, events)), Some(run))
+        }
+    };
+
+    let room_config = room_config(&config, &directory);
+    let control_config = control_config(
+        &config,
+        &room_config,
+        keys,
+        directory.clone(),
+        &identity,
+        server.local_addr(),
+    )?;
+    let (control, requests) = Control::new(control_config);
+    let standing = expect_standing(&bridge, &directory)?;
+
+    let mut parts = Parts::default();
+    let ready = Arc::new(AtomicBool::new(true));
+    let (counts_tx, counts) = watch::channel(Counts::default());
+    let (stop_tx, stop) = watch::channel(Stage::Running);
+
+    parts.spawn("moq", server_run);
+    parts.spawn("bridge", bridge_run);
+    if let Some(run) = ari_run {
+        parts.spawn("ari", run);
+    }
+    {
+        let (control, stopped) = (control.clone(), reached(stop.clone(), Stage::Closing));
+        parts.spawn("http", async move {
+            if let Err(error) = control.serve(http, stopped).await {
+                tracing::error!(%error, "the web server has failed");
+            }
+        });
+    }
+    {
+        let ops_config = ops_config(metrics, ready.clone(), counts, control.clone());
+        let stopped = reached(stop.clone(), Stage::Closing);
+        parts.spawn("metrics", async move {
+            if let Err(error) = control::serve_ops(ops, ops_config, stopped).await {
+                tracing::error!(%error, "the metrics server has failed");
+            }
+        });
+    }
+    let engines = Engines {
+        control: control.clone(),
+        requests,
+        bridge: bridge.clone(),
+        bridge_events,
+        standing,
+        ari,
+        ari_rate: ari_rate(&config),
+    };
+    let driver = tokio::spawn(Driver::run(
+        room_config,
+        engines,
+        counts_tx,
+        reached(stop.clone(), Stage::Draining),
+    ));
+
+    // Before anybody is told that we are here: who is told may end us at once.
+    let terminate = signal(SignalKind::terminate())?;
+    let interrupt = signal(SignalKind::interrupt())?;
+    announce(&config, http_port, server.local_addr());
+    wait_for_signal(terminate, interrupt, &mut parts).await?;
+
+    let drain_timeout = config.daemon.drain_timeout;
+    tracing::info!(
+        ?drain_timeout,
+        "ending: no new calls, the present ones are hung up"
+    );
+    ready.store(false, Ordering::Relaxed);
+    let drained = timeout(drain_timeout, async {
+        control.drain();
+        stop_tx.send_replace(Stage::Draining);
+        if driver.await.is_err() {
+            tracing::error!("the driver has failed");
+        }
+        stop_tx.send_replace(Stage::Closing);
+        if let Err(error) = bridge.shut_down() {
+            tracing::debug!(%error, "the bridge has ended before");
+        }
+        drop((control, bridge));
+        server.drain("", LEAVE_TIME.min(drain_timeout / 2)).await;
+        parts.ended().await;
+    });
+    if drained.await.is_err() {
+        tracing::warn!("not everything ended within the drain time");
+    }
+    tracing::info!("ended");
+    Ok(())
+}
+
+/// How far the end has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    Running,
+    /// Calls end.
+    Draining,
+    /// Listeners and sockets close.
+    Closing,
+}
+
+async fn reached(mut stop: watch::Receiver<Stage>, stage: Stage) {
+    // An error: the sender is gone, and with it the daemon.
+    if stop.wait_for(|now| *now >= stage).await.is_err() {
+        tracing::debug!("stopped without a word");
+    }
+}
+
+/// The tasks of the daemon; each ends only when the daemon does.
+#[derive(Default)]
+struct Parts {
+    tasks: JoinSet<&'static str>,
+}
+
+impl Parts {
+    fn spawn(&mut self, name: &'static str, run: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(async move {
+            run.await;
+            name
+        });
+    }
+
+    /// Completes when a part ends, which it should not.
+    async fn broken(&mut self) -> anyhow::Error {
+        match self.tasks.join_next().await {
+            Some(Ok(name)) => anyhow::anyhow!("the part {name} has ended by itself"),
+            Some(Err(error)) => anyhow::anyhow!("a part has failed: {error}"),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Completes when all have ended.
+    async fn ended(&mut self) {
+        while let Some(ended) = self.tasks.join_next().await {
+            match ended {
+                Ok(name) => tracing::debug!(name, "ended"),
+                Err(error) => tracing::error!(%error, "a part has failed"),
+            }
+        }
+    }
+}
+
+async fn wait_for_signal(
+    mut terminate: Signal,
+    mut interrupt: Signal,
+    parts: &mut Parts,
+) -> Result<()> {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        error = parts.broken() => return Err(error),
+    }
+    // The second signal does what it would have done without us.
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::warn!("ended at once by a second signal");
+        std::process::exit(1);
+    });
+    Ok(())
+}
+
+#[allow(
+    clippy::print_stdout,
+    reason = "the line that a person who starts it looks for"
+)]
+fn announce(config: &Config, port: u16, moq: SocketAddr) {
+    tracing::info!(
+        moq = %moq,
+        http = %config.http.listen,
+        audiosocket = %config.asterisk.audiosocket,
+        metrics = %config.metrics.listen,
+        guests = config.auth.guests,
+        "moqrelay {} listens",
+        env!("CARGO_PKG_VERSION")
+    );
+    println!("moqrelay: open http://localhost:{port}");
+}
+
+fn identity(tls: &config::Tls) -> Result<tls::Identity> {
+    match (&tls.certificate, &tls.key) {
+        (Some(certificate), Some(key)) => {
+            tls::files(certificate, key).context("tls.certificate and tls.key")
+        }
+        _ => tls::development(OWN_NAMES.map(str::to_owned).to_vec(), SystemTime::now())
+            .context("a certificate of our own"),
+    }
+}
+
+fn directory(users: &[config::User]) -> Result<Directory> {
+    let entry = |user: &config::User| {
+        anyhow::Ok(Entry {
+            user: User {
+                id: UserId::new(&user.id)?,
+                name: user.name.clone(),
+                number: user.number.as_deref().map(Number::new).transpose()?,
+            },
+            audiosocket: user.audiosocket,
+        })
+    };
+    let entries = users
+        .iter()
+        .map(entry)
+        .collect::<Result<Vec<_>>>()
+        .context("users")?;
+    Directory::new(entries).context("users")
+}
+
+fn expect_standing(bridge: &Bridge, directory: &Directory) -> Result<BTreeMap<uuid::Uuid, String>> {
+    let mut standing = BTreeMap::new();
+    for (uuid, user) in directory.audiosocket_uuids() {
+        bridge.expect_standing(uuid, OutRate::Follow)?;
+        standing.insert(uuid, user.to_string());
+    }
+    Ok(standing)
+}
+
+fn relay_config(moq: &config::Moq) -> relay::Config {
+    relay::Config {
+        track: relay::TrackLimits {
+            entries: moq.track_objects_max,
+            bytes: moq.track_bytes_max,
+            age: moq.track_age_max,
+        },
+        ..relay::Config::default()
+    }
+}
+
+fn moq_server(
+    config: &Config,
+    relay: &Relay,
+    identity: &tls::Identity,
+    keys: Arc<Keys>,
+) -> Result<(relay::Server, impl Future<Output = ()> + Send + use<>)> {
+    let moq = &config.moq;
+    let limits = relay::Limits {
+        sessions: moq.sessions_max,
+        subscriptions: moq.subscriptions_per_session_max,
+        tracks: moq.tracks_per_session_max,
+        object_bytes: moq.object_bytes_max,
+        rendezvous: moq.rendezvous_max,
+        ..relay::Limits::default()
+    };
+    let server = relay::ServerConfig {
+        listen: moq.listen,
+        tls: identity.clone(),
+        authorize: Arc::new(TokenGrants::new(keys, &config.auth)?),
+        limits,
+    };
+    relay::server(relay, server).with_context(|| bind::occupied("moq.listen", "UDP", moq.listen))
+}
+
+fn bridge_config(config: &Config) -> bridge::Config {
+    bridge::Config {
+        listen: config.asterisk.audiosocket,
+        legs_max: config.asterisk.legs_max,
+        coding: Coding {
+            bitrate_bps: config.audio.bitrate,
+            complexity: config.audio.complexity,
+            ..Coding::default()
+        },
+        jitter: audio::jitter::Config {
+            delay_min: config.audio.jitter_min,
+            delay_max: config.audio.jitter_max,
+            ..audio::jitter::Config::default()
+        },
+        ..bridge::Config::default()
+    }
+}
+
+fn ari_config(config: &Config) -> Option<ari::Config> {
+    let ours = config.asterisk.ari.as_ref()?;
+    let own = config.asterisk.audiosocket.to_string();
+    let mut ari = ari::Config::new(
+        ours.url.as_str(),
+        &ours.user,
+        ari::Secret::new(ours.password.expose()),
+        &ours.dial,
+        ours.audiosocket.as_deref().unwrap_or(&own),
+    );
+    ari.app.clone_from(&ours.app);
+    ari.format = ours.format.into();
+    ari.legs_max = config.asterisk.legs_max;
+    ari.ring_timeout = config.calls.ring_timeout;
+    Some(ari)
+}
+
+fn ari_rate(config: &Config) -> OutRate {
+    match config.asterisk.ari.as_ref().map(|ari| ari.format) {
+        Some(config::Format::Slin) => OutRate::Hz8000,
+        Some(config::Format::Slin16) => OutRate::Hz16000,
+        Some(config::Format::Slin48) => OutRate::Hz48000,
+        None => OutRate::Follow,
+    }
+}
+
+fn room_config(config: &Config, directory: &Directory) -> room::Config {
+    let defaults = room::Config::default();
+    room::Config {
+        users: directory.users().cloned().collect(),
+        ring_timeout: config.calls.ring_timeout,
+        call_duration_max: config.calls.duration_max,
+        limits: room::Limits {
+            calls: config.calls.calls_max,
+            users: config.calls.users_max,
+            ..defaults.limits
+        },
+        ..defaults
+    }
+}
+
+fn control_config(
+    config: &Config,
+    room: &room::Config,
+    keys: Arc<Keys>,
+    directory: Arc<Directory>,
+    identity: &tls::Identity,
+    moq: SocketAddr,
+) -> Result<control::Config> {
+    let guests = match config.auth.guests {
+        false => None,
+        true => Some(control::Guests {
+            numbers: config.auth.guest_number_range()?,
+            token_ttl: config.auth.guest_lifetime,
+            ..control::Guests::default()
+        }),
+    };
+    Ok(control::Config {
+        keys,
+        directory,
+        guests,
+        asterisk_secret: config
+            .asterisk
+            .secret
+            .as_ref()
+            .map(|s| s.expose().to_owned()),
+        transport: transport(config.moq.url.clone(), identity.clone(), moq.port()),
+        web: config
+            .http
+            .folder
+            .clone()
+            .map_or(Web::Embedded, Web::Folder),
+        origins: config.http.origins.clone(),
+        calls: control::Calls::from(room),
+        limits: control::Limits::default(),
+    })
+}
+
+/// Where MoQ is, as seen by who reached the page under a host's name.
+fn transport(url: Option<url::Url>, identity: tls::Identity, port: u16) -> TransportSource {
+    TransportSource(Arc::new(move |host| {
+        let url = url.as_ref().map_or_else(
+            // Chromium tries ::1 for `localhost` without falling back.
+            || match host {
+                None | Some("localhost") => format!("https://127.0.0.1:{port}/moq"),
+                Some(host) => format!("https://{host}:{port}/moq"),
+            },
+            ToString::to_string,
+        );
+        Transport {
+            url,
+            drafts: Draft::ALL
+                .iter()
+                .map(|draft| draft.alpn().to_owned())
+                .collect(),
+            certificate_hashes: identity.hashes().iter().map(|hash| hex(hash)).collect(),
+            renewed_before: identity.renewed_before().map(rfc3339),
+        }
+    }))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// UTC, to the second (RFC 3339).
+fn rfc3339(at: SystemTime) -> String {
+    let seconds = at
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
+    humantime_serde::re::humantime::format_rfc3339_seconds(
+        UNIX_EPOCH + Duration::from_secs(seconds),
+    )
+    .to_string()
+}
+
+fn ops_config(
+    metrics: PrometheusHandle,
+    ready: Arc<AtomicBool>,
+    counts: watch::Receiver<Counts>,
+    control: Control,
+) -> Ops {
+    let render = move || {
+        let now = *counts.borrow();
+        let web = control.counts();
+        for (name, value) in [
+            ("moqrelay_users", now.users),
+            ("moqrelay_devices", now.devices),
+            ("moqrelay_calls", now.calls),
+            ("moqrelay_calls_up", now.calls_up),
+            ("moqrelay_legs", now.legs),
+            ("moqrelay_tickets", now.tickets),
+            ("moqrelay_http_connections", web.connections),
+            ("moqrelay_signal_sessions", web.sessions),
+            ("moqrelay_signal_sockets", web.attached),
+            ("moqrelay_guests", web.guests),
+        ] {
+            #[allow(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+            metrics::gauge!(name).set(value as f64);
+        }
+        metrics.run_upkeep();
+        metrics.render()
+    };
+    let ready = move || match ready.load(Ordering::Relaxed) {
+        true => Ok(()),
+        false => Err("draining".to_owned()),
+    };
+    Ops {
+        metrics: Arc::new(render),
+        ready: Arc::new(ready),
+    }
+}

@@ -1,0 +1,631 @@
+//! The driver: owns the switchboard, tells it what happens, and carries out what it decides.
+//!
+//! Everything that decides is in `moqrelay-room`; everything that moves sound is in the engines. Here
+//! the names of one are looked up in the tables of the other, and nothing else.
+
+use std::{
+    collections::BTreeMap,
+    future::{self, Future},
+    time::{Duration, Instant},
+};
+
+use moqrelay_bridge::{
+    self as bridge, Bridge, Place, ari,
+    leg::{OutRate, Reason, Spec, Tone},
+};
+use moqrelay_control::{Control, Request, Requests};
+use moqrelay_room::{
+    Arrival, CallId, CallRecord, Caller, Cause, Config, Counts, Digit, Input, LegId, Number,
+    Output, ParticipantId, Party, Refusal, Service, Switchboard, Trunk,
+};
+use moqrelay_wire::signal;
+use tokio::sync::{mpsc, watch};
+use uuid::Uuid;
+
+/// An AudioSocket connection that Asterisk was told to make comes within milliseconds; this is for a
+/// machine that is very busy.
+const ATTACH_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The ends of the engines that the driver holds.
+pub(crate) struct Engines {
+    pub(crate) control: Control,
+    pub(crate) requests: Requests,
+    pub(crate) bridge: Bridge,
+    pub(crate) bridge_events: bridge::Events,
+    /// The users of fixed UUIDs.
+    pub(crate) standing: BTreeMap<Uuid, String>,
+    pub(crate) ari: Option<(ari::Handle, mpsc::Receiver<ari::Event>)>,
+    /// What ARI's AudioSocket is asked to speak.
+    pub(crate) ari_rate: OutRate,
+}
+
+/// How a leg reaches its telephone, or that it has none.
+#[derive(Debug)]
+enum Road {
+    /// A built-in party.
+    Service,
+    /// AudioSocket alone: a ticket or a fixed UUID.
+    AudioSocket(bridge::LegId),
+    /// AudioSocket for the sound, ARI for the rest.
+    Ari { uuid: Uuid },
+}
+
+/// The loop and what it knows.
+pub(crate) struct Driver {
+    board: Switchboard,
+    control: Control,
+    bridge: Bridge,
+    ari: Option<ari::Handle>,
+    ari_rate: OutRate,
+    standing: BTreeMap<Uuid, String>,
+    legs: BTreeMap<LegId, Road>,
+    /// Legs that the bridge named, by its name.
+    by_bridge: BTreeMap<bridge::LegId, LegId>,
+    counts: watch::Sender<Counts>,
+}
+
+impl Driver {
+    /// Runs until `drain` completes and the last call has ended. `counts` follows what is going on.
+    pub(crate) async fn run(
+        config: Config,
+        engines: Engines,
+        counts: watch::Sender<Counts>,
+        drain: impl Future<Output = ()>,
+    ) {
+        let (handle, mut ari_events) = engines.ari.unzip();
+        let mut driver = Self {
+            board: Switchboard::new(config),
+            control: engines.control,
+            bridge: engines.bridge,
+            ari: handle,
+            ari_rate: engines.ari_rate,
+            standing: engines.standing,
+            legs: BTreeMap::new(),
+            by_bridge: BTreeMap::new(),
+            counts,
+        };
+        let (mut requests, mut bridge_events) = (engines.requests, engines.bridge_events);
+        let mut drain = std::pin::pin!(drain);
+        let mut draining = false;
+        while !(draining && driver.board.counts().legs == 0 && driver.board.counts().calls == 0) {
+            let due = driver.board.poll_timeout();
+            tokio::select! {
+                Some(request) = requests.recv() => driver.request(request),
+                Some(event) = bridge_events.recv() => driver.bridge_event(event),
+                Some(event) = next(&mut ari_events) => driver.ari_event(event),
+                () = until(due) => driver.board.handle_timeout(Instant::now()),
+                () = &mut drain, if !draining => {
+                    draining = true;
+                    driver.handle(Input::Drain);
+                }
+                else => break,
+            }
+            driver.carry_out();
+        }
+    }
+
+    fn handle(&mut self, input: Input) {
+        self.board.handle(input, Instant::now());
+    }
+
+    fn request(&mut self, request: Request) {
+        let now = Instant::now();
+        match request {
+            Request::Register {
+                device,
+                user,
+                attachment,
+                reply,
+            } => {
+                reply.send(self.board.register(device, user, attachment));
+            }
+            Request::Resume {
+                device,
+                attachment,
+                reply,
+            } => {
+                reply.send(self.board.resume(device, attachment));
+            }
+            Request::Signal {
+                device,
+                request,
+                reply,
+            } => {
+                reply.send(self.board.request(device, request, now));
+            }
+            Request::Dropped { device, attachment } => {
+                self.handle(Input::Dropped { device, attachment });
+            }
+            Request::Ticket { arrival, reply } => reply.send(self.ticket(arrival)),
+        }
+    }
+
+    /// Prepares a telephone leg whose caller was promised a connection.
+    fn ticket(&mut self, arrival: Arrival) -> Result<Uuid, Refusal> {
+        let now = Instant::now();
+        let call = arrival.call;
+        let ttl = self.board.config().ticket_ttl;
+        let leg = self.board.ticket(arrival, now)?;
+        let uuid = Uuid::new_v4();
+        self.expect(leg, uuid, call, ParticipantId::CALLER, OutRate::Follow, ttl);
+        self.legs.insert(leg, Road::AudioSocket(to_bridge(leg)));
+        Ok(uuid)
+    }
+
+    fn expect(
+        &mut self,
+        leg: LegId,
+        uuid: Uuid,
+        call: CallId,
+        participant: ParticipantId,
+        rate: OutRate,
+        ttl: Duration,
+    ) {
+        let spec = Spec {
+            leg: to_bridge(leg),
+            place: place(call, participant),
+            rate,
+        };
+        if let Err(error) = self.bridge.expect(uuid, spec, ttl) {
+            tracing::warn!(%call, %leg, %error, "the bridge does not take the leg");
+            self.handle(Input::LegEnded {
+                leg,
+                cause: Cause::Failed,
+            });
+        }
+    }
+
+    fn bridge_event(&mut self, event: bridge::Event) {
+        match event {
+            bridge::Event::Attached {
+                leg,
+                id,
+                standing: true,
+            } => self.standing_arrives(leg, id),
+            bridge::Event::Attached {
+                leg,
+                standing: false,
+                ..
+            } => {
+                self.handle(Input::LegAttached(LegId(leg.0)));
+            }
+            bridge::Event::Digit { leg, digit } => self.bridge_digit(leg, digit),
+            bridge::Event::Detached { leg, reason, .. } => self.detached(leg, reason),
+            _ => {}
+        }
+    }
+
+    /// A call by a fixed UUID: whom it rings is known, who calls is not.
+    fn standing_arrives(&mut self, leg: bridge::LegId, uuid: Uuid) {
+        let Some(to) = self.standing.get(&uuid).cloned() else {
+            return told(self.bridge.hang_up(leg));
+        };
+        let call = new_call();
+        let arrival = Arrival {
+            call,
+            to,
+            from: Caller::default(),
+            trunk: Trunk::Answered,
+        };
+        match self.board.arrive(arrival, Instant::now()) {
+            Ok(id) => {
+                self.legs.insert(id, Road::AudioSocket(leg));
+                self.by_bridge.insert(leg, id);
+                if let Some(place) = place(call, ParticipantId::CALLER) {
+                    told(self.bridge.join(leg, place));
+                }
+            }
+            Err(refusal) => {
+                tracing::info!(%leg, %uuid, %refusal, "a caller by fixed UUID is turned away");
+                told(self.bridge.hang_up(leg));
+            }
+        }
+    }
+
+    fn bridge_digit(&mut self, leg: bridge::LegId, digit: char) {
+        let leg = self.to_room(leg);
+        // ARI reports the same key again, also on Asterisks whose AudioSocket does not.
+        if matches!(self.legs.get(&leg), Some(Road::AudioSocket(_)))
+            && let Ok(digit) = Digit::new(digit)
+        {
+            self.handle(Input::LegDigit { leg, digit });
+        }
+    }
+
+    fn detached(&mut self, leg: bridge::LegId, reason: Reason) {
+        let id = self.to_room(leg);
+        self.by_bridge.remove(&leg);
+        match self.legs.get(&id) {
+            Some(Road::AudioSocket(_)) => {
+                self.legs.remove(&id);
+                self.handle(Input::LegEnded {
+                    leg: id,
+                    cause: cause_of(reason),
+                });
+            }
+            // Asterisk ends the AudioSocket together with the call, and ARI tells why. If only the
+            // sound is lost, the call is of no use any more.
+            Some(Road::Ari { .. }) => {
+                if let Some(ari) = &self.ari {
+                    told_ari(ari.hang_up(to_ari(id), signal::Cause::Normal));
+                }
+            }
+            Some(Road::Service) | None => {}
+        }
+    }
+
+    fn ari_event(&mut self, event: ari::Event) {
+        match event {
+            ari::Event::Up => self.handle(Input::TrunkAvailable(true)),
+            ari::Event::Down => {
+                tracing::warn!("calls to telephones are refused until ARI is back");
+                self.handle(Input::TrunkAvailable(false));
+            }
+            ari::Event::Incoming(incoming) => self.incoming(incoming),
+            ari::Event::Ringing(leg) => self.handle(Input::LegRinging(LegId(leg.0))),
+            ari::Event::Early(leg) => self.handle(Input::LegEarly(LegId(leg.0))),
+            ari::Event::Answered(leg) => self.handle(Input::LegAnswered(LegId(leg.0))),
+            ari::Event::Digit { leg, digit } => {
+                if let Ok(digit) = Digit::new(digit) {
+                    self.handle(Input::LegDigit {
+                        leg: LegId(leg.0),
+                        digit,
+                    });
+                }
+            }
+            ari::Event::Held { leg, held } => {
+                tracing::debug!(leg = %LegId(leg.0), held, "the telephone holds");
+            }
+            ari::Event::Ended { leg, cause } => {
+                let leg = LegId(leg.0);
+                self.forget_leg(leg);
+                self.handle(Input::LegEnded {
+                    leg,
+                    cause: from_wire(cause),
+                });
+            }
+        }
+    }
+
+    /// A telephone calls by ARI.
+    fn incoming(&mut self, incoming: ari::Incoming) {
+        let Some(ari) = self.ari.clone() else { return };
+        let call = new_call();
+        let from = Caller {
+            number: incoming.from.number,
+            name: incoming.from.name,
+        };
+        tracing::info!(%call, channel = incoming.channel, "the telephone's call has an id");
+        let arrival = Arrival {
+            call,
+            to: incoming.to,
+            from,
+            trunk: Trunk::Early,
+        };
+        match self.board.arrive(arrival, Instant::now()) {
+            Ok(leg) => {
+                let uuid = Uuid::new_v4();
+                self.legs.insert(leg, Road::Ari { uuid });
+                // The person may take a while to answer; the connection comes after that.
+                let ttl = self.board.config().ring_timeout + ATTACH_TIMEOUT;
+                self.expect(leg, uuid, call, ParticipantId::CALLER, self.ari_rate, ttl);
+                told_ari(ari.adopt(incoming.call, to_ari(leg)));
+            }
+            Err(refusal) => {
+                tracing::info!(%call, %refusal, "the telephone is turned away");
+                told_ari(ari.refuse(incoming.call, to_wire(refusal.cause())));
+            }
+        }
+    }
+
+    /// Carries out everything the switchboard has decided.
+    fn carry_out(&mut self) {
+        while let Some(output) = self.board.poll_output() {
+            self.output(output);
+        }
+        let counts = self.board.counts();
+        self.counts
+            .send_if_modified(|old| std::mem::replace(old, counts) != counts);
+    }
+
+    fn output(&mut self, output: Output) {
+        match output {
+            Output::Notify { device, event } => self.control.notify(device, event),
+            Output::Forget(device) => self.control.forget(device),
+            Output::Dial {
+                leg,
+                call,
+                participant,
+                number,
+                from,
+            } => {
+                self.dial(leg, call, participant, &number, from);
+            }
+            Output::StartService {
+                leg,
+                service,
+                call,
+                participant,
+            } => {
+                self.start_service(leg, service, call, participant);
+            }
+            Output::Ring(leg) => self.with_ari(leg, |ari, _| ari.ring(to_ari(leg))),
+            Output::Answer(leg) => self.with_ari(leg, |ari, uuid| ari.answer(to_ari(leg), uuid)),
+            Output::PlayRingback(leg) => {
+                told(self.bridge.play(self.to_bridge(leg), Tone::Ringback));
+            }
+            Output::StopTone(leg) => told(self.bridge.stop_tone(self.to_bridge(leg))),
+            Output::Listen {
+                leg,
+                room,
+                participant,
+            } => {
+                if let Some(place) = place(room, participant) {
+                    told(
+                        self.bridge
+                            .listen(self.to_bridge(leg), place.audio().clone()),
+                    );
+                }
+            }
+            Output::Unlisten {
+                leg,
+                room,
+                participant,
+            } => {
+                if let Some(place) = place(room, participant) {
+                    told(
+                        self.bridge
+                            .unlisten(self.to_bridge(leg), place.audio().clone()),
+                    );
+                }
+            }
+            Output::SendDigits { leg, digits } => self.send_digits(leg, &digits),
+            Output::HangUp { leg, cause } => self.hang_up(leg, cause),
+            Output::Ended(record) => log_ended(&record),
+        }
+    }
+
+    /// ARI sends digits as they should be; a leg without it gets them as tones in its sound.
+    fn send_digits(&self, leg: LegId, digits: &[Digit]) {
+        let digits = digits.iter().copied().map(Digit::as_char);
+        match self.legs.get(&leg) {
+            Some(Road::Ari { .. }) => {
+                self.with_ari(leg, |ari, _| {
+                    ari.dtmf(to_ari(leg), &digits.collect::<String>())
+                });
+            }
+            Some(Road::AudioSocket(named)) => {
+                told(self.bridge.send_digits(*named, digits.collect()));
+            }
+            Some(Road::Service) | None => {}
+        }
+    }
+
+    fn dial(
+        &mut self,
+        leg: LegId,
+        call: CallId,
+        participant: ParticipantId,
+        number: &Number,
+        from: Party,
+    ) {
+        let Some(ari) = self.ari.clone() else {
+            return self.handle(Input::LegEnded {
+                leg,
+                cause: Cause::Unreachable,
+            });
+        };
+        tracing::info!(%call, %leg, %number, from = from.id, "a telephone is dialled");
+        let uuid = Uuid::new_v4();
+        self.legs.insert(leg, Road::Ari { uuid });
+        self.expect(leg, uuid, call, participant, self.ari_rate, ATTACH_TIMEOUT);
+        let caller = ari::Caller {
+            name: Some(from.name),
+            number: from.number,
+        };
+        if let Err(error) = ari.dial(to_ari(leg), number.as_str(), caller, uuid) {
+            tracing::warn!(%call, %leg, %error, "the telephone is not dialled");
+            self.forget_leg(leg);
+            self.handle(Input::LegEnded {
+                leg,
+                cause: Cause::Failed,
+            });
+        }
+    }
+
+    fn start_service(
+        &mut self,
+        leg: LegId,
+        service: Service,
+        call: CallId,
+        participant: ParticipantId,
+    ) {
+        let service = match service {
+            Service::Echo => bridge::Service::Echo,
+            Service::Milliwatt => bridge::Service::Milliwatt,
+        };
+        let Some(place) = place(call, participant) else {
+            return;
+        };
+        self.legs.insert(leg, Road::Service);
+        told(
+            self.bridge
+                .start_service(to_bridge(leg), service, place, None),
+        );
+    }
+
+    fn hang_up(&mut self, leg: LegId, cause: Cause) {
+        match self.legs.get(&leg) {
+            Some(Road::Ari { .. }) => {
+                if let Some(ari) = &self.ari {
+                    told_ari(ari.hang_up(to_ari(leg), to_wire(cause)));
+                }
+                told(self.bridge.hang_up(to_bridge(leg)));
+            }
+            Some(Road::AudioSocket(named)) => {
+                let named = *named;
+                self.by_bridge.remove(&named);
+                told(self.bridge.hang_up(named));
+            }
+            Some(Road::Service) => told(self.bridge.hang_up(to_bridge(leg))),
+            None => {}
+        }
+        self.legs.remove(&leg);
+    }
+
+    fn forget_leg(&mut self, leg: LegId) {
+        if let Some(Road::Ari { .. }) = self.legs.remove(&leg) {
+            told(self.bridge.hang_up(to_bridge(leg)));
+        }
+    }
+
+    fn with_ari(
+        &self,
+        leg: LegId,
+        act: impl FnOnce(&ari::Handle, Uuid) -> Result<(), ari::CommandRefused>,
+    ) {
+        if let (Some(Road::Ari { uuid }), Some(ari)) = (self.legs.get(&leg), &self.ari) {
+            told_ari(act(ari, *uuid));
+        }
+    }
+
+    fn to_bridge(&self, leg: LegId) -> bridge::LegId {
+        match self.legs.get(&leg) {
+            Some(Road::AudioSocket(named)) => *named,
+            _ => to_bridge(leg),
+        }
+    }
+
+    fn to_room(&self, leg: bridge::LegId) -> LegId {
+        self.by_bridge.get(&leg).copied().unwrap_or(LegId(leg.0))
+    }
+}
+
+/// The story of a call ends with this line.
+fn log_ended(record: &CallRecord) {
+    tracing::info!(
+        call = %record.call,
+        from = record.from.id,
+        to = record.to.id,
+        cause = ?record.cause,
+        ended_by = record.ended_by.map(|by| by.to_string()),
+        rang_ms = record.rang.map(|at| millis(at - record.started)),
+        answered_ms = record.answered.map(|at| millis(at - record.started)),
+        talked_s = record.talked().as_secs_f32(),
+        "the call has ended"
+    );
+    metrics::counter!("moqrelay_calls_ended_total", "cause" => word(record.cause)).increment(1);
+    if let Some(answered) = record.answered {
+        metrics::histogram!("moqrelay_call_answer_seconds")
+            .record((answered - record.started).as_secs_f64());
+    }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn new_call() -> CallId {
+    CallId(Uuid::new_v4().as_u128())
+}
+
+fn place(call: CallId, participant: ParticipantId) -> Option<Place> {
+    // Never none: 32 hex digits and a short name are far below the longest namespace.
+    Place::new(call.to_string(), participant.to_string()).ok()
+}
+
+fn to_bridge(leg: LegId) -> bridge::LegId {
+    bridge::LegId(leg.0)
+}
+
+/// A command that is not taken leaves a leg in a wrong state: the operator should know.
+fn told(result: Result<(), bridge::CommandError>) {
+    if let Err(error) = result {
+        tracing::warn!(%error, "the bridge was not told");
+    }
+}
+
+fn told_ari(result: Result<(), ari::CommandRefused>) {
+    if let Err(error) = result {
+        tracing::warn!(%error, "ARI was not told");
+    }
+}
+
+fn to_ari(leg: LegId) -> ari::LegId {
+    ari::LegId(leg.0)
+}
+
+async fn next(events: &mut Option<mpsc::Receiver<ari::Event>>) -> Option<ari::Event> {
+    match events {
+        Some(events) => events.recv().await,
+        None => future::pending().await,
+    }
+}
+
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due.into()).await,
+        None => future::pending().await,
+    }
+}
+
+fn cause_of(reason: Reason) -> Cause {
+    match reason {
+        Reason::HungUp | Reason::Closed => Cause::Normal,
+        Reason::Expired => Cause::Unreachable,
+        Reason::Stalled | Reason::Broken => Cause::Lost,
+        _ => Cause::Failed,
+    }
+}
+
+/// The label of a cause in metrics.
+fn word(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Normal => "normal",
+        Cause::Cancelled => "cancelled",
+        Cause::Rejected => "rejected",
+        Cause::Busy => "busy",
+        Cause::NoAnswer => "no_answer",
+        Cause::NotFound => "not_found",
+        Cause::Unreachable => "unreachable",
+        Cause::AnsweredElsewhere => "answered_elsewhere",
+        Cause::Lost => "lost",
+        Cause::TooLong => "too_long",
+        Cause::Failed => "failed",
+        Cause::Shutdown => "shutdown",
+    }
+}
+
+fn to_wire(cause: Cause) -> signal::Cause {
+    match cause {
+        Cause::Normal => signal::Cause::Normal,
+        Cause::Cancelled => signal::Cause::Cancelled,
+        Cause::Rejected => signal::Cause::Rejected,
+        Cause::Busy => signal::Cause::Busy,
+        Cause::NoAnswer => signal::Cause::NoAnswer,
+        Cause::NotFound => signal::Cause::NotFound,
+        Cause::Unreachable => signal::Cause::Unreachable,
+        Cause::AnsweredElsewhere => signal::Cause::AnsweredElsewhere,
+        Cause::Lost => signal::Cause::Lost,
+        Cause::TooLong => signal::Cause::TooLong,
+        Cause::Failed => signal::Cause::Failed,
+        Cause::Shutdown => signal::Cause::Shutdown,
+    }
+}
+
+fn from_wire(cause: signal::Cause) -> Cause {
+    match cause {
+        signal::Cause::Normal => Cause::Normal,
+        signal::Cause::Cancelled => Cause::Cancelled,
+        signal::Cause::Rejected => Cause::Rejected,
+        signal::Cause::Busy => Cause::Busy,
+        signal::Cause::NoAnswer => Cause::NoAnswer,
+        signal::Cause::NotFound => Cause::NotFound,
+        signal::Cause::Unreachable => Cause::Unreachable,
+        signal::Cause::AnsweredElsewhere => Cause::AnsweredElsewhere,
+        signal::Cause::Lost => Cause::Lost,
+        signal::Cause::TooLong => Cause::TooLong,
+        signal::Cause::Failed => Cause::Failed,
+        signal::Cause::Shutdown => Cause::Shutdown,
+    }
+}

@@ -1,0 +1,122 @@
+//! One daemon between browsers and Asterisk: a MoQ relay, call signaling and the audio bridge.
+
+mod auth;
+mod bind;
+mod config;
+mod daemon;
+mod driver;
+mod telemetry;
+mod token;
+
+use std::{path::PathBuf, process::ExitCode, time::Duration};
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+
+use crate::config::Config;
+
+/// A configuration that cannot be used, or a wrong command line (clap's own code too).
+const EXIT_USAGE: u8 = 2;
+
+/// Browsers, MoQ and Asterisk in one daemon.
+///
+/// Runs in the foreground until SIGTERM or Ctrl-C, then ends its calls politely. Logs go to standard
+/// error. Exit status: 0 after an orderly end, 1 when something failed, 2 for a configuration or a
+/// command line that cannot be used.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    args_conflicts_with_subcommands = true,
+    arg_required_else_help = true
+)]
+struct Cli {
+    /// The configuration (TOML); MOQRELAY__SECTION__KEY in the environment overrides it.
+    #[arg(long, short, value_name = "FILE", env = "MOQRELAY_CONFIG")]
+    config: Option<PathBuf>,
+
+    /// Checks the configuration, and the files that it names, and exits.
+    #[arg(long)]
+    check: bool,
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Prints a token, signed with the first key of the configuration that can sign.
+    ///
+    /// Example: moqrelay token --config relay.toml --user anna --name "Anna Berg" --ttl 8h
+    Token(token::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        Some(Command::Token(args)) => token::print(&args),
+        None => start(cli.config, cli.check),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Usage(error)) => {
+            eprintln!("moqrelay: {error:#}");
+            ExitCode::from(EXIT_USAGE)
+        }
+        Err(Failure::Run(error)) => {
+            eprintln!("moqrelay: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Why the program ends without success.
+#[derive(Debug)]
+enum Failure {
+    /// What it was told cannot be used.
+    Usage(anyhow::Error),
+    /// Something failed.
+    Run(anyhow::Error),
+}
+
+fn start(path: Option<PathBuf>, check: bool) -> Result<(), Failure> {
+    let path = path
+        .context("--config FILE is missing")
+        .map_err(Failure::Usage)?;
+    let config = Config::load(&path)
+        .with_context(|| format!("{}", path.display()))
+        .map_err(Failure::Usage)?;
+    let secrets = config
+        .secrets()
+        .with_context(|| format!("{}", path.display()))
+        .map_err(Failure::Usage)?;
+    if rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .is_err()
+    {
+        return Err(Failure::Run(anyhow::anyhow!(
+            "a TLS provider is installed already"
+        )));
+    }
+    if check {
+        return daemon::check(&config).map_err(Failure::Usage).map(|()| {
+            eprintln!("moqrelay: {} is good", path.display());
+        });
+    }
+    run(config, secrets).map_err(Failure::Run)
+}
+
+fn run(config: Config, secrets: config::Secrets) -> Result<()> {
+    telemetry::start_logging(&config.log)?;
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if config.daemon.workers > 0 {
+        builder.worker_threads(config.daemon.workers);
+    }
+    let runtime = builder.enable_all().thread_name("moqrelay").build()?;
+    let outcome = runtime.block_on(daemon::run(config, secrets));
+    // Whatever did not end by itself within the drain time is not waited for.
+    runtime.shutdown_timeout(SHUTDOWN_GRACE);
+    outcome
+}
+
+/// For tasks that are at work in the moment the daemon has drained.
+const SHUTDOWN_GRACE: Duration = Duration::from_millis(200);

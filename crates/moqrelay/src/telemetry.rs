@@ -1,0 +1,231 @@
+//! Logs and metrics.
+
+use std::io::IsTerminal;
+
+use anyhow::{Context, Result};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
+
+use crate::config::{self, LogFormat};
+
+/// Seconds: set-up times and delays, from a tick to a long wait.
+const BUCKETS_S: [f64; 12] = [
+    0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0,
+];
+
+/// A peer that closes its connection is no warning; `log.level` may say otherwise.
+const QUIET: &str = "web_transport_quinn=error";
+
+/// Starts logging to standard error.
+///
+/// # Errors
+///
+/// When `log.level` is no filter, or logging was started before.
+pub(crate) fn start_logging(log: &config::Log) -> Result<()> {
+    let filter = EnvFilter::builder().parse(format!("{QUIET},{}", log.level)).with_context(|| {
+        format!(
+            "log.level is {:?}: allowed are error, warn, info, debug, trace and lists such as info,moqrelay_bridge=debug",
+            log.level
+        )
+    })?;
+    let registry = tracing_subscriber::registry().with(filter);
+    let layer = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    match log.format {
+        LogFormat::Text => registry.with(layer).try_init(),
+        LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),
+    }
+    .context("logging cannot be started twice")
+}
+
+/// Starts to gather metrics; the handle renders them.
+///
+/// # Errors
+///
+/// When a recorder was installed before.
+pub(crate) fn start_metrics() -> Result<PrometheusHandle> {
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &BUCKETS_S)
+        .context("metrics buckets")?
+        .install_recorder()
+        .context("metrics cannot be started twice")?;
+    for (name, what) in COUNTERS {
+        metrics::describe_counter!(*name, *what);
+    }
+    for (name, what) in GAUGES {
+        metrics::describe_gauge!(*name, *what);
+    }
+    metrics::describe_histogram!(
+        "moqrelay_call_answer_seconds",
+        "From the beginning of a call to its answer."
+    );
+    Ok(handle)
+}
+
+/// What only grows.
+const COUNTERS: &[(&str, &str)] = &[
+    (
+        "moqrelay_ari_requests_total",
+        "Requests to Asterisk, by outcome.",
+    ),
+    (
+        "moqrelay_ari_unreadable_total",
+        "Events of Asterisk that could not be read.",
+    ),
+    (
+        "moqrelay_bridge_connections_refused_total",
+        "AudioSocket connections refused, by reason.",
+    ),
+    (
+        "moqrelay_bridge_digits_total",
+        "Keys pressed on telephones.",
+    ),
+    (
+        "moqrelay_bridge_frames_dropped_total",
+        "Frames of 20 ms not played or not published.",
+    ),
+    (
+        "moqrelay_bridge_frames_in_total",
+        "Frames of 20 ms from Asterisk.",
+    ),
+    (
+        "moqrelay_bridge_frames_out_total",
+        "Frames of 20 ms to Asterisk.",
+    ),
+    (
+        "moqrelay_bridge_legs_attached_total",
+        "Legs whose connection came.",
+    ),
+    (
+        "moqrelay_bridge_legs_ended_total",
+        "Legs that ended, by reason.",
+    ),
+    (
+        "moqrelay_bridge_messages_malformed_total",
+        "AudioSocket messages without sense.",
+    ),
+    (
+        "moqrelay_bridge_objects_failed_total",
+        "Objects that could not be coded or published.",
+    ),
+    (
+        "moqrelay_bridge_objects_in_total",
+        "Audio objects heard by legs.",
+    ),
+    (
+        "moqrelay_bridge_objects_malformed_total",
+        "Audio objects that legs could not read.",
+    ),
+    (
+        "moqrelay_bridge_objects_out_total",
+        "Audio objects published by legs.",
+    ),
+    (
+        "moqrelay_bridge_ticks_later_than_10ms_total",
+        "Ticks of the audio clock later than 10 ms.",
+    ),
+    ("moqrelay_calls_ended_total", "Calls that ended, by cause."),
+    (
+        "moqrelay_control_connections_refused_total",
+        "TCP connections refused: too many.",
+    ),
+    (
+        "moqrelay_control_connections_timed_out_total",
+        "TCP connections that sent no request.",
+    ),
+    ("moqrelay_control_guests_total", "Guests signed in."),
+    (
+        "moqrelay_control_http_requests_total",
+        "HTTP requests, by path and status.",
+    ),
+    (
+        "moqrelay_control_messages_malformed_total",
+        "Signaling messages that could not be read.",
+    ),
+    (
+        "moqrelay_control_messages_total",
+        "Signaling messages received.",
+    ),
+    (
+        "moqrelay_control_queue_full_total",
+        "Requests refused because the daemon was busy.",
+    ),
+    (
+        "moqrelay_control_requests_refused_total",
+        "Signaling requests refused, by code.",
+    ),
+    (
+        "moqrelay_control_sockets_closed_total",
+        "Signaling sockets closed, by reason.",
+    ),
+    (
+        "moqrelay_control_tickets_total",
+        "Tickets asked for, by outcome.",
+    ),
+    (
+        "moqrelay_relay_bytes_in_total",
+        "Bytes of objects received.",
+    ),
+    (
+        "moqrelay_relay_objects_dropped_total",
+        "Objects that slow subscribers did not get.",
+    ),
+    ("moqrelay_relay_objects_in_total", "Objects received."),
+    (
+        "moqrelay_relay_objects_out_total",
+        "Objects delivered to sessions.",
+    ),
+    (
+        "moqrelay_relay_refused_total",
+        "Connections and sessions refused.",
+    ),
+    (
+        "moqrelay_relay_requests_refused_total",
+        "MoQ requests refused, by code.",
+    ),
+    (
+        "moqrelay_relay_session_ends_total",
+        "MoQ sessions that ended, by code.",
+    ),
+    ("moqrelay_relay_sessions_total", "MoQ sessions that began."),
+    (
+        "moqrelay_relay_violations_total",
+        "MoQ sessions ended because the peer broke the protocol.",
+    ),
+];
+
+/// What goes up and down.
+const GAUGES: &[(&str, &str)] = &[
+    ("moqrelay_ari_up", "Whether Asterisk is reachable by ARI."),
+    (
+        "moqrelay_bridge_connections_unidentified",
+        "AudioSocket connections without a call yet.",
+    ),
+    (
+        "moqrelay_bridge_legs",
+        "AudioSocket legs and built-in parties.",
+    ),
+    ("moqrelay_calls", "Calls alive."),
+    ("moqrelay_calls_up", "Calls answered."),
+    ("moqrelay_devices", "Devices registered."),
+    ("moqrelay_guests", "Guests whose token holds."),
+    (
+        "moqrelay_http_connections",
+        "TCP connections of page, API and signaling.",
+    ),
+    ("moqrelay_legs", "Legs alive, as the switchboard counts."),
+    ("moqrelay_relay_sessions", "MoQ sessions open."),
+    ("moqrelay_relay_subscriptions", "Subscriptions open."),
+    ("moqrelay_relay_tracks", "Tracks known."),
+    (
+        "moqrelay_signal_sessions",
+        "Signaling sessions, those without socket included.",
+    ),
+    ("moqrelay_signal_sockets", "Signaling sockets."),
+    (
+        "moqrelay_tickets",
+        "Tickets that wait for their connection.",
+    ),
+    ("moqrelay_users", "Users known."),
+];

@@ -1,0 +1,176 @@
+//! Datagrams (section 11.3).
+
+use bytes::{Bytes, BytesMut};
+
+use crate::{
+    DecodeError, Draft, EncodeError, TrackAlias, VarInt,
+    data::ObjectStatus,
+    wire::{Reader, Writer},
+};
+
+/// A datagram.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Datagram {
+    /// One object.
+    Object(ObjectDatagram),
+    /// Nothing: discard it.
+    Padding,
+}
+
+/// OBJECT_DATAGRAM: one object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectDatagram {
+    /// The track.
+    pub alias: TrackAlias,
+    /// The group.
+    pub group: u64,
+    /// Object id within the group.
+    pub id: u64,
+    /// Publisher priority, lower goes first; `None`: the track's default.
+    pub priority: Option<u8>,
+    /// No object above this one exists in the group.
+    pub end_of_group: bool,
+    /// What it says about what exists; other than normal: no payload, no properties.
+    pub status: ObjectStatus,
+    /// Properties, raw, without their length.
+    pub properties: Bytes,
+    /// Payload, possibly empty.
+    pub payload: Bytes,
+}
+
+/// Bits of the datagram type (section 11.3.1).
+const PROPERTIES: u64 = 0x01;
+const END_OF_GROUP: u64 = 0x02;
+const ZERO_OBJECT_ID: u64 = 0x04;
+const DEFAULT_PRIORITY: u64 = 0x08;
+const STATUS: u64 = 0x20;
+
+impl Datagram {
+    /// Reads a whole datagram; payload and properties share its buffer.
+    ///
+    /// # Errors
+    ///
+    /// When the bytes break the draft; the session must end.
+    pub fn decode(draft: Draft, bytes: Bytes) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(draft, bytes);
+        let code = reader.varint("datagram type")?;
+        if code == draft.table().streams.padding_datagram {
+            return Ok(Self::Padding);
+        }
+        if code & !0x2f != 0 || code & (STATUS | END_OF_GROUP) == STATUS | END_OF_GROUP {
+            return Err(DecodeError::UnknownDatagram(code));
+        }
+        ObjectDatagram::read(&mut reader, code).map(Self::Object)
+    }
+}
+
+impl ObjectDatagram {
+    /// Writes the whole datagram.
+    ///
+    /// Subscribers of several sessions can share the result when each session knows the track by the same alias.
+    ///
+    /// # Errors
+    ///
+    /// When the status forbids the properties, the payload or the end of the group.
+    pub fn encode(&self, draft: Draft) -> Result<Bytes, EncodeError> {
+        let mut out = BytesMut::with_capacity(
+            HEADER_LEN_BYTES_MAX + self.properties.len() + self.payload.len(),
+        );
+        self.encode_header(draft, &mut out)?;
+        out.extend_from_slice(&self.payload);
+        Ok(out.freeze())
+    }
+
+    /// Adds what stands before the payload to `out`.
+    ///
+    /// # Errors
+    ///
+    /// As [`encode`](Self::encode); `out` is then unchanged.
+    pub fn encode_header(&self, draft: Draft, out: &mut BytesMut) -> Result<(), EncodeError> {
+        self.status.check(&self.properties, &self.payload)?;
+        let is_status = self.status != ObjectStatus::Normal;
+        if is_status && self.end_of_group {
+            return Err(EncodeError::Object(
+                "an object that marks an end cannot end its group, too",
+            ));
+        }
+        let mut code = 0;
+        for (set, bit) in [
+            (!self.properties.is_empty(), PROPERTIES),
+            (self.end_of_group, END_OF_GROUP),
+            (self.id == 0, ZERO_OBJECT_ID),
+            (self.priority.is_none(), DEFAULT_PRIORITY),
+            (is_status, STATUS),
+        ] {
+            code |= if set { bit } else { 0 };
+        }
+        let mut writer = Writer { draft, out };
+        writer.varint(code);
+        writer.varint(self.alias.0);
+        writer.varint(self.group);
+        if self.id != 0 {
+            writer.varint(self.id);
+        }
+        if let Some(priority) = self.priority {
+            writer.byte(priority);
+        }
+        if !self.properties.is_empty() {
+            writer.varint(self.properties.len() as u64);
+            writer.raw(&self.properties);
+        }
+        if is_status {
+            writer.varint(self.status.to_code());
+        }
+        Ok(())
+    }
+
+    fn read(reader: &mut Reader, code: u64) -> Result<Self, DecodeError> {
+        let alias = TrackAlias(reader.varint("track alias")?);
+        let group = reader.varint("group id")?;
+        let id = if code & ZERO_OBJECT_ID == 0 {
+            reader.varint("object id")?
+        } else {
+            0
+        };
+        let priority = if code & DEFAULT_PRIORITY == 0 {
+            Some(reader.byte("publisher priority")?)
+        } else {
+            None
+        };
+        let mut properties = Bytes::new();
+        if code & PROPERTIES != 0 {
+            // A datagram is never longer than this.
+            properties = reader.sized("properties", usize::from(u16::MAX))?;
+            if properties.is_empty() {
+                return Err(DecodeError::Forbidden(
+                    "length of a datagram's properties",
+                    0,
+                ));
+            }
+        }
+        let mut status = ObjectStatus::Normal;
+        if code & STATUS != 0 {
+            status = ObjectStatus::from_code(reader.varint("object status")?)?;
+            reader.end()?;
+        }
+        if status != ObjectStatus::Normal && !properties.is_empty() {
+            return Err(DecodeError::Forbidden(
+                "properties of an object with status",
+                status.to_code(),
+            ));
+        }
+        Ok(Self {
+            alias,
+            group,
+            id,
+            priority,
+            end_of_group: code & END_OF_GROUP != 0,
+            status,
+            properties,
+            payload: reader.rest(),
+        })
+    }
+}
+
+/// Type, alias, group, object, priority, length of the properties, status: six integers and a byte.
+const HEADER_LEN_BYTES_MAX: usize = 6 * VarInt::LEN_BYTES_MAX + 1;

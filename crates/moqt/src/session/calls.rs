@@ -1,0 +1,551 @@
+//! What the application asks for: requests, answers, ends.
+
+use core::time::Duration;
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+
+use crate::{
+    EncodeError, FullTrackName, GoAway, Message, Namespace, Parameters, Publish, PublishBlocked,
+    PublishDone, PublishDoneCode, RequestCode, RequestError, RequestId, RequestOk, ResetCode,
+    Subscribe, SubscribeOk, SubscribePrefix, TrackAlias,
+};
+
+use super::{
+    CallError, Direction, Event, GoAwaySent, Output, PublishOptions, Role, Session, State, Stream,
+    StreamRole, SubscribeAnswer, SubscribeOptions,
+    request::{Kind, Phase, Request, Side},
+};
+
+impl Session {
+    /// Asks for a track (SUBSCRIBE). Answer: [`Event::SubscribeOk`] or [`Event::Rejected`].
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`]; a second subscription to the same track is [`CallError::Duplicate`].
+    pub fn subscribe(
+        &mut self,
+        track: FullTrackName,
+        options: SubscribeOptions,
+    ) -> Result<RequestId, CallError> {
+        let SubscribeOptions { params } = options;
+        if self.subscribing.contains_key(&track) || self.offered.contains_key(&track) {
+            return Err(CallError::Duplicate);
+        }
+        let message = Message::Subscribe(Subscribe {
+            id: self.next_request,
+            track: track.clone(),
+            params,
+        });
+        let id = self.open(
+            Kind::Subscribe {
+                track: track.clone(),
+                alias: None,
+            },
+            &message,
+        )?;
+        self.subscribing.insert(track, id);
+        Ok(id)
+    }
+
+    /// Offers a track (PUBLISH). Answer: [`Event::Accepted`] or [`Event::Rejected`].
+    ///
+    /// Objects may be sent at once under the returned alias. Subscribers change it with [`Event::Update`]. End it with
+    /// [`publish_done`](Self::publish_done).
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`].
+    pub fn publish(
+        &mut self,
+        track: FullTrackName,
+        options: PublishOptions,
+    ) -> Result<(RequestId, TrackAlias), CallError> {
+        let PublishOptions {
+            alias,
+            params,
+            properties,
+        } = options;
+        if self.publishing.contains_key(&track) {
+            return Err(CallError::Duplicate);
+        }
+        let alias = self.choose_alias(alias)?;
+        let id = self.next_request;
+        let message = Message::Publish(Publish {
+            id,
+            track: track.clone(),
+            alias,
+            params,
+            properties,
+        });
+        let id = self.open(
+            Kind::Publish {
+                track: track.clone(),
+                alias,
+            },
+            &message,
+        )?;
+        self.publishing.insert(track, id);
+        self.our_aliases.insert(alias, id);
+        Ok((id, alias))
+    }
+
+    /// Asks for a track's status (TRACK_STATUS). Answer: [`Event::Accepted`] or [`Event::Rejected`]; then it is over.
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`].
+    pub fn track_status(
+        &mut self,
+        track: FullTrackName,
+        params: Parameters,
+    ) -> Result<RequestId, CallError> {
+        let message = Message::TrackStatus(Subscribe {
+            id: self.next_request,
+            track,
+            params,
+        });
+        let id = self.open(Kind::TrackStatus, &message)?;
+        // It is the only message of its stream (section 10.15).
+        let request = self.open_request(id)?;
+        request.sending = false;
+        let stream = request.stream;
+        self.outputs.push_back(Output::Finish(stream));
+        Ok(id)
+    }
+
+    /// Offers every track below a namespace (PUBLISH_NAMESPACE). Answer: [`Event::Accepted`] or [`Event::Rejected`].
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`].
+    pub fn publish_namespace(
+        &mut self,
+        namespace: Namespace,
+        params: Parameters,
+    ) -> Result<RequestId, CallError> {
+        let message = SubscribePrefix {
+            id: self.next_request,
+            prefix: namespace,
+            params,
+        };
+        self.open(Kind::PublishNamespace, &Message::PublishNamespace(message))
+    }
+
+    /// Asks which namespaces exist below a prefix (SUBSCRIBE_NAMESPACE). Answer: [`Event::Accepted`] or
+    /// [`Event::Rejected`], then [`Event::Namespace`] and [`Event::NamespaceDone`].
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`].
+    pub fn subscribe_namespace(
+        &mut self,
+        prefix: Namespace,
+        params: Parameters,
+    ) -> Result<RequestId, CallError> {
+        let kind = Kind::SubscribeNamespace {
+            prefix: prefix.clone(),
+            told: BTreeSet::new(),
+        };
+        if self.overlaps(Side::Ours, &kind, &prefix, None) {
+            return Err(CallError::Duplicate);
+        }
+        let message = SubscribePrefix {
+            id: self.next_request,
+            prefix,
+            params,
+        };
+        self.open(kind, &Message::SubscribeNamespace(message))
+    }
+
+    /// Asks for PUBLISH of every track below a prefix (SUBSCRIBE_TRACKS). Answer: [`Event::Accepted`] or
+    /// [`Event::Rejected`], then [`Event::Publish`] and [`Event::PublishBlocked`].
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`].
+    pub fn subscribe_tracks(
+        &mut self,
+        prefix: Namespace,
+        params: Parameters,
+    ) -> Result<RequestId, CallError> {
+        let kind = Kind::SubscribeTracks {
+            prefix: prefix.clone(),
+        };
+        if self.overlaps(Side::Ours, &kind, &prefix, None) {
+            return Err(CallError::Duplicate);
+        }
+        let message = SubscribePrefix {
+            id: self.next_request,
+            prefix,
+            params,
+        };
+        self.open(kind, &Message::SubscribeTracks(message))
+    }
+
+    /// Ends a request of either side at once: resets and stops its stream. No event follows.
+    ///
+    /// A publisher ends a subscription with [`publish_done`](Self::publish_done) where it can.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::UnknownRequest`] when it is over already.
+    pub fn cancel(&mut self, id: RequestId, code: ResetCode) -> Result<(), CallError> {
+        self.open_request(id)?;
+        self.abort(id, code);
+        Ok(())
+    }
+
+    /// Accepts the peer's SUBSCRIBE and returns the alias under which to send its objects.
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`].
+    pub fn accept_subscribe(
+        &mut self,
+        id: RequestId,
+        answer: SubscribeAnswer,
+    ) -> Result<TrackAlias, CallError> {
+        let SubscribeAnswer {
+            alias,
+            params,
+            properties,
+        } = answer;
+        let request = self.open_request(id)?;
+        if !request.is(Side::Peers, Phase::Pending)
+            || !matches!(request.kind, Kind::Subscribe { .. })
+        {
+            return Err(CallError::WrongState);
+        }
+        let chosen = self.choose_alias(alias)?;
+        self.write(
+            id,
+            &Message::SubscribeOk(SubscribeOk {
+                alias: chosen,
+                params,
+                properties,
+            }),
+        )?;
+        let request = self.open_request(id)?;
+        request.phase = Phase::Established;
+        if let Kind::Subscribe { alias, .. } = &mut request.kind {
+            *alias = Some(chosen);
+        }
+        self.our_aliases.insert(chosen, id);
+        Ok(chosen)
+    }
+
+    /// Accepts the peer's PUBLISH, TRACK_STATUS, PUBLISH_NAMESPACE, SUBSCRIBE_NAMESPACE or SUBSCRIBE_TRACKS.
+    ///
+    /// Accepting a PUBLISH ends a SUBSCRIBE of ours for the same track that is still unanswered.
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`].
+    pub fn accept(&mut self, id: RequestId, ok: RequestOk) -> Result<(), CallError> {
+        let draft = self.config.draft;
+        let request = self.open_request(id)?;
+        if !request.is(Side::Peers, Phase::Pending) {
+            return Err(CallError::WrongState);
+        }
+        let scope = request.ok_scope().ok_or(CallError::WrongState)?;
+        let track = match &request.kind {
+            Kind::Publish { track, .. } => Some(track.clone()),
+            _ => None,
+        };
+        let is_status = request.kind == Kind::TrackStatus;
+        ok.params.check_to_write(draft, scope)?;
+        if !is_status && !ok.properties.is_empty() {
+            return Err(EncodeError::Value("track properties").into());
+        }
+        if let Some(track) = track {
+            self.give_way(id, &track)?;
+        }
+        self.write(id, &Message::RequestOk(ok))?;
+        if is_status {
+            self.finish(id);
+        } else {
+            self.open_request(id)?.phase = Phase::Established;
+        }
+        Ok(())
+    }
+
+    /// Refuses a request of the peer that is not answered yet.
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`].
+    pub fn reject(&mut self, id: RequestId, error: RequestError) -> Result<(), CallError> {
+        let request = self.open_request(id)?;
+        if !request.is(Side::Peers, Phase::Pending) {
+            return Err(CallError::WrongState);
+        }
+        self.check_redirect_to_write(&error)?;
+        self.write(id, &Message::RequestError(error))?;
+        self.finish(id);
+        Ok(())
+    }
+
+    /// Ends a subscription that we publish, after all its data streams are closed (PUBLISH_DONE).
+    ///
+    /// `streams`: how many data streams were opened for it; `None`: not known.
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`].
+    pub fn publish_done(
+        &mut self,
+        id: RequestId,
+        status: PublishDoneCode,
+        streams: Option<u64>,
+        reason: &str,
+    ) -> Result<(), CallError> {
+        let request = self.open_request(id)?;
+        match (request.side, &request.kind, request.phase) {
+            (Side::Peers, Kind::Subscribe { .. }, Phase::Established)
+            | (Side::Ours, Kind::Publish { .. }, _) => {}
+            _ => return Err(CallError::WrongState),
+        }
+        let done = PublishDone {
+            status,
+            streams,
+            reason: reason.to_owned(),
+        };
+        self.write(id, &Message::PublishDone(done))?;
+        self.finish(id);
+        Ok(())
+    }
+
+    /// Tells a peer's SUBSCRIBE_NAMESPACE of a namespace; `suffix` is what follows the prefix. Repeating it is harmless.
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`].
+    pub fn namespace(&mut self, id: RequestId, suffix: Namespace) -> Result<(), CallError> {
+        let (full, told) = self.told(id, &suffix)?;
+        if told.insert(full) {
+            self.write(id, &Message::Namespace(suffix))?;
+        }
+        Ok(())
+    }
+
+    /// Takes back what [`namespace`](Self::namespace) told; does nothing when it was never told.
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`].
+    pub fn namespace_done(&mut self, id: RequestId, suffix: Namespace) -> Result<(), CallError> {
+        let (full, told) = self.told(id, &suffix)?;
+        if told.remove(&full) {
+            self.write(id, &Message::NamespaceDone(suffix))?;
+        }
+        Ok(())
+    }
+
+    /// Tells a peer's SUBSCRIBE_TRACKS that a track cannot be published for want of streams (PUBLISH_BLOCKED).
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`].
+    pub fn publish_blocked(
+        &mut self,
+        id: RequestId,
+        suffix: Namespace,
+        name: Bytes,
+    ) -> Result<(), CallError> {
+        let request = self.open_request(id)?;
+        let allowed = request.is(Side::Peers, Phase::Established);
+        if !allowed || !matches!(request.kind, Kind::SubscribeTracks { .. }) {
+            return Err(CallError::WrongState);
+        }
+        self.write(
+            id,
+            &Message::PublishBlocked(PublishBlocked { suffix, name }),
+        )?;
+        Ok(())
+    }
+
+    /// Asks the peer to leave (GOAWAY); new requests of the peer are refused from now on.
+    ///
+    /// `uri`: where to go, empty for the same, always empty from a client. When requests are still open after `timeout`
+    /// (zero: never) the session closes with GOAWAY_TIMEOUT.
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`]; [`CallError::WrongState`] the second time.
+    pub fn goaway(&mut self, uri: &str, timeout: Duration, now: Duration) -> Result<(), CallError> {
+        self.check_open()?;
+        if self.our_goaway.is_some() {
+            return Err(CallError::WrongState);
+        }
+        let goaway = GoAway {
+            uri: self.goaway_bytes(uri)?,
+            timeout,
+            request: Some(self.seen.next()),
+        };
+        let bytes = self.encode(&Message::GoAway(goaway))?;
+        self.outputs
+            .push_back(Output::Write(self.our_control, bytes));
+        let until = (!timeout.is_zero()).then(|| now.saturating_add(timeout));
+        self.our_goaway = Some(GoAwaySent { until });
+        Ok(())
+    }
+
+    /// Asks the peer to move one request (GOAWAY on a request stream); it is reset after `timeout` (zero: never).
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`].
+    pub fn goaway_request(
+        &mut self,
+        id: RequestId,
+        uri: &str,
+        timeout: Duration,
+        now: Duration,
+    ) -> Result<(), CallError> {
+        let uri = self.goaway_bytes(uri)?;
+        if self.open_request(id)?.goaway_sent {
+            return Err(CallError::WrongState);
+        }
+        self.write(
+            id,
+            &Message::GoAway(GoAway {
+                uri,
+                timeout,
+                request: None,
+            }),
+        )?;
+        let request = self.open_request(id)?;
+        request.goaway_sent = true;
+        if !timeout.is_zero() {
+            let deadline = now.saturating_add(timeout);
+            request.deadline = Some(deadline);
+            self.deadlines.insert((deadline, id));
+        }
+        Ok(())
+    }
+
+    /// Writes a message on a request's stream; nothing when the peer does not want to hear more.
+    pub(super) fn write(&mut self, id: RequestId, message: &Message) -> Result<(), EncodeError> {
+        let bytes = self.encode(message)?;
+        if let Some(request) = self.requests.get(&id)
+            && request.sending
+        {
+            self.outputs.push_back(Output::Write(request.stream, bytes));
+        }
+        Ok(())
+    }
+
+    pub(super) fn open_request(&mut self, id: RequestId) -> Result<&mut Request, CallError> {
+        self.check_open()?;
+        self.requests.get_mut(&id).ok_or(CallError::UnknownRequest)
+    }
+
+    /// Only servers redirect to another URI (section 10.6.1).
+    pub(super) fn check_redirect_to_write(&self, error: &RequestError) -> Result<(), CallError> {
+        let names_uri = error
+            .redirect
+            .as_ref()
+            .is_some_and(|redirect| !redirect.uri.is_empty());
+        if names_uri && self.config.role == Role::Client {
+            return Err(CallError::UriFromClient);
+        }
+        Ok(())
+    }
+
+    /// Opens a stream and begins a request on it; `message` carries `next_request`.
+    fn open(&mut self, kind: Kind, message: &Message) -> Result<RequestId, CallError> {
+        self.check_open()?;
+        if self.peer_goaway {
+            return Err(CallError::GoingAway);
+        }
+        if self.requests.len() - self.peer_requests >= self.config.limits.local_requests_max {
+            return Err(CallError::TooMany);
+        }
+        let bytes = self.encode(message)?;
+        let id = self.next_request;
+        self.next_request.0 += 2;
+        let stream = self.new_stream();
+        self.streams
+            .insert(stream, Stream::new(StreamRole::Request(id)));
+        self.requests
+            .insert(id, Request::new(stream, Side::Ours, kind));
+        self.outputs.push_back(Output::Open(stream, Direction::Bi));
+        self.outputs.push_back(Output::Write(stream, bytes));
+        Ok(id)
+    }
+
+    fn check_open(&self) -> Result<(), CallError> {
+        if self.state == State::Closed {
+            Err(CallError::Closed)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Aliases are not used again: late objects must not end up in another track.
+    fn choose_alias(&mut self, wanted: Option<TrackAlias>) -> Result<TrackAlias, CallError> {
+        if let Some(alias) = wanted {
+            let used = self.our_aliases.contains_key(&alias);
+            return if used {
+                Err(CallError::AliasInUse(alias))
+            } else {
+                Ok(alias)
+            };
+        }
+        while self.our_aliases.contains_key(&TrackAlias(self.next_alias)) {
+            self.next_alias = self.next_alias.wrapping_add(1);
+        }
+        let alias = TrackAlias(self.next_alias);
+        self.next_alias = self.next_alias.wrapping_add(1);
+        Ok(alias)
+    }
+
+    /// Makes room for the peer's PUBLISH of a track that we subscribe to (section 5.1).
+    fn give_way(&mut self, publish: RequestId, track: &FullTrackName) -> Result<(), CallError> {
+        let Some(ours) = self.subscribing.get(track).copied() else {
+            return Ok(());
+        };
+        if self.open_request(ours)?.phase == Phase::Established {
+            let error = RequestError::new(
+                RequestCode::DuplicateSubscription,
+                "there is a subscription to this track",
+            );
+            self.write(publish, &Message::RequestError(error))?;
+            self.finish(publish);
+            return Err(CallError::Duplicate);
+        }
+        self.abort(ours, ResetCode::Cancelled);
+        self.event(Event::Cancelled {
+            id: ours,
+            code: Some(ResetCode::Cancelled),
+        });
+        Ok(())
+    }
+
+    /// Returns a namespace with its prefix, and what a peer's SUBSCRIBE_NAMESPACE has been told.
+    fn told(
+        &mut self,
+        id: RequestId,
+        suffix: &Namespace,
+    ) -> Result<(Namespace, &mut BTreeSet<Namespace>), CallError> {
+        let request = self.open_request(id)?;
+        let allowed = request.is(Side::Peers, Phase::Established);
+        match &mut request.kind {
+            Kind::SubscribeNamespace { prefix, told } if allowed => {
+                let full = prefix
+                    .join(suffix)
+                    .map_err(|_| EncodeError::Value("namespace suffix"))?;
+                Ok((full, told))
+            }
+            _ => Err(CallError::WrongState),
+        }
+    }
+
+    fn goaway_bytes(&self, uri: &str) -> Result<Bytes, CallError> {
+        if self.config.role == Role::Client && !uri.is_empty() {
+            return Err(CallError::UriFromClient);
+        }
+        Ok(Bytes::copy_from_slice(uri.as_bytes()))
+    }
+}

@@ -1,0 +1,308 @@
+//! Messages from the peer: on its control stream, and on the streams of open requests.
+
+use crate::{
+    DecodeError, GoAway, Message, Namespace, RequestError, RequestId, RequestOk, SessionCode,
+    Setup, SubscribeOk, TrackProperties,
+};
+
+use super::{
+    Event, Role, Session, State, StreamRole,
+    fault::Fault,
+    request::{Kind, Phase, Request, Side},
+    setup,
+};
+
+impl Session {
+    pub(super) fn receive_control(&mut self, message: Message) -> Result<(), Fault> {
+        let opening = matches!(self.state, State::Opening { .. });
+        match message {
+            Message::Setup(setup) if opening => self.receive_setup(setup),
+            _ if opening => Err(Fault::violation(
+                "the first message on a control stream is not SETUP",
+            )),
+            Message::GoAway(goaway) => self.receive_goaway(goaway),
+            _ => Err(Fault::violation(
+                "a message that does not belong on a control stream",
+            )),
+        }
+    }
+
+    pub(super) fn receive_on_request(
+        &mut self,
+        id: RequestId,
+        message: Message,
+    ) -> Result<(), Fault> {
+        let Some(request) = self.requests.get_mut(&id) else {
+            return Ok(());
+        };
+        match message {
+            Message::SubscribeOk(ok) => self.receive_subscribe_ok(id, ok),
+            Message::RequestOk(ok) => self.receive_ok(id, ok),
+            Message::RequestError(error) => self.receive_error(id, error),
+            Message::RequestUpdate(update) => self.receive_update(id, update),
+            Message::PublishDone(done) => {
+                let ends = matches!(
+                    (request.side, &request.kind, request.phase),
+                    (Side::Ours, Kind::Subscribe { .. }, Phase::Established)
+                        | (Side::Peers, Kind::Publish { .. }, _)
+                );
+                if !ends {
+                    return Err(Fault::violation("PUBLISH_DONE without a subscription"));
+                }
+                self.finish(id);
+                let (status, streams, reason) = (done.status, done.streams, done.reason);
+                self.event(Event::PublishDone {
+                    id,
+                    status,
+                    streams,
+                    reason,
+                });
+                Ok(())
+            }
+            Message::Namespace(suffix) => self.receive_namespace(id, suffix),
+            Message::NamespaceDone(suffix) => {
+                let Kind::SubscribeNamespace { prefix, told } = &mut request.kind else {
+                    return Err(misplaced());
+                };
+                if request.side != Side::Ours || !told.remove(&prefix.join(&suffix)?) {
+                    return Err(Fault::violation("NAMESPACE_DONE before NAMESPACE"));
+                }
+                self.event(Event::NamespaceDone { id, suffix });
+                Ok(())
+            }
+            Message::PublishBlocked(blocked) => {
+                let allowed = request.is(Side::Ours, Phase::Established);
+                if !allowed || !matches!(request.kind, Kind::SubscribeTracks { .. }) {
+                    return Err(misplaced());
+                }
+                self.event(Event::PublishBlocked {
+                    id,
+                    suffix: blocked.suffix,
+                    name: blocked.name,
+                });
+                Ok(())
+            }
+            Message::GoAway(goaway) => {
+                if core::mem::replace(&mut request.goaway_received, true) {
+                    return Err(Fault::violation("second GOAWAY on a request"));
+                }
+                if goaway.request.is_some() {
+                    return Err(Fault::violation(
+                        "GOAWAY with a request id on a request's stream",
+                    ));
+                }
+                let uri = self.goaway_uri(&goaway)?;
+                self.event(Event::RequestGoAway {
+                    id,
+                    uri,
+                    timeout: goaway.timeout,
+                });
+                Ok(())
+            }
+            // FETCH_OK answers a FETCH, which this machine never sends.
+            Message::Setup(_)
+            | Message::FetchOk(_)
+            | Message::Subscribe(_)
+            | Message::Publish(_)
+            | Message::Fetch(_)
+            | Message::TrackStatus(_)
+            | Message::PublishNamespace(_)
+            | Message::SubscribeNamespace(_)
+            | Message::SubscribeTracks(_) => Err(misplaced()),
+        }
+    }
+
+    /// Tells the application that the namespaces of a SUBSCRIBE_NAMESPACE of ours are gone (section 10.19).
+    pub(super) fn tell_namespaces_done(&mut self, id: RequestId) {
+        let Some(request) = self.requests.get_mut(&id) else {
+            return;
+        };
+        let Kind::SubscribeNamespace { prefix, told } = &mut request.kind else {
+            return;
+        };
+        if request.side != Side::Ours {
+            return;
+        }
+        let suffixes: Vec<Namespace> = core::mem::take(told)
+            .iter()
+            .filter_map(|namespace| namespace.strip_prefix(prefix))
+            .collect();
+        for suffix in suffixes {
+            self.event(Event::NamespaceDone { id, suffix });
+        }
+    }
+
+    fn receive_setup(&mut self, setup: Setup) -> Result<(), Fault> {
+        let peer = setup::check(&self.config, &mut self.tokens, setup)?;
+        self.state = State::Open;
+        self.event(Event::Setup(peer));
+        // What came early, in the order in which the streams were opened.
+        let early = self
+            .streams
+            .iter()
+            .filter(|(_, entry)| entry.role != StreamRole::Control);
+        let early: Vec<_> = early.map(|(stream, _)| *stream).collect();
+        for stream in early {
+            self.process(stream);
+        }
+        Ok(())
+    }
+
+    fn receive_goaway(&mut self, goaway: GoAway) -> Result<(), Fault> {
+        if core::mem::replace(&mut self.peer_goaway, true) {
+            return Err(Fault::violation("second GOAWAY"));
+        }
+        let unprocessed = goaway
+            .request
+            .ok_or(DecodeError::Truncated("request id of GOAWAY"))?;
+        if unprocessed.0 % 2 != self.config.role.parity() {
+            return Err(Fault::new(
+                SessionCode::InvalidRequestId,
+                "GOAWAY names a request of the wrong side",
+            ));
+        }
+        let uri = self.goaway_uri(&goaway)?;
+        self.event(Event::GoAway {
+            uri,
+            timeout: goaway.timeout,
+            unprocessed,
+        });
+        Ok(())
+    }
+
+    fn goaway_uri(&self, goaway: &GoAway) -> Result<String, Fault> {
+        if self.config.role == Role::Server && !goaway.uri.is_empty() {
+            return Err(Fault::violation("a client named a URI in GOAWAY"));
+        }
+        Ok(String::from_utf8_lossy(&goaway.uri).into_owned())
+    }
+
+    fn receive_subscribe_ok(&mut self, id: RequestId, ok: SubscribeOk) -> Result<(), Fault> {
+        let Some(request) = self.requests.get_mut(&id) else {
+            return Ok(());
+        };
+        if !request.is(Side::Ours, Phase::Pending) {
+            return Err(misplaced());
+        }
+        let Kind::Subscribe { track, alias } = &mut request.kind else {
+            return Err(misplaced());
+        };
+        *alias = Some(ok.alias);
+        request.phase = Phase::Established;
+        let track = track.clone();
+        self.take_peer_alias(id, ok.alias, &track)?;
+        let properties = TrackProperties::read(self.config.draft, &ok.properties)?;
+        if let Some(error) = self.not_understood(&properties) {
+            self.abort(id, crate::ResetCode::Cancelled);
+            self.event(Event::Rejected { id, error });
+            return Ok(());
+        }
+        self.event(Event::SubscribeOk {
+            id,
+            alias: ok.alias,
+            params: ok.params,
+            properties: ok.properties,
+        });
+        Ok(())
+    }
+
+    /// REQUEST_OK answers the request itself first, then its updates one after the other.
+    fn receive_ok(&mut self, id: RequestId, ok: RequestOk) -> Result<(), Fault> {
+        let draft = self.config.draft;
+        let Some(request) = self.requests.get_mut(&id) else {
+            return Ok(());
+        };
+        if !request.is(Side::Ours, Phase::Pending) {
+            return self.receive_update_ok(id, ok);
+        }
+        let scope = request.ok_scope().ok_or_else(misplaced)?;
+        ok.params.check(draft, scope)?;
+        request.phase = Phase::Established;
+        if request.kind == Kind::TrackStatus {
+            TrackProperties::read(draft, &ok.properties)?;
+            self.finish(id);
+        } else if !ok.properties.is_empty() {
+            return Err(Fault::violation("REQUEST_OK with track properties"));
+        }
+        self.event(Event::Accepted {
+            id,
+            params: ok.params,
+            properties: ok.properties,
+        });
+        Ok(())
+    }
+
+    fn receive_error(&mut self, id: RequestId, error: RequestError) -> Result<(), Fault> {
+        let Some(request) = self.requests.get_mut(&id) else {
+            return Ok(());
+        };
+        check_redirect(self.config.role, request, &error)?;
+        if request.is(Side::Ours, Phase::Pending) {
+            self.finish(id);
+            self.event(Event::Rejected { id, error });
+            return Ok(());
+        }
+        match request.updates_out.pop_front() {
+            Some(_) => self.event(Event::UpdateRejected { id, error }),
+            None => return Err(misplaced()),
+        }
+        Ok(())
+    }
+
+    fn receive_namespace(&mut self, id: RequestId, suffix: Namespace) -> Result<(), Fault> {
+        let Some(request) = self.requests.get_mut(&id) else {
+            return Ok(());
+        };
+        if !request.is(Side::Ours, Phase::Established) {
+            return Err(misplaced());
+        }
+        let Kind::SubscribeNamespace { prefix, told } = &mut request.kind else {
+            return Err(misplaced());
+        };
+        told.insert(prefix.join(&suffix)?);
+        if told.len() > self.config.limits.namespaces_max {
+            self.end_by_us(id, crate::ResetCode::ExcessiveLoad);
+            return Ok(());
+        }
+        self.event(Event::Namespace { id, suffix });
+        Ok(())
+    }
+
+    /// Ends a request for a reason of our own and tells the application.
+    fn end_by_us(&mut self, id: RequestId, code: crate::ResetCode) {
+        self.tell_namespaces_done(id);
+        self.abort(id, code);
+        self.event(Event::Cancelled {
+            id,
+            code: Some(code),
+        });
+    }
+}
+
+pub(super) fn misplaced() -> Fault {
+    Fault::violation("a message that does not belong on this request's stream")
+}
+
+/// Section 10.6.1.
+fn check_redirect(role: Role, request: &Request, error: &RequestError) -> Result<(), Fault> {
+    let Some(redirect) = &error.redirect else {
+        return Ok(());
+    };
+    if role == Role::Server && !redirect.uri.is_empty() {
+        return Err(Fault::violation("a client redirects to a URI"));
+    }
+    let names_track = redirect
+        .track
+        .as_ref()
+        .is_some_and(|track| !track.name().is_empty());
+    let about_namespace = matches!(
+        request.kind,
+        Kind::PublishNamespace | Kind::SubscribeNamespace { .. } | Kind::SubscribeTracks { .. }
+    );
+    if names_track && about_namespace {
+        return Err(Fault::violation(
+            "a request about namespaces redirected to a track",
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,188 @@
+//! One open request: what it is about and how far it has come.
+
+use core::time::Duration;
+use std::collections::{BTreeSet, VecDeque};
+
+use crate::{FullTrackName, Namespace, Scope, StreamId, TrackAlias};
+
+/// Who asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    Ours,
+    Peers,
+}
+
+/// How far a request has come; when it is over it is forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Not answered.
+    Pending,
+    /// Answered with an OK.
+    Established,
+}
+
+/// What a request is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The alias is there once it is established.
+    Subscribe {
+        track: FullTrackName,
+        alias: Option<TrackAlias>,
+    },
+    Publish {
+        track: FullTrackName,
+        alias: TrackAlias,
+    },
+    TrackStatus,
+    Fetch,
+    PublishNamespace,
+    /// `told`: namespaces that exist for the subscriber, prefix included.
+    SubscribeNamespace {
+        prefix: Namespace,
+        told: BTreeSet<Namespace>,
+    },
+    SubscribeTracks {
+        prefix: Namespace,
+    },
+}
+
+/// An open request of either side.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) stream: StreamId,
+    pub(super) side: Side,
+    pub(super) kind: Kind,
+    pub(super) phase: Phase,
+    /// Our direction of the stream can still be written.
+    pub(super) sending: bool,
+    /// The peer's direction has not ended.
+    pub(super) receiving: bool,
+    /// The peer's unanswered updates; each may bring a new prefix.
+    pub(super) updates_in: VecDeque<Option<Namespace>>,
+    /// Our unanswered updates; each may bring a new prefix.
+    pub(super) updates_out: VecDeque<Option<Namespace>>,
+    /// The peer has sent GOAWAY for this request.
+    pub(super) goaway_received: bool,
+    /// We have sent GOAWAY for this request.
+    pub(super) goaway_sent: bool,
+    /// When it is reset after our GOAWAY.
+    pub(super) deadline: Option<Duration>,
+}
+
+impl Request {
+    pub(super) fn new(stream: StreamId, side: Side, kind: Kind) -> Self {
+        Self {
+            stream,
+            side,
+            kind,
+            phase: Phase::Pending,
+            sending: true,
+            receiving: true,
+            updates_in: VecDeque::new(),
+            updates_out: VecDeque::new(),
+            goaway_received: false,
+            goaway_sent: false,
+            deadline: None,
+        }
+    }
+
+    pub(super) fn is(&self, side: Side, phase: Phase) -> bool {
+        self.side == side && self.phase == phase
+    }
+
+    /// Returns true when the peer's FIN ends the request.
+    ///
+    /// A requester without updates to come may send FIN right after its request, and a responder after its answer,
+    /// so FIN is an end only where the draft says so (section 6.1) or where something must still have come.
+    pub(super) fn ends_with_fin(&self) -> bool {
+        match (self.side, &self.kind) {
+            (_, Kind::SubscribeNamespace { .. } | Kind::SubscribeTracks { .. }) => true,
+            (Side::Ours, Kind::Subscribe { .. } | Kind::TrackStatus | Kind::Fetch) => true,
+            // PUBLISH_DONE comes before FIN (section 10.12).
+            (Side::Peers, Kind::Publish { .. }) => true,
+            (Side::Ours, Kind::Publish { .. } | Kind::PublishNamespace) => {
+                self.phase == Phase::Pending || !self.sending
+            }
+            (
+                Side::Peers,
+                Kind::Subscribe { .. } | Kind::TrackStatus | Kind::Fetch | Kind::PublishNamespace,
+            ) => !self.sending,
+        }
+    }
+
+    /// Returns true when the peer's STOP_SENDING ends the request.
+    ///
+    /// Where an answer or PUBLISH_DONE may be on its way, it only says that the peer wants to hear no more: it can
+    /// overtake them. What then ends the request is the end of the peer's own direction.
+    pub(super) fn ends_with_stop(&self) -> bool {
+        match (self.side, &self.kind, self.phase) {
+            (Side::Peers, Kind::Publish { .. }, _) => !self.receiving,
+            (Side::Peers, _, _) => true,
+            (Side::Ours, Kind::Publish { .. } | Kind::PublishNamespace, Phase::Established) => true,
+            (Side::Ours, _, _) => !self.receiving,
+        }
+    }
+
+    /// Where the parameters of the REQUEST_OK belong that answers this request.
+    pub(super) fn ok_scope(&self) -> Option<Scope> {
+        match self.kind {
+            Kind::Publish { .. } => Some(Scope::PublishOk),
+            Kind::TrackStatus => Some(Scope::TrackStatusOk),
+            Kind::PublishNamespace
+            | Kind::SubscribeNamespace { .. }
+            | Kind::SubscribeTracks { .. } => Some(Scope::NamespaceOk),
+            Kind::Subscribe { .. } | Kind::Fetch => None,
+        }
+    }
+
+    /// Where the parameters of a REQUEST_UPDATE of this request belong; `None`: it cannot be updated by `sender`.
+    pub(super) fn update_scope(&self, sender: Side) -> Option<Scope> {
+        match &self.kind {
+            // The subscriber of a PUBLISH changes it, too, once it has accepted it (section 10.10).
+            Kind::Publish { .. } if sender != self.side => {
+                (self.phase == Phase::Established).then_some(Scope::UpdateSubscription)
+            }
+            _ if sender != self.side => None,
+            Kind::Subscribe { .. } | Kind::Publish { .. } => Some(Scope::UpdateSubscription),
+            Kind::Fetch => Some(Scope::UpdateFetch),
+            Kind::PublishNamespace => Some(Scope::UpdatePublishNamespace),
+            Kind::SubscribeNamespace { .. } | Kind::SubscribeTracks { .. } => {
+                Some(Scope::UpdatePrefix)
+            }
+            Kind::TrackStatus => None,
+        }
+    }
+
+    /// Returns the prefix of a request about namespaces.
+    pub(super) fn prefix(&self) -> Option<&Namespace> {
+        match &self.kind {
+            Kind::SubscribeNamespace { prefix, .. } | Kind::SubscribeTracks { prefix } => {
+                Some(prefix)
+            }
+            _ => None,
+        }
+    }
+
+    /// Carries out an accepted change of the prefix.
+    pub(super) fn set_prefix(&mut self, new: Namespace) {
+        match &mut self.kind {
+            Kind::SubscribeNamespace { prefix, told } => {
+                told.retain(|namespace| new.is_prefix_of(namespace));
+                *prefix = new;
+            }
+            Kind::SubscribeTracks { prefix } => *prefix = new,
+            _ => {}
+        }
+    }
+
+    /// Returns true when both are SUBSCRIBE_NAMESPACE, or both SUBSCRIBE_TRACKS.
+    pub(super) fn same_prefix_kind(&self, other: &Kind) -> bool {
+        matches!(
+            (&self.kind, other),
+            (
+                Kind::SubscribeNamespace { .. },
+                Kind::SubscribeNamespace { .. }
+            ) | (Kind::SubscribeTracks { .. }, Kind::SubscribeTracks { .. })
+        )
+    }
+}

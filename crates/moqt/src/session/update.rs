@@ -1,0 +1,227 @@
+//! REQUEST_UPDATE in both directions.
+
+use crate::{
+    AuthToken, Message, Namespace, Parameters, PublishDone, PublishDoneCode, RequestCode,
+    RequestError, RequestId, RequestOk, RequestUpdate, Scope, SessionCode,
+};
+
+use super::{
+    CallError, Event, Session,
+    fault::Fault,
+    receive::misplaced,
+    request::{Kind, Phase, Side},
+};
+
+impl Session {
+    /// Changes an open request (REQUEST_UPDATE): one of ours, or a subscription that the peer began with PUBLISH.
+    /// Answer: [`Event::Updated`] or [`Event::UpdateRejected`], in the order of the updates.
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`].
+    pub fn update(&mut self, id: RequestId, params: Parameters) -> Result<(), CallError> {
+        let updates_max = self.config.limits.updates_max;
+        let request = self.open_request(id)?;
+        let scope = request
+            .update_scope(Side::Ours)
+            .ok_or(CallError::WrongState)?;
+        if !request.sending {
+            return Err(CallError::WrongState);
+        }
+        if request.updates_out.len() >= updates_max {
+            return Err(CallError::TooMany);
+        }
+        let kind = request.kind.clone();
+        params.check_to_write(self.config.draft, scope)?;
+        let prefix = params.prefix.clone();
+        if let Some(prefix) = &prefix
+            && self.overlaps(Side::Ours, &kind, prefix, Some(id))
+        {
+            return Err(CallError::Duplicate);
+        }
+        let update = Message::RequestUpdate(RequestUpdate {
+            id: self.next_request,
+            params,
+        });
+        self.write(id, &update)?;
+        self.next_request.0 += 2;
+        self.open_request(id)?.updates_out.push_back(prefix);
+        Ok(())
+    }
+
+    /// Accepts the oldest unanswered REQUEST_UPDATE of a request.
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`]; [`CallError::WrongState`] when there is none.
+    pub fn accept_update(&mut self, id: RequestId, params: Parameters) -> Result<(), CallError> {
+        self.check_update(id)?;
+        params.check_to_write(self.config.draft, Scope::UpdateOk)?;
+        self.write(
+            id,
+            &Message::RequestOk(RequestOk {
+                params,
+                ..RequestOk::default()
+            }),
+        )?;
+        let request = self.open_request(id)?;
+        if let Some(Some(prefix)) = request.updates_in.pop_front() {
+            request.set_prefix(prefix);
+        }
+        Ok(())
+    }
+
+    /// Refuses the oldest unanswered REQUEST_UPDATE of a request.
+    ///
+    /// A publisher must then end the subscription: close its streams and call [`publish_done`](Self::publish_done) with
+    /// [`PublishDoneCode::UpdateFailed`]. Requests about namespaces end by themselves.
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`]; [`CallError::WrongState`] when there is none.
+    pub fn reject_update(&mut self, id: RequestId, error: RequestError) -> Result<(), CallError> {
+        self.check_update(id)?;
+        self.check_redirect_to_write(&error)?;
+        self.write(id, &Message::RequestError(error))?;
+        let request = self.open_request(id)?;
+        request.updates_in.pop_front();
+        // Section 10.10.1: the responder closes the stream.
+        if !matches!(request.kind, Kind::Subscribe { .. } | Kind::Publish { .. }) {
+            self.finish(id);
+        }
+        Ok(())
+    }
+
+    pub(super) fn receive_update(
+        &mut self,
+        id: RequestId,
+        update: RequestUpdate,
+    ) -> Result<(), Fault> {
+        self.take_request_id(update.id)?;
+        let updates_max = self.config.limits.updates_max;
+        let Some(request) = self.requests.get_mut(&id) else {
+            return Ok(());
+        };
+        let scope = request.update_scope(Side::Peers).ok_or_else(misplaced)?;
+        update.params.check(self.config.draft, scope)?;
+        request.updates_in.push_back(update.params.prefix.clone());
+        if request.updates_in.len() > updates_max {
+            return Err(Fault::new(
+                SessionCode::InternalError,
+                "too many unanswered updates",
+            ));
+        }
+        let kind = request.kind.clone();
+        let mut params = update.params;
+        let tokens = match self.resolve_tokens(&mut params)? {
+            Ok(tokens) => tokens,
+            Err(error) => {
+                self.fail_update(id, error);
+                return Ok(());
+            }
+        };
+        self.accept_or_refuse_prefix(id, &kind, params, tokens);
+        Ok(())
+    }
+
+    pub(super) fn receive_update_ok(&mut self, id: RequestId, ok: RequestOk) -> Result<(), Fault> {
+        let Some(request) = self.requests.get_mut(&id) else {
+            return Ok(());
+        };
+        let Some(prefix) = request.updates_out.pop_front() else {
+            return Err(misplaced());
+        };
+        ok.params.check(self.config.draft, Scope::UpdateOk)?;
+        if !ok.properties.is_empty() {
+            return Err(Fault::violation("REQUEST_UPDATE_OK with track properties"));
+        }
+        if let Some(prefix) = prefix {
+            request.set_prefix(prefix);
+        }
+        self.event(Event::Updated {
+            id,
+            params: ok.params,
+        });
+        Ok(())
+    }
+
+    /// Returns true when a prefix overlaps with another request of the same kind and side (section 10.19).
+    pub(super) fn overlaps(
+        &self,
+        side: Side,
+        kind: &Kind,
+        prefix: &Namespace,
+        except: Option<RequestId>,
+    ) -> bool {
+        self.requests.iter().any(|(id, request)| {
+            Some(*id) != except
+                && request.side == side
+                && request.same_prefix_kind(kind)
+                && request.prefix().is_some_and(|other| other.overlaps(prefix))
+        })
+    }
+
+    fn accept_or_refuse_prefix(
+        &mut self,
+        id: RequestId,
+        kind: &Kind,
+        params: Parameters,
+        tokens: Vec<AuthToken>,
+    ) {
+        match &params.prefix {
+            Some(prefix) if self.overlaps(Side::Peers, kind, prefix, Some(id)) => {
+                self.fail_update(
+                    id,
+                    RequestError::new(RequestCode::PrefixOverlap, "overlapping prefix"),
+                );
+            }
+            Some(_) | None => self.event(Event::Update { id, params, tokens }),
+        }
+    }
+
+    /// Refuses an update that the application never sees, and ends the request (section 10.10.1).
+    fn fail_update(&mut self, id: RequestId, error: RequestError) {
+        let Some(request) = self.requests.get(&id) else {
+            return;
+        };
+        let unanswered = request.is(Side::Peers, Phase::Pending);
+        // The answers to what came before are still missing, so this one has no place yet: end the request by reset.
+        if unanswered || request.updates_in.len() > 1 {
+            self.abort(id, crate::ResetCode::Cancelled);
+        } else {
+            let publisher = matches!(
+                (request.side, &request.kind),
+                (Side::Peers, Kind::Subscribe { .. }) | (Side::Ours, Kind::Publish { .. })
+            );
+            // What we write here is always short enough.
+            let mut written = self.write(id, &Message::RequestError(error));
+            if publisher && written.is_ok() {
+                let status = PublishDoneCode::UpdateFailed;
+                let done = PublishDone {
+                    status,
+                    streams: None,
+                    reason: "update failed".to_owned(),
+                };
+                written = self.write(id, &Message::PublishDone(done));
+            }
+            match written {
+                Ok(()) => self.finish(id),
+                Err(_) => self.abort(id, crate::ResetCode::InternalError),
+            }
+        }
+        self.event(Event::Cancelled {
+            id,
+            code: Some(crate::ResetCode::Cancelled),
+        });
+    }
+
+    fn check_update(&mut self, id: RequestId) -> Result<(), CallError> {
+        let request = self.open_request(id)?;
+        let answered = !request.is(Side::Peers, Phase::Pending);
+        if answered && !request.updates_in.is_empty() {
+            Ok(())
+        } else {
+            Err(CallError::WrongState)
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! A relay in which everyone may do everything, for trying other implementations against it.
+//!
+//! `cargo run --example open_relay -- 127.0.0.1:4443` (the address is optional; keep it on loopback).
+//! Prints a line of JSON: the port, and the certificate's hash for a browser's `serverCertificateHashes`.
+#![allow(clippy::print_stdout, reason = "the line is what the program is for")]
+
+use std::{net::SocketAddr, sync::Arc, time::SystemTime};
+
+use moqrelay_relay::{
+    AuthError, Authorize, Config, Grants, Limits, Relay, ServerConfig, server, tls,
+};
+
+struct Anyone;
+
+impl Authorize for Anyone {
+    fn authorize(&self, _token: Option<&str>) -> Result<Grants, AuthError> {
+        Ok(Grants::everything())
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let listen: SocketAddr = match std::env::args().nth(1) {
+        Some(addr) => addr.parse()?,
+        None => "127.0.0.1:4443".parse()?,
+    };
+    let names = ["localhost", "127.0.0.1", "::1"]
+        .map(str::to_owned)
+        .to_vec();
+    let relay = Relay::new(Config::default());
+    let config = ServerConfig {
+        listen,
+        tls: tls::development(names, SystemTime::now())?,
+        authorize: Arc::new(Anyone),
+        limits: Limits::default(),
+    };
+    let (server, running) = server(&relay, config)?;
+    let address = server.local_addr();
+    let hash: String = server
+        .identity()
+        .hashes()
+        .first()
+        .into_iter()
+        .flatten()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    println!("{{\"port\": {}, \"hash\": \"{hash}\"}}", address.port());
+    running.await;
+    Ok(())
+}

@@ -1,0 +1,27 @@
+//! MoQ sessions over WebTransport and QUIC, the track table, fan-out.
+//!
+//! [`Relay`] holds the tracks; the rest of the process publishes and subscribes through it.
+//! [`server`] adds sessions: browsers and other MoQ peers on one UDP port. Objects stay opaque.
+
+mod auth;
+mod endpoint;
+mod handshake;
+mod limits;
+mod relay;
+mod server;
+mod session;
+mod slab;
+mod stats;
+mod table;
+pub mod tls;
+pub mod track;
+mod transport;
+
+pub use auth::{AuthError, Authorize, Grants};
+pub use limits::{Limits, TrackLimits};
+/// Names of tracks, for crates that know `relay` and not `moqt`.
+pub use moqrelay_moqt::{FullTrackName, NameError, Namespace};
+pub use relay::{PublishError, Relay};
+pub use server::{Config as ServerConfig, Error as ServerError, Server, server};
+pub use stats::Stats;
+pub use table::Config;

@@ -1,0 +1,111 @@
+//! What peers may use up, each limit with its default and its reason.
+
+use std::time::Duration;
+
+/// How much of a track is kept for readers that are behind. Whichever limit is met first counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TrackLimits {
+    /// Entries of one track: objects, and the beginnings and ends between them.
+    /// Default 1,024: 20 s of voice, or 8 s of video with four objects for each frame.
+    pub entries: usize,
+    /// Bytes of one track: payloads and properties. Default 8 MiB: 3 s of video at 20 Mbit/s.
+    pub bytes: usize,
+    /// Age of one object. Default 4 s: who is further behind is served better by what is new.
+    pub age: Duration,
+}
+
+impl Default for TrackLimits {
+    fn default() -> Self {
+        Self {
+            entries: 1024,
+            bytes: 8 << 20,
+            age: Duration::from_secs(4),
+        }
+    }
+}
+
+/// What one session, and all of them together, may use up.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Sessions at a time; more are refused. Default 10,000: 1 GB at 100 KB for each.
+    pub sessions: usize,
+    /// Connections whose handshake is under way at a time; more are refused. Default 1,024.
+    pub handshakes: usize,
+    /// How long a connection may take to become a session. Default 10 s.
+    pub setup_timeout: Duration,
+    /// How long nothing may be heard of a peer. Default 30 s.
+    pub idle_timeout: Duration,
+    /// How often a silent connection is kept alive. Default 10 s: below the 30 s after which many
+    /// NATs forget a UDP flow, and three tries within the idle timeout.
+    pub keep_alive: Duration,
+    /// Tracks that one session may subscribe to. Default 1,024.
+    pub subscriptions: usize,
+    /// Tracks that one session may publish. Default 512.
+    pub tracks: usize,
+    /// Namespaces and prefixes that one session may publish and watch. Default 256.
+    pub namespaces: usize,
+    /// Subgroup streams that one session may have open towards us. Default 1,024.
+    pub streams: usize,
+    /// Largest payload of an object, in bytes. Default 4 MiB: a key frame of 4K video.
+    pub object_bytes: usize,
+    /// Largest properties of an object, in bytes. Default 16 KiB.
+    pub properties_bytes: usize,
+    /// Largest control message, in bytes. Default 16 KiB.
+    pub message_bytes: usize,
+    /// Bytes of control messages that wait for one session, either direction. Default 256 KiB.
+    pub control_bytes: usize,
+    /// Longest wait for a publisher that a subscriber gets, whatever it asks for. Default 60 s.
+    pub rendezvous: Duration,
+    /// How long objects wait for the message that explains their track alias. Default 2 s: the
+    /// message was sent before them and is at most a few retransmissions late.
+    pub early_wait: Duration,
+    /// Datagrams that wait so. Default 64: 1.3 s of voice.
+    pub early_datagrams: usize,
+    /// Streams that wait so. Default 32.
+    pub early_streams: usize,
+    /// How long late objects are awaited after PUBLISH_DONE said how many streams there are.
+    /// Default 2 s.
+    pub done_wait: Duration,
+    /// Bytes sent and not yet acknowledged, all streams of a connection together.
+    /// Default 512 KiB: 20 Mbit/s at 200 ms; what waits in there can no longer be reordered.
+    pub send_window: u64,
+    /// Bytes a peer may send on one stream before they are read. Default 512 KiB.
+    pub stream_receive_window: u32,
+    /// Bytes a peer may send on all streams before they are read. Default 2 MiB.
+    pub receive_window: u32,
+    /// Bytes of datagrams that wait to be sent on one connection; the oldest go first.
+    /// Default 16 KiB: 130 voice packets, 650 ms of a call with four others.
+    pub datagram_send_bytes: usize,
+    /// Bytes of datagrams that wait to be read on one connection. Default 64 KiB.
+    pub datagram_receive_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            sessions: 10_000,
+            handshakes: 1024,
+            setup_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(30),
+            keep_alive: Duration::from_secs(10),
+            subscriptions: 1024,
+            tracks: 512,
+            namespaces: 256,
+            streams: 1024,
+            object_bytes: 4 << 20,
+            properties_bytes: 16 << 10,
+            message_bytes: 16 << 10,
+            control_bytes: 256 << 10,
+            rendezvous: Duration::from_secs(60),
+            early_wait: Duration::from_secs(2),
+            early_datagrams: 64,
+            early_streams: 32,
+            done_wait: Duration::from_secs(2),
+            send_window: 512 << 10,
+            stream_receive_window: 512 << 10,
+            receive_window: 2 << 20,
+            datagram_send_bytes: 16 << 10,
+            datagram_receive_bytes: 64 << 10,
+        }
+    }
+}

@@ -1,0 +1,360 @@
+//! One MoQ session: its state machine, its connection and the track table, driven by one task.
+//!
+//! The task sleeps until a [`Signal`] says what there is to look at, looks at that, and sleeps
+//! again. No stream and no subscription has a task of its own.
+
+mod access;
+mod control;
+mod deliver;
+mod due;
+mod ingest;
+mod mail;
+mod outgoing;
+mod requests;
+mod signal;
+mod source;
+
+use std::{
+    collections::BTreeMap,
+    future::poll_fn,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use moqrelay_moqt::{self as moqt, Draft, Output, RequestId, SessionCode, StreamId, TrackAlias};
+
+pub(crate) use self::{
+    access::Access,
+    mail::Mail,
+    signal::{Note, Signal},
+};
+use self::{
+    control::Pipe,
+    deliver::Subscription,
+    due::{Due, Timers},
+    ingest::{Early, Incoming},
+    requests::{Offered, Watched},
+    source::Source,
+};
+use crate::{
+    limits::Limits,
+    slab::Slab,
+    table::{SessionId, Shared},
+    track::Entry,
+    transport::Transport,
+};
+
+/// What a session needs to begin.
+pub(crate) struct Setup {
+    pub(crate) shared: Shared,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) access: Access,
+    pub(crate) draft: Draft,
+    pub(crate) kind: moqt::Transport,
+    pub(crate) transport: Transport,
+}
+
+/// How a session ended.
+#[derive(Debug)]
+pub(crate) struct Farewell {
+    pub(crate) code: SessionCode,
+    pub(crate) reason: String,
+    /// Our side ended it.
+    pub(crate) ours: bool,
+}
+
+/// Runs a session to its end.
+pub(crate) async fn run(setup: Setup) -> Farewell {
+    let mut driver = Driver::new(setup);
+    let span = tracing::info_span!("moq_session", id = driver.id.0);
+    let farewell = poll_fn(|cx| {
+        let _entered = span.enter();
+        driver.poll(cx)
+    })
+    .await;
+    tracing::info!(
+        parent: &span,
+        code = ?farewell.code,
+        reason = %farewell.reason,
+        ours = farewell.ours,
+        seconds = driver.began.elapsed().as_secs(),
+        "session ended"
+    );
+    let gone = driver.transport.gone();
+    drop(driver);
+    gone.await;
+    farewell
+}
+
+struct Driver {
+    id: SessionId,
+    shared: Shared,
+    limits: Arc<Limits>,
+    access: Access,
+    signal: Arc<Signal>,
+    wakers: Wakers,
+    transport: Transport,
+    machine: moqt::Session,
+    began: Instant,
+    timers: Timers,
+    sleep: Pin<Box<tokio::time::Sleep>>,
+    /// Set when the session is to end.
+    farewell: Option<Farewell>,
+
+    /// Everything that has a waker of its own.
+    streams: Slab<Stream>,
+    pipes: BTreeMap<StreamId, u32>,
+    /// Bytes of control messages that wait to be written.
+    control_waiting: usize,
+    incoming_open: usize,
+    bi_open: usize,
+    /// Requests of ours for which the peer has no stream to give.
+    bi_opening: usize,
+
+    subscriptions: Slab<Subscription>,
+    subscribed: BTreeMap<RequestId, u32>,
+    sources: BTreeMap<RequestId, Source>,
+    aliases: BTreeMap<TrackAlias, RequestId>,
+    offered: BTreeMap<RequestId, Offered>,
+    watched: BTreeMap<RequestId, Watched>,
+    /// When requests end that live by tokens of their own.
+    expiries: BTreeMap<RequestId, Instant>,
+    early: Early,
+
+    /// Reused so that a wake allocates nothing.
+    ready: Vec<u32>,
+    batch: Vec<Arc<Entry>>,
+    datagrams: Vec<Bytes>,
+}
+
+/// What has a waker of its own.
+enum Stream {
+    /// A control or request stream.
+    Pipe(Pipe),
+    /// A stream of objects from the peer.
+    Incoming(Incoming),
+    /// A stream of objects to the peer: its place in the subscription.
+    Outgoing { subscription: u32, serial: u64 },
+}
+
+/// One waker for each kind of thing that can happen.
+struct Wakers {
+    uni: Waker,
+    bi: Waker,
+    datagram: Waker,
+    closed: Waker,
+    timer: Waker,
+}
+
+impl Driver {
+    fn new(setup: Setup) -> Self {
+        let Setup {
+            shared,
+            limits,
+            access,
+            draft,
+            kind,
+            transport,
+        } = setup;
+        let signal = Signal::new();
+        let id = shared.enter(signal.clone());
+        shared.meters().sessions.up();
+        shared.meters().sessions_total.add(1);
+        let mut config = moqt::Config::new(draft, moqt::Role::Server, kind);
+        config.implementation = Some(format!("moqrelay/{}", env!("CARGO_PKG_VERSION")));
+        config.limits.setup_timeout = limits.setup_timeout;
+        config.limits.message_bytes_max = limits.message_bytes;
+        config.limits.buffered_bytes_max = limits.control_bytes;
+        let requests = limits.subscriptions + limits.tracks + limits.namespaces;
+        config.limits.peer_requests_max = requests;
+        config.limits.local_requests_max = requests;
+        let wakers = Wakers {
+            uni: signal.waker(Note::Uni),
+            bi: signal.waker(Note::Bi),
+            datagram: signal.waker(Note::Datagram),
+            closed: signal.waker(Note::Closed),
+            timer: signal.waker(Note::Timer),
+        };
+        Self {
+            id,
+            shared,
+            limits,
+            access,
+            signal,
+            wakers,
+            transport,
+            machine: moqt::Session::new(config, Duration::ZERO),
+            began: Instant::now(),
+            timers: Timers::default(),
+            sleep: Box::pin(tokio::time::sleep(Duration::ZERO)),
+            farewell: None,
+            streams: Slab::new(),
+            pipes: BTreeMap::new(),
+            control_waiting: 0,
+            incoming_open: 0,
+            bi_open: 0,
+            bi_opening: 0,
+            subscriptions: Slab::new(),
+            subscribed: BTreeMap::new(),
+            sources: BTreeMap::new(),
+            aliases: BTreeMap::new(),
+            offered: BTreeMap::new(),
+            watched: BTreeMap::new(),
+            expiries: BTreeMap::new(),
+            early: Early::default(),
+            ready: Vec::new(),
+            batch: Vec::new(),
+            datagrams: Vec::new(),
+        }
+    }
+
+    /// Looks at what the notes say; ready when the session is over.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Farewell> {
+        let notes = self.signal.take(cx.waker());
+        if notes.has(Note::Mail) {
+            self.read_mail();
+        }
+        // Before new requests: what they repeat may have been cancelled in the same packet.
+        if notes.has(Note::Streams) {
+            self.poll_streams();
+        }
+        if notes.has(Note::Bi) {
+            self.accept_bi();
+        }
+        if notes.has(Note::Uni) {
+            self.accept_uni();
+        }
+        if notes.has(Note::Datagram) {
+            self.read_datagrams();
+        }
+        if notes.has(Note::Timer) {
+            self.poll_timers();
+        }
+        self.carry_out();
+        if notes.has(Note::Subscriptions) {
+            self.deliver_all();
+            self.carry_out();
+        }
+        // After everything else: what arrived before the end still counts.
+        if notes.has(Note::Closed)
+            && let Some(farewell) = self.poll_closed()
+        {
+            return Poll::Ready(farewell);
+        }
+        if let Some(farewell) = self.farewell.take() {
+            let code = u32::try_from(farewell.code.to_code(self.machine.draft())).unwrap_or(0);
+            self.transport.close(code, &farewell.reason);
+            return Poll::Ready(farewell);
+        }
+        self.transport
+            .allow_streams(self.bi_open, self.incoming_open, self.streams_max());
+        self.arm_timer();
+        Poll::Pending
+    }
+
+    fn streams_max(&self) -> u32 {
+        u32::try_from(self.limits.streams).unwrap_or(u32::MAX)
+    }
+
+    fn poll_closed(&mut self) -> Option<Farewell> {
+        let mut cx = Context::from_waker(&self.wakers.closed);
+        match self.transport.poll_closed(&mut cx) {
+            Poll::Ready(error) => Some(control::farewell_of(self.machine.draft(), &error)),
+            Poll::Pending => None,
+        }
+    }
+
+    /// Does what the state machine wants, until it wants nothing more.
+    fn carry_out(&mut self) {
+        while let Some(output) = self.machine.poll_output() {
+            match output {
+                Output::Open(id, direction) => self.open_pipe(id, direction),
+                Output::Write(id, bytes) => self.write_pipe(id, bytes),
+                Output::Finish(id) => self.with_pipe(id, Pipe::finish),
+                Output::Reset(id, code) => self.with_pipe(id, |pipe| pipe.reset(code)),
+                Output::Stop(id, code) => self.with_pipe(id, |pipe| pipe.stop(code)),
+                Output::Close(code, reason) => {
+                    self.farewell.get_or_insert(Farewell {
+                        code,
+                        reason,
+                        ours: true,
+                    });
+                }
+                Output::Event(event) => self.handle_event(event),
+            }
+        }
+    }
+
+    /// Ends the session because of what the peer did.
+    fn violation(&mut self, code: SessionCode, reason: &str) {
+        tracing::debug!(?code, reason, "the peer broke the protocol");
+        self.machine.close(code, reason);
+    }
+
+    fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    fn poll_timers(&mut self) {
+        let now = Instant::now();
+        if self
+            .machine
+            .poll_timeout()
+            .is_some_and(|at| self.began + at <= now)
+        {
+            let at = self.now();
+            self.machine.handle_timeout(at);
+        }
+        while let Some(due) = self.timers.pop(now) {
+            match due {
+                Due::SessionExpires => self.session_expired(),
+                Due::RequestExpires(request) => self.request_expired(request),
+                Due::Rendezvous(slot) => self.rendezvous_over(slot),
+                Due::Early => self.early_over(now),
+                Due::SourceDone(request) => self.source_overdue(request),
+                Due::Stalled(slot) => self.check_stalled(slot, now),
+                Due::Ending(slot) => self.ending_overdue(slot),
+            }
+        }
+        // The sleep has fired: it must be set again whatever time is next.
+        self.timers.forget_armed();
+    }
+
+    fn arm_timer(&mut self) {
+        let machine = self.machine.poll_timeout().map(|at| self.began + at);
+        let next = [machine, self.timers.next()].into_iter().flatten().min();
+        if let Some(at) = self.timers.rearm(next) {
+            self.sleep.as_mut().reset(at.into());
+            let mut cx = Context::from_waker(&self.wakers.timer);
+            if self.sleep.as_mut().poll(&mut cx).is_ready() {
+                self.signal.raise(Note::Timer);
+            }
+        }
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        // From here on the table asks others; what it asked of us before is refused.
+        self.shared.leave(self.id);
+        self.peer_leaves();
+        for letter in self.signal.take_mail() {
+            if let Mail::Ask { source, .. } = letter {
+                self.refuse_ask(source, "the publisher is gone");
+            }
+        }
+        for (request, source) in std::mem::take(&mut self.sources) {
+            self.lose_source(request, source);
+        }
+        for slot in self.subscriptions.slots() {
+            if let Some(subscription) = self.subscriptions.release(slot) {
+                self.shared
+                    .unsubscribe(&subscription.track, subscription.key);
+            }
+        }
+        self.shared.meters().sessions.down();
+    }
+}

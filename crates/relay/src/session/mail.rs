@@ -1,0 +1,36 @@
+//! What the track table tells a session.
+
+use std::{sync::Arc, time::Duration};
+
+use moqrelay_moqt::{Namespace, RequestId, ResetCode, SessionCode};
+
+use crate::track::{SourceId, Track};
+
+/// A letter to a session.
+pub(crate) enum Mail {
+    /// Subscribe to this track at the peer, and answer the table under this source.
+    Ask {
+        source: SourceId,
+        track: Arc<Track>,
+        new_group: Option<u64>,
+    },
+    /// End the subscription that is this source.
+    Drop { source: SourceId, code: ResetCode },
+    /// Ask the peer for a new group of this source's track.
+    NewGroup { source: SourceId, group: u64 },
+    /// A namespace below a prefix that the peer watches came or went.
+    Namespace {
+        watch: RequestId,
+        suffix: Namespace,
+        here: bool,
+    },
+    /// A track below a prefix whose tracks the peer wants.
+    Offer { watch: RequestId, track: Arc<Track> },
+    /// Ask the peer to leave.
+    GoAway { uri: String, timeout: Duration },
+    /// End the session.
+    Close {
+        code: SessionCode,
+        reason: &'static str,
+    },
+}

@@ -1,0 +1,576 @@
+//! One stream to the peer: a subgroup, written as far as the connection takes it.
+
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::{Duration, Instant},
+};
+
+use bytes::{Bytes, BytesMut};
+use moqrelay_moqt::{
+    Draft, GroupOrder, ResetCode,
+    data::{SubgroupEncoder, SubgroupHeader},
+};
+use web_transport_quinn::{SendStream, WriteError};
+
+use super::{
+    Driver, Due, Stream,
+    control::wire_code,
+    deliver::{Active, Subscription},
+    signal::StreamBell,
+};
+use crate::{
+    track::{self, Entry, Item, Subgroup, SubgroupEnd, SubgroupObject},
+    transport::{self, Opening},
+};
+
+/// Streams of one subscription that are open at a time; beyond, the oldest is given up. A group
+/// has a few subgroups, and groups older than the ring are lost anyway.
+const OUTS_MAX: usize = 128;
+
+/// A stream that carries one subgroup to the peer.
+pub(super) struct Out {
+    slot: u32,
+    draft: Draft,
+    bell: Arc<StreamBell>,
+    subgroup: Arc<Subgroup>,
+    stream: Channel,
+    priority: i32,
+    /// The last object that was given to the stream.
+    last: Option<u64>,
+    /// The header went out, or is on its way.
+    begun: bool,
+    /// What the connection did not take yet.
+    rest: [Bytes; 2],
+    /// When the relay had what is in `rest`.
+    rest_at: Instant,
+    /// Positions in the log of what comes after `rest`.
+    pending: VecDeque<u64>,
+    /// When the stream ended; it is kept until the subgroup's timeout or the last acknowledgement.
+    finished: Option<Instant>,
+}
+
+enum Channel {
+    Opening(Opening<SendStream>),
+    Open(SendStream),
+}
+
+/// What became of a stream.
+enum Outcome {
+    /// It waits for the connection, or for objects.
+    Open,
+    /// It is over: finished, or the peer wants no more of it.
+    Over,
+    /// It was given up.
+    Reset(ResetCode),
+}
+
+impl Out {
+    /// Returns whether the connection has everything that was meant for the stream.
+    pub(super) fn is_idle(&self) -> bool {
+        self.rest_is_empty() && self.pending.is_empty() && matches!(self.stream, Channel::Open(_))
+    }
+
+    pub(super) fn prioritise(&mut self, subscriber: u8, publisher: u8, order: GroupOrder) {
+        let publisher = self.subgroup.priority.unwrap_or(publisher);
+        self.priority = priority(subscriber, publisher, order, &self.subgroup);
+        if let Channel::Open(stream) = &self.stream {
+            // Fails only for a stream that is closed already.
+            drop(stream.set_priority(self.priority));
+        }
+    }
+
+    fn rest_is_empty(&self) -> bool {
+        self.rest.iter().all(Bytes::is_empty)
+    }
+
+    /// Gives an object to a stream that waits for nothing; false: it would leave a gap.
+    fn give(
+        &mut self,
+        entry: &Entry,
+        object: &SubgroupObject,
+        alias: moqrelay_moqt::TrackAlias,
+    ) -> bool {
+        self.rest_at = entry.at;
+        if self.begun && self.last == object.previous {
+            self.rest[0] = object.wire.clone();
+        } else if self.begun {
+            return false;
+        } else {
+            let from_start = object.previous.is_none();
+            let header = track::stream_header(alias, &self.subgroup, from_start);
+            match first_bytes(self.draft, header, object) {
+                Some(bytes) => self.rest[0] = bytes,
+                None => return false,
+            }
+            self.begun = true;
+        }
+        if !object.whole {
+            self.rest[1] = object.object.payload.clone();
+        }
+        self.last = Some(object.object.id);
+        true
+    }
+
+    /// Writes what the connection takes of `rest`.
+    fn flush(&mut self) -> Poll<Result<(), WriteError>> {
+        let waker = Waker::from(self.bell.clone());
+        let mut cx = Context::from_waker(&waker);
+        if let Channel::Opening(opening) = &mut self.stream {
+            match opening.as_mut().poll(&mut cx) {
+                Poll::Ready(Ok(stream)) => {
+                    drop(stream.set_priority(self.priority));
+                    self.stream = Channel::Open(stream);
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        match &mut self.stream {
+            Channel::Open(stream) => transport::poll_write(stream, &mut cx, &mut self.rest),
+            Channel::Opening(_) => Poll::Pending,
+        }
+    }
+
+    fn end(&mut self, end: SubgroupEnd) {
+        let Channel::Open(stream) = &mut self.stream else {
+            return; // Never opened: the peer has not heard of it.
+        };
+        // Both fail only when the peer has stopped the stream already.
+        match end {
+            SubgroupEnd::Fin => drop(stream.finish()),
+            SubgroupEnd::Reset(code) => drop(stream.reset(wire_code(self.draft, code))),
+        }
+    }
+}
+
+impl Driver {
+    /// Sends an object on its subgroup's stream, which is opened if need be.
+    pub(super) fn send_object(
+        &mut self,
+        subscription: &mut Subscription,
+        slot: u32,
+        position: u64,
+        entry: &Arc<Entry>,
+    ) {
+        let Item::Object(object) = &entry.item else {
+            return;
+        };
+        let serial = object.subgroup.serial;
+        if !self.ensure_out(subscription, slot, &object.subgroup) {
+            return;
+        }
+        self.go_on(subscription, slot, serial, Some((position, entry)));
+    }
+
+    /// Ends a subgroup's stream. With `open` a stream is opened even though no object was on it.
+    pub(super) fn send_end(
+        &mut self,
+        subscription: &mut Subscription,
+        slot: u32,
+        position: u64,
+        entry: &Arc<Entry>,
+        open: bool,
+    ) {
+        let Item::Closed { subgroup, .. } = &entry.item else {
+            return;
+        };
+        let serial = subgroup.serial;
+        let Some(active) = subscription.active_mut() else {
+            return;
+        };
+        if active.dead.remove(&serial) {
+            return;
+        }
+        let there = active.outs.contains_key(&serial);
+        if !there && !open {
+            return;
+        }
+        if !there && !self.ensure_out(subscription, slot, subgroup) {
+            return;
+        }
+        self.go_on(subscription, slot, serial, Some((position, entry)));
+    }
+
+    /// A stream that was blocked can go on.
+    pub(super) fn resume(&mut self, slot: u32, serial: u64) {
+        let Some(mut subscription) = self.subscriptions.take(slot) else {
+            return;
+        };
+        if let Some(out) = subscription
+            .active_mut()
+            .and_then(|active| active.outs.get_mut(&serial))
+        {
+            out.bell.silence();
+            self.go_on(&mut subscription, slot, serial, None);
+        }
+        self.subscriptions.put(slot, subscription);
+        self.finish_if_ended(slot);
+    }
+
+    /// Returns the priority of a stream, or the lowest when it is gone.
+    pub(super) fn priority_of(&self, slot: u32, serial: u64) -> i32 {
+        let subscription = self.subscriptions.get(slot);
+        let out = subscription
+            .and_then(Subscription::active)
+            .and_then(|active| active.outs.get(&serial));
+        out.map_or(i32::MIN, |out| out.priority)
+    }
+
+    /// Makes sure that a subgroup has a stream; false: nothing of it shall be sent.
+    fn ensure_out(
+        &mut self,
+        subscription: &mut Subscription,
+        slot: u32,
+        subgroup: &Arc<Subgroup>,
+    ) -> bool {
+        let subscriber = subscription.wanted.priority;
+        let Some(active) = subscription.active_mut() else {
+            return false;
+        };
+        let serial = subgroup.serial;
+        if active.dead.contains(&serial) {
+            return false;
+        }
+        if active.outs.contains_key(&serial) {
+            return true;
+        }
+        if active.outs.len() >= OUTS_MAX
+            && let Some(oldest) = active.outs.keys().next().copied()
+        {
+            self.kill(active, oldest, ResetCode::TooFarBehind);
+        }
+        let stream = self.streams.reserve();
+        let out = Stream::Outgoing {
+            subscription: slot,
+            serial,
+        };
+        self.streams.put(stream, out);
+        let publisher = subgroup.priority.unwrap_or(active.publisher_priority);
+        let out = Out {
+            slot: stream,
+            draft: self.machine.draft(),
+            bell: StreamBell::new(self.signal.clone(), stream),
+            subgroup: subgroup.clone(),
+            stream: Channel::Opening(self.transport.open_uni()),
+            priority: priority(subscriber, publisher, active.order, subgroup),
+            last: None,
+            begun: false,
+            rest: [Bytes::new(), Bytes::new()],
+            rest_at: Instant::now(),
+            pending: VecDeque::new(),
+            finished: None,
+        };
+        active.outs.insert(serial, out);
+        active.opened += 1;
+        true
+    }
+
+    /// Writes what a stream has, `next` last.
+    fn go_on(
+        &mut self,
+        subscription: &mut Subscription,
+        slot: u32,
+        serial: u64,
+        next: Option<(u64, &Arc<Entry>)>,
+    ) {
+        let track = subscription.track.clone();
+        let Some(active) = subscription.active_mut() else {
+            return;
+        };
+        let Some(mut out) = active.outs.remove(&serial) else {
+            return;
+        };
+        out.pending.extend(next.map(|(position, _)| position));
+        let outcome = loop {
+            match out.flush() {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_unwanted)) => {
+                    active.bury(serial);
+                    break Outcome::Over;
+                }
+                Poll::Pending => break Outcome::Open,
+            }
+            let Some(position) = out.pending.pop_front() else {
+                break Outcome::Open;
+            };
+            // Mostly the entry at hand; otherwise the log has it, unless it is too old.
+            let entry = match next {
+                Some((at_hand, entry)) if at_hand == position => Some(entry.clone()),
+                _ => track.log().get(position).cloned(),
+            };
+            let Some(entry) = entry else {
+                break Outcome::Reset(ResetCode::TooFarBehind);
+            };
+            match self.write_entry(active, &mut out, &entry, &track) {
+                Outcome::Open => {}
+                other => break other,
+            }
+        };
+        match outcome {
+            Outcome::Open => self.keep_out(active, out, slot, serial),
+            Outcome::Over => drop(self.streams.release(out.slot)),
+            Outcome::Reset(code) => {
+                if code == ResetCode::DeliveryTimeout {
+                    active.bury(serial);
+                }
+                self.give_up(out, code);
+            }
+        }
+    }
+
+    fn write_entry(
+        &mut self,
+        active: &mut Active,
+        out: &mut Out,
+        entry: &Arc<Entry>,
+        track: &track::Track,
+    ) -> Outcome {
+        match &entry.item {
+            Item::Object(object) => {
+                let late = active
+                    .object_timeout
+                    .is_some_and(|timeout| entry.at.elapsed() > timeout);
+                if late {
+                    return Outcome::Reset(ResetCode::DeliveryTimeout);
+                }
+                if !out.give(entry, object, track.alias) {
+                    return Outcome::Reset(ResetCode::Cancelled);
+                }
+                self.shared.meters().objects_out.add(1);
+                Outcome::Open
+            }
+            Item::Closed { end, .. } if out.begun => {
+                out.end(*end);
+                if *end == SubgroupEnd::Fin && active.subgroup_timeout.is_some() {
+                    out.finished = Some(entry.at);
+                    return Outcome::Open;
+                }
+                Outcome::Over
+            }
+            Item::Closed { subgroup, .. } => {
+                // A subgroup without objects: its header, then this end once more.
+                let header = track::stream_header(track.alias, subgroup, true);
+                let mut bytes = BytesMut::new();
+                SubgroupEncoder::new(out.draft, header).header(&mut bytes);
+                out.rest[0] = bytes.freeze();
+                out.begun = true;
+                match out.flush() {
+                    Poll::Ready(Ok(())) => self.write_entry(active, out, entry, track),
+                    Poll::Ready(Err(_)) | Poll::Pending => Outcome::Reset(ResetCode::Cancelled),
+                }
+            }
+            Item::Began(_) | Item::Datagram { .. } | Item::Refused(_) | Item::Ended(_) => {
+                Outcome::Open
+            }
+        }
+    }
+
+    fn keep_out(&mut self, active: &mut Active, out: Out, slot: u32, serial: u64) {
+        active.blocked |= !out.pending.is_empty();
+        let blocked = !out.rest_is_empty() || out.finished.is_some();
+        active.outs.insert(serial, out);
+        if blocked && !active.stall_watched {
+            let timeout = [active.object_timeout, active.subgroup_timeout]
+                .into_iter()
+                .flatten()
+                .min();
+            if let Some(timeout) = timeout {
+                active.stall_watched = true;
+                self.timers
+                    .set(Instant::now() + timeout, Due::Stalled(slot));
+            }
+        }
+    }
+
+    /// Resets streams whose objects have become too old (section 8).
+    pub(super) fn check_stalled(&mut self, slot: u32, now: Instant) {
+        let Some(mut subscription) = self.subscriptions.take(slot) else {
+            return;
+        };
+        if let Some(active) = subscription.active_mut() {
+            active.stall_watched = false;
+            let (object, subgroup) = (active.object_timeout, active.subgroup_timeout);
+            let mut next = None::<Instant>;
+            let mut late = Vec::new();
+            for (serial, out) in &active.outs {
+                let due = out.due(object, subgroup);
+                match due {
+                    Some(at) if at <= now => late.push(*serial),
+                    Some(at) => next = Some(next.map_or(at, |next| next.min(at))),
+                    None => {}
+                }
+            }
+            if let Some(at) = next {
+                active.stall_watched = true;
+                self.timers.set(at, Due::Stalled(slot));
+            }
+            for serial in late {
+                self.time_out(active, serial);
+            }
+        }
+        self.subscriptions.put(slot, subscription);
+        self.finish_if_ended(slot);
+    }
+
+    /// Resets streams whose next object the log has no more.
+    pub(super) fn give_up_lost(&mut self, subscription: &mut Subscription) {
+        let track = subscription.track.clone();
+        let Some(active) = subscription.active_mut().filter(|active| active.blocked) else {
+            return;
+        };
+        let first = track.log().first();
+        active.blocked = false;
+        let mut lost = Vec::new();
+        for (serial, out) in &active.outs {
+            match out.pending.front() {
+                Some(next) if *next < first => lost.push(*serial),
+                Some(_) => active.blocked = true,
+                None => {}
+            }
+        }
+        for serial in lost {
+            if let Some(out) = active.outs.remove(&serial) {
+                self.give_up(out, ResetCode::TooFarBehind);
+            }
+        }
+    }
+
+    fn time_out(&mut self, active: &mut Active, serial: u64) {
+        let Some(mut out) = active.outs.remove(&serial) else {
+            return;
+        };
+        if out.finished.is_some() && out.is_acknowledged() {
+            self.streams.release(out.slot);
+            return;
+        }
+        if out.finished.is_none() {
+            active.bury(serial);
+        }
+        self.give_up(out, ResetCode::DeliveryTimeout);
+    }
+
+    /// Resets a stream, of which nothing more will be sent.
+    pub(super) fn kill(&mut self, active: &mut Active, serial: u64, code: ResetCode) {
+        if let Some(out) = active.outs.remove(&serial) {
+            active.bury(serial);
+            self.give_up(out, code);
+        }
+    }
+
+    /// Resets every stream of a subscription; what comes later gets new ones.
+    pub(super) fn reset_outs(&mut self, active: &mut Active, code: ResetCode) {
+        for (_, out) in std::mem::take(&mut active.outs) {
+            if out.finished.is_some() {
+                self.streams.release(out.slot); // Complete, as far as we know.
+            } else {
+                self.give_up(out, code);
+            }
+        }
+    }
+
+    fn give_up(&mut self, mut out: Out, code: ResetCode) {
+        let unsent = out.pending.len() as u64 + u64::from(!out.rest_is_empty());
+        self.shared.meters().objects_dropped.add(unsent);
+        out.end(SubgroupEnd::Reset(code));
+        self.streams.release(out.slot);
+    }
+}
+
+impl Out {
+    /// When what waits becomes too old.
+    fn due(&self, object: Option<Duration>, subgroup: Option<Duration>) -> Option<Instant> {
+        if let Some(finished) = self.finished {
+            return Some(finished + subgroup?);
+        }
+        if self.rest_is_empty() {
+            return None;
+        }
+        Some(self.rest_at + object?)
+    }
+
+    fn is_acknowledged(&mut self) -> bool {
+        let Channel::Open(stream) = &mut self.stream else {
+            return false;
+        };
+        let mut cx = Context::from_waker(Waker::noop());
+        transport::poll_done(stream, &mut cx).is_ready()
+    }
+}
+
+fn first_bytes(draft: Draft, header: SubgroupHeader, object: &SubgroupObject) -> Option<Bytes> {
+    let mut encoder = SubgroupEncoder::new(draft, header);
+    let mut bytes = BytesMut::new();
+    encoder.header(&mut bytes);
+    encoder.object(&object.object, &mut bytes).ok()?;
+    if object.whole {
+        bytes.extend_from_slice(&object.object.payload);
+    }
+    Some(bytes.freeze())
+}
+
+/// Translates MoQ's order of sending (draft-18 section 7.2) to quinn's, where higher goes first:
+/// the subscriber's priority, then the publisher's, then the group, then the subgroup.
+///
+/// Groups are compared modulo 1,024: of a subscription only neighbours are open at a time.
+fn priority(subscriber: u8, publisher: u8, order: GroupOrder, subgroup: &Subgroup) -> i32 {
+    const GROUPS: u64 = 1 << 10;
+    const SUBGROUPS: u64 = 1 << 4;
+    let group = subgroup.group % GROUPS;
+    let group = match order {
+        GroupOrder::Ascending => GROUPS - 1 - group,
+        GroupOrder::Descending => group,
+    };
+    let id = SUBGROUPS - 1 - subgroup.id.min(SUBGROUPS - 1);
+    let rank = u64::from(u8::MAX - subscriber) << 22
+        | u64::from(u8::MAX - publisher) << 14
+        | group << 4
+        | id;
+    i32::try_from(rank).unwrap_or(i32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use moqrelay_moqt::data::SubgroupId;
+
+    use super::*;
+
+    fn subgroup(group: u64, id: u64) -> Subgroup {
+        Subgroup {
+            serial: 0,
+            group,
+            id,
+            mode: SubgroupId::Zero,
+            priority: None,
+            properties: false,
+            end_of_group: false,
+            first_object: true,
+        }
+    }
+
+    #[test]
+    fn the_subscribers_priority_counts_first_and_lower_numbers_go_first() {
+        let high = priority(0, 255, GroupOrder::Ascending, &subgroup(1000, 15));
+        let low = priority(1, 0, GroupOrder::Ascending, &subgroup(0, 0));
+
+        assert!(high > low);
+    }
+
+    #[test]
+    fn then_the_publishers_then_the_group_order_then_the_subgroup() {
+        let (up, down) = (GroupOrder::Ascending, GroupOrder::Descending);
+
+        assert!(priority(9, 1, up, &subgroup(7, 3)) > priority(9, 2, up, &subgroup(1, 0)));
+        assert!(priority(9, 1, up, &subgroup(1, 9)) > priority(9, 1, up, &subgroup(2, 0)));
+        assert!(priority(9, 1, down, &subgroup(2, 9)) > priority(9, 1, down, &subgroup(1, 0)));
+        assert!(priority(9, 1, up, &subgroup(1, 0)) > priority(9, 1, up, &subgroup(1, 1)));
+    }
+
+    #[test]
+    fn objects_never_reach_the_priority_of_requests() {
+        let highest = priority(0, 0, GroupOrder::Descending, &subgroup(1023, 0));
+
+        assert!(highest < i32::MAX - 1);
+    }
+}

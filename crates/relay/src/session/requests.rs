@@ -1,0 +1,595 @@
+//! Requests of the peer, answers to ours, and letters from the track table.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use bytes::Bytes;
+use moqrelay_moqt::{
+    AuthToken, Event, FullTrackName, Namespace, Parameters, PeerSetup, PublishOptions, RequestCode,
+    RequestError, RequestId, RequestOk, ResetCode, SessionCode, TrackAlias,
+};
+
+use super::{
+    Driver, Due, Mail,
+    access::{self, Need},
+    deliver::{Subscription, Wanted},
+};
+use crate::{
+    table::Unavailable,
+    track::{Tap, Track},
+};
+
+/// What a NAMESPACE message takes beside the namespace's bytes: type, length, lengths of fields.
+const NAMESPACE_OVERHEAD: usize = 40;
+
+/// A PUBLISH_NAMESPACE of the peer.
+pub(super) struct Offered {
+    pub(super) namespace: Namespace,
+    pub(super) offer: u64,
+}
+
+/// A SUBSCRIBE_NAMESPACE or SUBSCRIBE_TRACKS of the peer.
+pub(super) struct Watched {
+    prefix: Namespace,
+    kind: Watch,
+}
+
+enum Watch {
+    Namespaces,
+    Tracks { forward: bool },
+}
+
+impl Driver {
+    pub(super) fn handle_event(&mut self, event: Event) {
+        match event {
+            Event::Setup(setup) => self.set_up(&setup),
+            Event::Subscribe {
+                id,
+                track,
+                params,
+                tokens,
+            } => self.subscribe(id, &track, params, &tokens),
+            Event::TrackStatus {
+                id, track, tokens, ..
+            } => self.track_status(id, &track, &tokens),
+            Event::Publish {
+                id,
+                track,
+                alias,
+                params,
+                properties,
+                tokens,
+            } => self.publish(id, &track, alias, &params, properties, &tokens),
+            Event::Fetch { id, .. } => {
+                self.reject(
+                    id,
+                    RequestCode::NotSupported,
+                    "this relay does not serve FETCH",
+                );
+            }
+            Event::PublishNamespace {
+                id,
+                namespace,
+                tokens,
+            } => self.publish_namespace(id, namespace, &tokens),
+            Event::SubscribeNamespace { id, prefix, tokens } => {
+                self.watch(id, prefix, Watch::Namespaces, &tokens);
+            }
+            Event::SubscribeTracks {
+                id,
+                prefix,
+                params,
+                tokens,
+            } => {
+                let forward = params.forward.unwrap_or(true);
+                self.watch(id, prefix, Watch::Tracks { forward }, &tokens);
+            }
+            Event::Update { id, params, tokens } => self.update(id, &params, &tokens),
+            Event::SubscribeOk {
+                id,
+                alias,
+                params,
+                properties,
+            } => self.asked_and_accepted(id, alias, properties, params.largest_object),
+            Event::Accepted { id, params, .. } => self.offer_accepted(id, &params),
+            Event::Rejected { id, error } => {
+                if !self.asked_and_refused(id, error) {
+                    self.end_subscription(id, ResetCode::Cancelled);
+                }
+            }
+            Event::PublishDone {
+                id,
+                status,
+                streams,
+                reason,
+            } => self.source_done(id, status, streams, reason),
+            Event::Cancelled { id, .. } => self.cancelled(id),
+            Event::GoAway { .. } => self.peer_leaves(),
+            Event::Updated { id, .. } | Event::UpdateRejected { id, .. } => {
+                tracing::debug!(request = id.0, "the peer answered an update");
+            }
+            // We ask for no namespaces, and a request that is to move can only stay with us.
+            Event::Namespace { .. }
+            | Event::NamespaceDone { .. }
+            | Event::PublishBlocked { .. }
+            | Event::RequestGoAway { .. } => {}
+        }
+    }
+
+    pub(super) fn read_mail(&mut self) {
+        if self.signal.overrun() {
+            self.machine
+                .close(SessionCode::InternalError, "the session is overloaded");
+        }
+        for letter in self.signal.take_mail() {
+            match letter {
+                Mail::Ask {
+                    source,
+                    track,
+                    new_group,
+                } => self.ask(source, &track, new_group),
+                Mail::Drop { source, code } => self.drop_source(source, code),
+                Mail::NewGroup { source, group } => self.ask_new_group(source, group),
+                Mail::Namespace {
+                    watch,
+                    suffix,
+                    here,
+                } => self.tell_namespace(watch, suffix, here),
+                Mail::Offer { watch, track } => self.offer_track(watch, &track),
+                Mail::GoAway { uri, timeout } => {
+                    let now = self.now();
+                    if let Err(error) = self.machine.goaway(&uri, timeout, now) {
+                        tracing::debug!(%error, "cannot send GOAWAY");
+                    }
+                }
+                Mail::Close { code, reason } => self.machine.close(code, reason),
+            }
+        }
+    }
+
+    fn set_up(&mut self, setup: &PeerSetup) {
+        let implementation = setup.implementation.as_deref().unwrap_or("unknown");
+        tracing::info!(implementation, "session began");
+        let settled = match setup.path.as_deref().and_then(token_of_path) {
+            Some(token) => self.access.present(&token),
+            None => Ok(()),
+        };
+        if let Err(error) = settled.and_then(|()| self.access.settle(&setup.tokens)) {
+            self.shared.meters().refused.add(1);
+            return self.machine.close(error.session_code(), &error.to_string());
+        }
+        if let Some(at) = self.access.expires_at() {
+            self.timers.set(access::instant(at), Due::SessionExpires);
+        }
+    }
+
+    pub(super) fn session_expired(&mut self) {
+        self.machine
+            .close(SessionCode::Unauthorized, "the token has expired");
+    }
+
+    /// The token that came with one request has ended.
+    pub(super) fn request_expired(&mut self, id: RequestId) {
+        self.expiries.remove(&id);
+        if !self.expire_subscription(id) {
+            self.cancelled(id);
+            self.cancel(id, crate::auth::EXPIRED);
+        }
+    }
+
+    fn subscribe(
+        &mut self,
+        id: RequestId,
+        name: &FullTrackName,
+        params: Parameters,
+        tokens: &[AuthToken],
+    ) {
+        let checked = self.access.check(tokens, Need::Subscribe, name.namespace());
+        let until = match checked {
+            Ok(until) => until,
+            Err(error) => return self.reject_with(id, *error),
+        };
+        let wait = params.rendezvous_timeout.unwrap_or_default();
+        let wait = wait.min(self.limits.rendezvous);
+        let new_group = params.new_group_request;
+        self.expires(id, until);
+        let wanted = Wanted::new(&params, until);
+        self.add_subscription(id, name, wanted, wait, new_group);
+    }
+
+    fn track_status(&mut self, id: RequestId, name: &FullTrackName, tokens: &[AuthToken]) {
+        let checked = self.access.check(tokens, Need::Subscribe, name.namespace());
+        match checked {
+            Ok(_) => self.add_subscription(id, name, Wanted::status(), Duration::ZERO, None),
+            Err(error) => self.reject_with(id, *error),
+        }
+    }
+
+    fn add_subscription(
+        &mut self,
+        id: RequestId,
+        name: &FullTrackName,
+        wanted: Wanted,
+        wait: Duration,
+        new_group: Option<u64>,
+    ) {
+        if self.subscriptions.len() >= self.limits.subscriptions {
+            self.forget_expiry(id);
+            return self.reject(id, RequestCode::ExcessiveLoad, "too many subscriptions");
+        }
+        let slot = self.subscriptions.reserve();
+        let key = self.shared.reader_key();
+        let tap = Tap::session(self.signal.clone(), slot);
+        let may_wait = !wait.is_zero();
+        let subscribed = self
+            .shared
+            .subscribe(name, key, tap.clone(), may_wait, new_group);
+        let subscribed = match subscribed {
+            Ok(subscribed) => subscribed,
+            Err(error) => {
+                self.subscriptions.release(slot);
+                self.forget_expiry(id);
+                return self.reject_unavailable(id, error);
+            }
+        };
+        let until = may_wait.then(|| Instant::now() + wait);
+        if let Some(until) = until {
+            self.timers.set(until, Due::Rendezvous(slot));
+        }
+        let subscription = Subscription::new(id, &subscribed, key, tap, wanted, until);
+        self.subscribed.insert(id, slot);
+        self.subscriptions.put(slot, subscription);
+        if let Some((live, largest)) = subscribed.live {
+            self.answer(slot, &live, largest);
+        }
+    }
+
+    fn publish(
+        &mut self,
+        id: RequestId,
+        name: &FullTrackName,
+        alias: TrackAlias,
+        params: &Parameters,
+        properties: Bytes,
+        tokens: &[AuthToken],
+    ) {
+        let checked = self.access.check(tokens, Need::Publish, name.namespace());
+        let until = match checked {
+            Ok(until) => until,
+            Err(error) => return self.reject_with(id, *error),
+        };
+        if self.sources.len() >= self.limits.tracks {
+            return self.reject(id, RequestCode::ExcessiveLoad, "too many tracks");
+        }
+        let published = self
+            .shared
+            .publish(name, self.id, properties, params.largest_object);
+        let inlet = match published {
+            Ok(inlet) => inlet,
+            Err(error) => return self.reject_unavailable(id, error),
+        };
+        // Forwarding is asked for even before anyone listens: a first subscriber hears at once.
+        let params = Parameters {
+            forward: Some(true),
+            ..Parameters::default()
+        };
+        self.accept(id, params, Bytes::new());
+        self.add_published(id, inlet, alias);
+        self.expires(id, until);
+    }
+
+    fn publish_namespace(&mut self, id: RequestId, namespace: Namespace, tokens: &[AuthToken]) {
+        let checked = self.access.check(tokens, Need::Publish, &namespace);
+        let until = match checked {
+            Ok(until) => until,
+            Err(error) => return self.reject_with(id, *error),
+        };
+        if self.offered.len() >= self.limits.namespaces {
+            return self.reject(id, RequestCode::ExcessiveLoad, "too many namespaces");
+        }
+        self.accept(id, Parameters::default(), Bytes::new());
+        let offer = self.shared.offer(&namespace, self.id);
+        self.offered.insert(id, Offered { namespace, offer });
+        self.expires(id, until);
+    }
+
+    fn watch(&mut self, id: RequestId, prefix: Namespace, kind: Watch, tokens: &[AuthToken]) {
+        let checked = self.access.check(tokens, Need::Subscribe, &prefix);
+        let until = match checked {
+            Ok(until) => until,
+            Err(error) => return self.reject_with(id, *error),
+        };
+        if self.watched.len() >= self.limits.namespaces {
+            return self.reject(id, RequestCode::ExcessiveLoad, "too many prefixes");
+        }
+        match kind {
+            Watch::Namespaces => self.watch_namespaces(id, prefix),
+            Watch::Tracks { .. } => {
+                self.accept(id, Parameters::default(), Bytes::new());
+                self.watch_tracks(id, prefix, kind);
+            }
+        }
+        self.expires(id, until);
+    }
+
+    fn watch_namespaces(&mut self, id: RequestId, prefix: Namespace) {
+        let here = self.shared.watch_namespaces(&prefix, self.id, id);
+        if self.is_too_much(&here) {
+            self.shared.unwatch(self.id, id);
+            let reason = "too many namespaces begin so";
+            return self.reject(id, RequestCode::NamespaceTooLarge, reason);
+        }
+        self.accept(id, Parameters::default(), Bytes::new());
+        self.tell_namespaces(id, prefix, here);
+    }
+
+    fn tell_namespaces(&mut self, id: RequestId, prefix: Namespace, here: Vec<Namespace>) {
+        let kind = Watch::Namespaces;
+        self.watched.insert(id, Watched { prefix, kind });
+        for suffix in here {
+            self.tell_namespace(id, suffix, true);
+        }
+    }
+
+    /// Returns whether namespaces take more than half of what may wait for the peer.
+    fn is_too_much(&self, namespaces: &[Namespace]) -> bool {
+        let len = |namespace: &Namespace| namespace.len_bytes() + NAMESPACE_OVERHEAD;
+        let all: usize = namespaces.iter().map(len).sum();
+        all > self.limits.control_bytes / 2
+    }
+
+    fn watch_tracks(&mut self, id: RequestId, prefix: Namespace, kind: Watch) {
+        let tracks = self.shared.watch_tracks(&prefix, self.id, id);
+        self.watched.insert(id, Watched { prefix, kind });
+        for track in tracks {
+            self.offer_track(id, &track);
+        }
+    }
+
+    /// Watches another prefix under an old request.
+    fn move_watch(&mut self, id: RequestId, prefix: Namespace) {
+        let Some(watched) = self.watched.remove(&id) else {
+            return;
+        };
+        self.shared.unwatch(self.id, id);
+        match watched.kind {
+            Watch::Namespaces => {
+                let here = self.shared.watch_namespaces(&prefix, self.id, id);
+                self.tell_namespaces(id, prefix, here);
+            }
+            kind @ Watch::Tracks { .. } => self.watch_tracks(id, prefix, kind),
+        }
+    }
+
+    fn tell_namespace(&mut self, watch: RequestId, suffix: Namespace, here: bool) {
+        if !self.watched.contains_key(&watch) {
+            return; // It ended while the letter was on its way.
+        }
+        let told = if here {
+            self.machine.namespace(watch, suffix)
+        } else {
+            self.machine.namespace_done(watch, suffix)
+        };
+        if let Err(error) = told {
+            tracing::debug!(%error, "cannot tell of a namespace");
+        }
+    }
+
+    /// Publishes a track to a peer that wants all tracks below a prefix.
+    fn offer_track(&mut self, watch: RequestId, track: &Arc<Track>) {
+        let Some(watched) = self.watched.get(&watch) else {
+            return;
+        };
+        let Watch::Tracks { forward } = watched.kind else {
+            return;
+        };
+        // A subscription that waits for this very track goes on as it is (section 9.5).
+        if self.subscribes_to(track) || self.subscriptions.len() >= self.limits.subscriptions {
+            return;
+        }
+        let suffix = track.name.namespace().strip_prefix(&watched.prefix);
+        if self.bi_opening > 0 {
+            // The peer gives no more streams; it may subscribe instead (section 6.1).
+            return self.tell_blocked(watch, suffix, track);
+        }
+        let slot = self.subscriptions.reserve();
+        let key = self.shared.reader_key();
+        let tap = Tap::session(self.signal.clone(), slot);
+        let Some(followed) = self.shared.follow(track, key, tap.clone()) else {
+            self.subscriptions.release(slot);
+            return;
+        };
+        let Some((live, largest)) = followed.live.clone() else {
+            self.shared.unsubscribe(track, key);
+            self.subscriptions.release(slot);
+            return;
+        };
+        let options = PublishOptions {
+            alias: Some(track.alias),
+            params: Parameters {
+                largest_object: largest,
+                forward: Some(forward),
+                ..Parameters::default()
+            },
+            properties: live.properties.clone(),
+        };
+        match self.machine.publish(track.name.clone(), options) {
+            Ok((id, _alias)) => {
+                let wanted = Wanted::offered(forward);
+                let mut subscription = Subscription::new(id, &followed, key, tap, wanted, None);
+                subscription.activate(&live, None);
+                self.subscribed.insert(id, slot);
+                self.subscriptions.put(slot, subscription);
+                self.signal.subscription_ready(slot);
+            }
+            Err(error) => {
+                tracing::debug!(%error, track = %track.name, "cannot offer a track");
+                self.shared.unsubscribe(track, key);
+                self.subscriptions.release(slot);
+                self.tell_blocked(watch, suffix, track);
+            }
+        }
+        // Opens the stream, so that it is known whether the peer has one for the next track.
+        self.carry_out();
+    }
+
+    fn tell_blocked(&mut self, watch: RequestId, suffix: Option<Namespace>, track: &Track) {
+        let Some(suffix) = suffix else {
+            return;
+        };
+        let name = track.name.name().clone();
+        if let Err(error) = self.machine.publish_blocked(watch, suffix, name) {
+            tracing::debug!(%error, "cannot tell of a track that is not offered");
+        }
+    }
+
+    fn update(&mut self, id: RequestId, params: &Parameters, tokens: &[AuthToken]) {
+        if let Some(slot) = self.subscribed.get(&id).copied() {
+            return self.update_subscription(id, slot, params, tokens);
+        }
+        let checked = if let Some(watched) = self.watched.get(&id) {
+            let prefix = params.prefix.as_ref().unwrap_or(&watched.prefix);
+            self.access.check(tokens, Need::Subscribe, prefix)
+        } else if let Some(offered) = self.offered.get(&id) {
+            self.access.check(tokens, Need::Publish, &offered.namespace)
+        } else {
+            Ok(None) // A track of the peer's: nothing in it can be changed for the worse.
+        };
+        match checked {
+            Ok(until) => {
+                drop(self.machine.accept_update(id, Parameters::default()));
+                self.expires(id, until);
+            }
+            Err(error) => {
+                drop(self.machine.reject_update(id, *error));
+                return self.cancelled(id);
+            }
+        }
+        if let Some(prefix) = params.prefix.clone() {
+            self.move_watch(id, prefix);
+        }
+    }
+
+    fn update_subscription(
+        &mut self,
+        id: RequestId,
+        slot: u32,
+        params: &Parameters,
+        tokens: &[AuthToken],
+    ) {
+        let Some(subscription) = self.subscriptions.get(slot) else {
+            return;
+        };
+        let track = subscription.track.clone();
+        if !tokens.is_empty() {
+            let namespace = track.name.namespace();
+            match self.access.check(tokens, Need::Subscribe, namespace) {
+                Ok(until) => {
+                    if let Some(subscription) = self.subscriptions.get_mut(slot) {
+                        subscription.wanted.until = until;
+                    }
+                    self.expires(id, until);
+                }
+                Err(error) => {
+                    drop(self.machine.reject_update(id, *error));
+                    return self.fail_update(slot);
+                }
+            }
+        }
+        let (_, largest) = track.status();
+        let answer = Parameters {
+            largest_object: largest,
+            ..Parameters::default()
+        };
+        drop(self.machine.accept_update(id, answer));
+        self.change_subscription(slot, params);
+        if let Some(group) = params.new_group_request {
+            self.shared.new_group(&track, group);
+        }
+    }
+
+    fn offer_accepted(&mut self, id: RequestId, params: &Parameters) {
+        if let Some(slot) = self.subscribed.get(&id).copied() {
+            self.change_subscription(slot, params);
+        }
+    }
+
+    /// A request of either side is over without a further word.
+    pub(super) fn cancelled(&mut self, id: RequestId) {
+        self.forget_expiry(id);
+        if self.source_cancelled(id) {
+        } else if let Some(offered) = self.offered.remove(&id) {
+            self.shared.withdraw(&offered.namespace, offered.offer);
+        } else if self.watched.remove(&id).is_some() {
+            self.shared.unwatch(self.id, id);
+        } else {
+            self.end_subscription(id, ResetCode::Cancelled);
+        }
+    }
+
+    /// The peer said GOAWAY: it must be asked for nothing more.
+    pub(super) fn peer_leaves(&mut self) {
+        for (_, offered) in std::mem::take(&mut self.offered) {
+            self.shared.withdraw(&offered.namespace, offered.offer);
+        }
+    }
+
+    /// Sets, or moves, the end of a request that lives by a token of its own.
+    fn expires(&mut self, id: RequestId, until: Option<SystemTime>) {
+        self.forget_expiry(id);
+        if let Some(at) = until {
+            let at = access::instant(at);
+            self.expiries.insert(id, at);
+            self.timers.set(at, Due::RequestExpires(id));
+        }
+    }
+
+    pub(super) fn forget_expiry(&mut self, id: RequestId) {
+        if let Some(at) = self.expiries.remove(&id) {
+            self.timers.cancel(at, Due::RequestExpires(id));
+        }
+    }
+
+    pub(super) fn accept(&mut self, id: RequestId, params: Parameters, properties: Bytes) {
+        if let Err(error) = self.machine.accept(id, RequestOk { params, properties }) {
+            tracing::debug!(%error, request = id.0, "cannot accept a request");
+        }
+    }
+
+    pub(super) fn reject(&mut self, id: RequestId, code: RequestCode, reason: &str) {
+        self.reject_with(id, RequestError::new(code, reason));
+    }
+
+    pub(super) fn reject_with(&mut self, id: RequestId, error: RequestError) {
+        tracing::debug!(request = id.0, code = ?error.code, reason = %error.reason, "refused");
+        self.shared.meters().request_refused(error.code);
+        if let Err(error) = self.machine.reject(id, error) {
+            tracing::debug!(%error, request = id.0, "cannot refuse a request");
+        }
+    }
+
+    fn reject_unavailable(&mut self, id: RequestId, why: Unavailable) {
+        let (code, reason) = match why {
+            Unavailable::NotFound => (RequestCode::DoesNotExist, "nobody publishes this track"),
+            Unavailable::Duplicate => (
+                RequestCode::DuplicateSubscription,
+                "this session publishes the track already",
+            ),
+            Unavailable::TooMany => (
+                RequestCode::ExcessiveLoad,
+                "the relay knows too many tracks",
+            ),
+        };
+        self.reject(id, code, reason);
+    }
+}
+
+/// Returns the token in the query of a path.
+fn token_of_path(path: &str) -> Option<String> {
+    let (_, query) = path.split_once('?')?;
+    url::form_urlencoded::parse(query.as_bytes())
+        .find(|(key, _)| key == "token")
+        .map(|(_, token)| token.into_owned())
+}

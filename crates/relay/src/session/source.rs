@@ -1,0 +1,318 @@
+//! Tracks that the peer publishes to us.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use moqrelay_moqt::{
+    DecodeError, EncodeError, Location, Parameters, PublishDoneCode, RequestCode, RequestError,
+    RequestId, ResetCode, SubscribeOptions, TrackAlias,
+    data::{self, ObjectDatagram, SubgroupHeader},
+};
+
+use super::{Driver, Due};
+use crate::track::{Ending, Inlet, Lane, SourceId, SubgroupEnd, Track};
+
+/// How long datagrams may still arrive after PUBLISH_DONE when all streams have: a round trip.
+const DATAGRAM_GRACE: std::time::Duration = std::time::Duration::from_millis(100);
+
+/// A subscription of which we are the subscriber.
+pub(super) struct Source {
+    id: SourceId,
+    state: State,
+    streams_open: usize,
+    streams_seen: u64,
+    datagrams_seen: bool,
+}
+
+enum State {
+    /// Our SUBSCRIBE is not answered.
+    Asked,
+    Live {
+        inlet: Inlet,
+        alias: TrackAlias,
+    },
+    /// PUBLISH_DONE came; objects may be late.
+    Done {
+        inlet: Inlet,
+        alias: TrackAlias,
+        ending: Ending,
+        streams: Option<u64>,
+    },
+}
+
+impl Source {
+    fn new(id: SourceId, state: State) -> Self {
+        Self {
+            id,
+            state,
+            streams_open: 0,
+            streams_seen: 0,
+            datagrams_seen: false,
+        }
+    }
+
+    pub(super) fn begin_stream(&mut self, header: SubgroupHeader) -> Option<Lane> {
+        let lane = self.inlet()?.lane(header);
+        self.streams_open += 1;
+        self.streams_seen += 1;
+        Some(lane)
+    }
+
+    pub(super) fn object(
+        &self,
+        lane: &mut Lane,
+        object: data::Object,
+    ) -> Result<bool, EncodeError> {
+        match self.inlet() {
+            Some(inlet) => inlet.object(lane, object),
+            None => Ok(false),
+        }
+    }
+
+    pub(super) fn end_stream(&mut self, lane: Lane, end: SubgroupEnd) {
+        self.streams_open = self.streams_open.saturating_sub(1);
+        if let Some(inlet) = self.inlet() {
+            inlet.close(lane, end);
+        }
+    }
+
+    pub(super) fn datagram(&mut self, object: ObjectDatagram) -> Result<bool, EncodeError> {
+        self.datagrams_seen = true;
+        match self.inlet() {
+            Some(inlet) => inlet.datagram(object),
+            None => Ok(false),
+        }
+    }
+
+    fn inlet(&self) -> Option<&Inlet> {
+        match &self.state {
+            State::Asked => None,
+            State::Live { inlet, .. } | State::Done { inlet, .. } => Some(inlet),
+        }
+    }
+
+    fn alias(&self) -> Option<TrackAlias> {
+        match &self.state {
+            State::Asked => None,
+            State::Live { alias, .. } | State::Done { alias, .. } => Some(*alias),
+        }
+    }
+
+    /// Returns whether everything that PUBLISH_DONE announced has arrived.
+    fn is_complete(&self) -> bool {
+        match &self.state {
+            State::Done {
+                streams: Some(streams),
+                ..
+            } => self.streams_open == 0 && self.streams_seen >= *streams,
+            State::Done { streams: None, .. } | State::Asked | State::Live { .. } => false,
+        }
+    }
+}
+
+impl Driver {
+    /// Subscribes at the peer because the table wants it.
+    pub(super) fn ask(&mut self, source: SourceId, track: &Track, new_group: Option<u64>) {
+        // Everything, forwarded at once: subscribers with filters of their own come and go.
+        let params = Parameters {
+            forward: Some(true),
+            new_group_request: new_group,
+            ..Parameters::default()
+        };
+        match self
+            .machine
+            .subscribe(track.name.clone(), SubscribeOptions { params })
+        {
+            Ok(request) => {
+                let asked = Source::new(source, State::Asked);
+                self.sources.insert(request, asked);
+            }
+            Err(error) => self.refuse_ask(source, &error.to_string()),
+        }
+    }
+
+    /// Tells the table that this peer will not publish a track.
+    pub(super) fn refuse_ask(&self, source: SourceId, reason: &str) {
+        let error = RequestError::new(RequestCode::DoesNotExist, reason);
+        self.shared.refused(source, error);
+    }
+
+    /// The peer accepted a SUBSCRIBE of ours.
+    pub(super) fn asked_and_accepted(
+        &mut self,
+        request: RequestId,
+        alias: TrackAlias,
+        properties: Bytes,
+        largest: Option<Location>,
+    ) {
+        let Some(source) = self.sources.get_mut(&request) else {
+            return;
+        };
+        let Some(inlet) = self.shared.answered(source.id, properties, largest) else {
+            // It took too long: nobody wants the track any more.
+            self.sources.remove(&request);
+            self.cancel(request, ResetCode::Cancelled);
+            return;
+        };
+        source.state = State::Live { inlet, alias };
+        self.aliases.insert(alias, request);
+        self.alias_known(alias);
+    }
+
+    /// The peer refused a SUBSCRIBE of ours.
+    pub(super) fn asked_and_refused(&mut self, request: RequestId, error: RequestError) -> bool {
+        let Some(source) = self.sources.remove(&request) else {
+            return false;
+        };
+        self.shared.refused(source.id, error);
+        true
+    }
+
+    /// The peer publishes a track of its own accord.
+    pub(super) fn add_published(&mut self, request: RequestId, inlet: Inlet, alias: TrackAlias) {
+        let source = Source::new(inlet.source, State::Live { inlet, alias });
+        self.sources.insert(request, source);
+        self.aliases.insert(alias, request);
+        self.alias_known(alias);
+    }
+
+    /// The publisher says that its track is over; late objects are awaited.
+    pub(super) fn source_done(
+        &mut self,
+        request: RequestId,
+        status: PublishDoneCode,
+        streams: Option<u64>,
+        reason: String,
+    ) {
+        let Some(source) = self.sources.get_mut(&request) else {
+            return;
+        };
+        let ending = Ending { status, reason };
+        match std::mem::replace(&mut source.state, State::Asked) {
+            State::Live { inlet, alias } => {
+                source.state = State::Done {
+                    inlet,
+                    alias,
+                    ending,
+                    streams,
+                };
+            }
+            other @ (State::Asked | State::Done { .. }) => source.state = other,
+        }
+        let now = Instant::now();
+        self.timers
+            .set(now + self.limits.done_wait, Due::SourceDone(request));
+        self.finish_source_if_done(request);
+    }
+
+    pub(super) fn finish_source_if_done(&mut self, request: RequestId) {
+        let Some(source) = self.sources.get_mut(&request) else {
+            return;
+        };
+        if !source.is_complete() {
+            return;
+        }
+        if std::mem::take(&mut source.datagrams_seen) {
+            let at = Instant::now() + DATAGRAM_GRACE;
+            self.timers.set(at, Due::SourceDone(request));
+            return;
+        }
+        self.source_overdue(request);
+    }
+
+    /// What has not arrived by now will not be waited for.
+    pub(super) fn source_overdue(&mut self, request: RequestId) {
+        let done = self
+            .sources
+            .get(&request)
+            .is_some_and(|source| matches!(source.state, State::Done { .. }));
+        if !done {
+            return;
+        }
+        if let Some(source) = self.sources.remove(&request) {
+            self.lose_source(request, source);
+        }
+    }
+
+    /// An object of a track contradicts the draft: the track ends, the session goes on.
+    pub(super) fn malformed(&mut self, request: RequestId, error: &DecodeError) {
+        let Some(source) = self.sources.remove(&request) else {
+            return;
+        };
+        tracing::debug!(%error, "the peer publishes a malformed track");
+        self.forget_expiry(request);
+        self.forget_alias(request, &source);
+        self.cancel(request, ResetCode::MalformedTrack);
+        let ending = Ending {
+            status: PublishDoneCode::MalformedTrack,
+            reason: error.to_string(),
+        };
+        self.shared.ended(source.id, ending);
+    }
+
+    /// A request about a track that the peer publishes ended without a word.
+    pub(super) fn source_cancelled(&mut self, request: RequestId) -> bool {
+        let Some(source) = self.sources.remove(&request) else {
+            return false;
+        };
+        self.lose_source(request, source);
+        true
+    }
+
+    /// Tells the table of a source's end.
+    pub(super) fn lose_source(&mut self, request: RequestId, source: Source) {
+        self.forget_expiry(request);
+        self.forget_alias(request, &source);
+        match source.state {
+            State::Asked => self.refuse_ask(source.id, "the publisher is gone"),
+            State::Live { .. } => {
+                let ending = Ending::over("the publisher is gone");
+                self.shared.vanished(source.id, ending);
+            }
+            State::Done { ending, .. } => self.shared.ended(source.id, ending),
+        }
+    }
+
+    /// The table wants no more of a source.
+    pub(super) fn drop_source(&mut self, id: SourceId, code: ResetCode) {
+        let Some((request, _)) = self.sources.iter().find(|(_, source)| source.id == id) else {
+            return;
+        };
+        let request = *request;
+        self.forget_expiry(request);
+        if let Some(source) = self.sources.remove(&request) {
+            self.forget_alias(request, &source);
+        }
+        self.cancel(request, code);
+    }
+
+    fn forget_alias(&mut self, request: RequestId, source: &Source) {
+        let Some(alias) = source.alias() else {
+            return;
+        };
+        // The peer may use the alias for the track's next subscription already.
+        if self.aliases.get(&alias) == Some(&request) {
+            self.aliases.remove(&alias);
+            self.alias_gone(alias);
+        }
+    }
+
+    /// Subscribers want the peer to begin a new group.
+    pub(super) fn ask_new_group(&mut self, id: SourceId, group: u64) {
+        let Some((request, _)) = self.sources.iter().find(|(_, source)| source.id == id) else {
+            return;
+        };
+        let params = Parameters {
+            new_group_request: Some(group),
+            ..Parameters::default()
+        };
+        if let Err(error) = self.machine.update(*request, params) {
+            tracing::debug!(%error, "cannot ask for a new group");
+        }
+    }
+
+    pub(super) fn cancel(&mut self, request: RequestId, code: ResetCode) {
+        // Fails only for a request that is over already.
+        drop(self.machine.cancel(request, code));
+    }
+}

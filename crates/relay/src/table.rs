@@ -1,0 +1,485 @@
+//! The track table: who publishes what, who wants it, and how the two meet.
+//!
+//! No I/O: it decides and posts letters to sessions. Objects never pass through it.
+
+mod namespaces;
+mod sources;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use bytes::Bytes;
+use moqrelay_moqt::{FullTrackName, Location, Namespace, RequestId, ResetCode, TrackAlias};
+
+use self::namespaces::Namespaces;
+use crate::{
+    limits::TrackLimits,
+    session::{Mail, Signal},
+    stats::Meters,
+    track::{Ending, Inlet, Live, ReaderKey, SourceId, Tap, Track},
+};
+
+/// Names one MoQ session in the process, in logs too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct SessionId(pub(crate) u64);
+
+/// How a relay is set up.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// What is kept of each track.
+    pub track: TrackLimits,
+    /// Tracks that may be known at a time; requests for more are refused.
+    /// Default 100,000: at least 100 MB when all are alive.
+    pub tracks: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            track: TrackLimits::default(),
+            tracks: 100_000,
+        }
+    }
+}
+
+/// What all sessions, readers and writers of a relay share.
+#[derive(Clone)]
+pub(crate) struct Shared(Arc<Inner>);
+
+struct Inner {
+    table: Mutex<Table>,
+    meters: Arc<Meters>,
+}
+
+/// A reader's place on a track.
+pub(crate) struct Subscribed {
+    pub(crate) track: Arc<Track>,
+    pub(crate) cursor: u64,
+    /// The publisher and the largest location, when there is one already.
+    pub(crate) live: Option<(Arc<Live>, Option<Location>)>,
+}
+
+/// Why a track cannot be subscribed to or published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unavailable {
+    /// Nobody publishes it, and the subscriber does not wait.
+    NotFound,
+    /// The session publishes it already.
+    Duplicate,
+    /// A limit is reached.
+    TooMany,
+}
+
+struct Table {
+    config: Config,
+    meters: Arc<Meters>,
+    tracks: BTreeMap<FullTrackName, Known>,
+    /// Where each publisher, alive or asked, belongs.
+    sources: BTreeMap<SourceId, FullTrackName>,
+    namespaces: Namespaces,
+    sessions: BTreeMap<SessionId, Arc<Signal>>,
+    /// For sources, readers, offers and aliases alike; never 0.
+    next_id: u64,
+}
+
+/// A track that is published or waited for.
+struct Known {
+    track: Arc<Track>,
+    live: Option<Source>,
+    asking: Option<Asking>,
+    /// The publisher is gone and another one is asked: how the track ends when it refuses.
+    orphaned: Option<Ending>,
+    /// The last new group asked for, and the largest group when it was.
+    new_group: Option<(u64, u64)>,
+}
+
+/// The publisher of a track.
+struct Source {
+    id: SourceId,
+    owner: Owner,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    /// A writer in this process.
+    Writer,
+    /// A session that sent PUBLISH.
+    Published(SessionId),
+    /// A session that was asked because of a namespace with this many fields.
+    Asked(SessionId, usize),
+}
+
+/// A SUBSCRIBE that is on its way to a publisher.
+struct Asking {
+    id: SourceId,
+    session: SessionId,
+    fields: usize,
+    tried: BTreeSet<u64>,
+}
+
+impl Shared {
+    pub(crate) fn new(config: Config) -> Self {
+        let meters = Arc::new(Meters::new());
+        let table = Table {
+            config,
+            meters: meters.clone(),
+            tracks: BTreeMap::new(),
+            sources: BTreeMap::new(),
+            namespaces: Namespaces::default(),
+            sessions: BTreeMap::new(),
+            next_id: 0,
+        };
+        Self(Arc::new(Inner {
+            table: Mutex::new(table),
+            meters,
+        }))
+    }
+
+    pub(crate) fn meters(&self) -> &Arc<Meters> {
+        &self.0.meters
+    }
+
+    /// Adds a session, which gets letters from now on.
+    pub(crate) fn enter(&self, signal: Arc<Signal>) -> SessionId {
+        let mut table = self.table();
+        let id = SessionId(table.new_id());
+        table.sessions.insert(id, signal);
+        id
+    }
+
+    /// Removes a session and its watches; it gets no letters any more. Its sources and offers are
+    /// to be ended next.
+    pub(crate) fn leave(&self, id: SessionId) {
+        let mut table = self.table();
+        table.sessions.remove(&id);
+        table.namespaces.forget(id);
+    }
+
+    /// Returns a name for a new reader.
+    pub(crate) fn reader_key(&self) -> ReaderKey {
+        ReaderKey(self.table().new_id())
+    }
+
+    /// Lets a session's subscription follow a track. With `wait` it may wait for a publisher.
+    pub(crate) fn subscribe(
+        &self,
+        name: &FullTrackName,
+        key: ReaderKey,
+        tap: Arc<Tap>,
+        wait: bool,
+        new_group: Option<u64>,
+    ) -> Result<Subscribed, Unavailable> {
+        self.table().subscribe(name, key, tap, wait, new_group)
+    }
+
+    /// Lets a reader in this process follow a track, waiting for a publisher if need be.
+    pub(crate) fn subscribe_local(
+        &self,
+        name: &FullTrackName,
+        key: ReaderKey,
+        tap: Arc<Tap>,
+    ) -> Option<(Arc<Track>, u64, Option<Arc<Live>>)> {
+        let subscribed = self.table().subscribe(name, key, tap, true, None).ok()?;
+        let live = subscribed.live.map(|(live, _)| live);
+        Some((subscribed.track, subscribed.cursor, live))
+    }
+
+    /// Follows a track that is known already; for tracks offered to a session.
+    pub(crate) fn follow(
+        &self,
+        track: &Arc<Track>,
+        key: ReaderKey,
+        tap: Arc<Tap>,
+    ) -> Option<Subscribed> {
+        let table = self.table();
+        let known = table.tracks.get(&track.name)?;
+        if !Arc::ptr_eq(&known.track, track) {
+            return None;
+        }
+        let cursor = track.attach(key, tap);
+        let (live, largest) = track.status();
+        Some(Subscribed {
+            track: track.clone(),
+            cursor,
+            live: Some((live?, largest)),
+        })
+    }
+
+    /// Ends what `subscribe` or `follow` began. The last reader's leaving ends the subscription
+    /// upstream.
+    pub(crate) fn unsubscribe(&self, track: &Arc<Track>, key: ReaderKey) {
+        self.table().unsubscribe(track, key);
+    }
+
+    /// Lets a session publish a track (PUBLISH).
+    pub(crate) fn publish(
+        &self,
+        name: &FullTrackName,
+        session: SessionId,
+        properties: Bytes,
+        largest: Option<Location>,
+    ) -> Result<Inlet, Unavailable> {
+        self.table()
+            .publish(name, Owner::Published(session), properties, largest)
+    }
+
+    /// Lets this process publish a track.
+    pub(crate) fn publish_local(
+        &self,
+        name: &FullTrackName,
+        properties: Bytes,
+    ) -> Result<Inlet, Unavailable> {
+        self.table().publish(name, Owner::Writer, properties, None)
+    }
+
+    /// The publisher that was asked agreed. `None`: it is not needed any more.
+    pub(crate) fn answered(
+        &self,
+        source: SourceId,
+        properties: Bytes,
+        largest: Option<Location>,
+    ) -> Option<Inlet> {
+        self.table().answered(source, properties, largest)
+    }
+
+    /// The publisher that was asked refused, or is gone.
+    pub(crate) fn refused(&self, source: SourceId, error: moqrelay_moqt::RequestError) {
+        self.table().refused(source, error);
+    }
+
+    /// A publisher said that its track is over.
+    pub(crate) fn ended(&self, source: SourceId, ending: Ending) {
+        self.table().ended(source, ending, false);
+    }
+
+    /// A publisher is gone without having ended its track: another one may go on.
+    pub(crate) fn vanished(&self, source: SourceId, ending: Ending) {
+        self.table().ended(source, ending, true);
+    }
+
+    /// A writer of this process was dropped.
+    pub(crate) fn writer_gone(&self, source: SourceId) {
+        self.ended(source, Ending::over("the track is over"));
+    }
+
+    /// A subscriber wants a new group.
+    pub(crate) fn new_group(&self, track: &Arc<Track>, group: u64) {
+        self.table().new_group(track, group);
+    }
+
+    /// Adds a namespace that a session publishes; returns the offer's name.
+    pub(crate) fn offer(&self, namespace: &Namespace, session: SessionId) -> u64 {
+        self.table().offer(namespace, session)
+    }
+
+    /// Takes back an offer. Tracks that were subscribed to because of it go on.
+    pub(crate) fn withdraw(&self, namespace: &Namespace, offer: u64) {
+        self.table().withdraw(namespace, offer);
+    }
+
+    /// Tells a session of namespaces below a prefix; returns those that exist.
+    pub(crate) fn watch_namespaces(
+        &self,
+        prefix: &Namespace,
+        session: SessionId,
+        watch: RequestId,
+    ) -> Vec<Namespace> {
+        self.table()
+            .namespaces
+            .watch_namespaces(prefix, session, watch)
+    }
+
+    /// Offers a session every track below a prefix; returns those that exist.
+    pub(crate) fn watch_tracks(
+        &self,
+        prefix: &Namespace,
+        session: SessionId,
+        watch: RequestId,
+    ) -> Vec<Arc<Track>> {
+        self.table().watch_tracks(prefix, session, watch)
+    }
+
+    /// Ends one of the two above.
+    pub(crate) fn unwatch(&self, session: SessionId, watch: RequestId) {
+        self.table().namespaces.unwatch(session, watch);
+    }
+
+    /// Posts the same letter to every session.
+    pub(crate) fn post_all(&self, letter: impl Fn() -> Mail) {
+        for signal in self.table().sessions.values() {
+            signal.post(letter());
+        }
+    }
+
+    /// Forgets old objects of tracks on which nothing happens any more.
+    pub(crate) fn trim(&self) {
+        let tracks: Vec<_> = self
+            .table()
+            .tracks
+            .values()
+            .map(|known| known.track.clone())
+            .collect();
+        for track in tracks {
+            track.trim();
+        }
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.0.table.lock().unwrap_or_else(|e| e.into_inner())
+    }
+}
+
+impl Ending {
+    pub(crate) fn over(reason: &str) -> Self {
+        Self {
+            status: moqrelay_moqt::PublishDoneCode::TrackEnded,
+            reason: reason.to_owned(),
+        }
+    }
+}
+
+impl Table {
+    fn subscribe(
+        &mut self,
+        name: &FullTrackName,
+        key: ReaderKey,
+        tap: Arc<Tap>,
+        wait: bool,
+        new_group: Option<u64>,
+    ) -> Result<Subscribed, Unavailable> {
+        let track = self.know(name)?;
+        let known = self.tracks.get(name).ok_or(Unavailable::NotFound)?;
+        if known.live.is_none() && known.asking.is_none() {
+            let asked = self.ask(name, BTreeSet::new(), new_group);
+            if !asked && !wait {
+                self.forget_unused(name);
+                return Err(Unavailable::NotFound);
+            }
+        } else if let Some(group) = new_group {
+            self.new_group(&track, group);
+        }
+        let cursor = track.attach(key, tap);
+        let (live, largest) = track.status();
+        let live = live.map(|live| (live, largest));
+        Ok(Subscribed {
+            track,
+            cursor,
+            live,
+        })
+    }
+
+    fn unsubscribe(&mut self, track: &Arc<Track>, key: ReaderKey) {
+        if track.detach(key) > 0 {
+            return;
+        }
+        let Some(known) = self.tracks.get_mut(&track.name) else {
+            return;
+        };
+        if !Arc::ptr_eq(&known.track, track) {
+            return; // The name stands for a later track by now.
+        }
+        let asking = known
+            .asking
+            .take()
+            .map(|asking| (asking.id, asking.session));
+        let asked = known
+            .live
+            .take_if(|live| matches!(live.owner, Owner::Asked(..)));
+        let live = asked.and_then(|live| Some((live.id, live.owner.session()?)));
+        for (source, session) in asking.into_iter().chain(live) {
+            self.drop_source(source, session);
+        }
+        self.forget_unused(&track.name);
+    }
+
+    fn watch_tracks(
+        &mut self,
+        prefix: &Namespace,
+        session: SessionId,
+        watch: RequestId,
+    ) -> Vec<Arc<Track>> {
+        self.namespaces.watch_tracks(prefix, session, watch);
+        self.below(prefix)
+            .filter(|known| {
+                known
+                    .live
+                    .as_ref()
+                    .is_some_and(|live| live.owner != Owner::Published(session))
+            })
+            .map(|known| known.track.clone())
+            .collect()
+    }
+
+    /// Returns the track of that name, which from now on is known.
+    fn know(&mut self, name: &FullTrackName) -> Result<Arc<Track>, Unavailable> {
+        if let Some(known) = self.tracks.get(name) {
+            return Ok(known.track.clone());
+        }
+        if self.tracks.len() >= self.config.tracks {
+            return Err(Unavailable::TooMany);
+        }
+        let alias = TrackAlias(self.new_id());
+        let track = Track::new(name.clone(), alias, self.config.track, self.meters.clone());
+        let known = Known {
+            track: Arc::new(track),
+            live: None,
+            asking: None,
+            orphaned: None,
+            new_group: None,
+        };
+        let track = known.track.clone();
+        self.tracks.insert(name.clone(), known);
+        Ok(track)
+    }
+
+    /// Forgets a track that nobody publishes, is asked for, or waits for.
+    fn forget_unused(&mut self, name: &FullTrackName) {
+        let used = self.tracks.get(name).is_none_or(|known| {
+            known.live.is_some() || known.asking.is_some() || known.track.readers() > 0
+        });
+        if !used {
+            self.tracks.remove(name);
+        }
+    }
+
+    fn below(&self, prefix: &Namespace) -> impl Iterator<Item = &Known> {
+        self.tracks
+            .range(first_below(prefix)..)
+            .take_while(move |(name, _)| prefix.is_prefix_of(name.namespace()))
+            .map(|(_, known)| known)
+    }
+
+    fn drop_source(&mut self, source: SourceId, session: SessionId) {
+        self.sources.remove(&source);
+        let code = ResetCode::Cancelled;
+        self.post(session, Mail::Drop { source, code });
+    }
+
+    fn post(&self, session: SessionId, letter: Mail) {
+        if let Some(signal) = self.sessions.get(&session) {
+            signal.post(letter);
+        }
+    }
+
+    fn new_id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
+    }
+}
+
+impl Owner {
+    fn session(self) -> Option<SessionId> {
+        match self {
+            Self::Writer => None,
+            Self::Published(session) | Self::Asked(session, _) => Some(session),
+        }
+    }
+}
+
+/// The smallest name below a prefix: tracks are ordered by namespace, field by field, then name.
+fn first_below(prefix: &Namespace) -> FullTrackName {
+    FullTrackName::new(prefix.clone(), Bytes::new())
+        .expect("a namespace alone is within the limit of a full name")
+}

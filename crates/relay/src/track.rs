@@ -1,0 +1,232 @@
+//! Tracks: a bounded ring of objects, appended once, read by any number of cursors.
+//!
+//! An append writes one entry and rings the bell of each reader that has heard the last one; a
+//! reader that is slow finds its place overwritten, learns how much it lost and goes on. No reader
+//! holds anything that others wait for.
+
+mod inlet;
+mod log;
+mod reader;
+mod tap;
+mod writer;
+
+use std::sync::{
+    Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard,
+    atomic::{AtomicU64, Ordering},
+};
+
+use bytes::Bytes;
+use moqrelay_moqt::{
+    Draft, FullTrackName, Location, PublishDoneCode, RequestError, TrackAlias, TrackProperties,
+    data::ObjectStatus,
+};
+
+pub(crate) use self::{
+    inlet::{Inlet, Lane, stream_header},
+    log::{Entry, Item, Log, Subgroup, SubgroupEnd, SubgroupObject},
+    tap::{ReaderKey, Tap},
+};
+pub use self::{
+    reader::{Event, Reader},
+    writer::{WriteError, Writer},
+};
+use crate::{limits::TrackLimits, stats::Meters};
+
+/// One object of a track, as its publisher sent it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Object {
+    /// The group.
+    pub group: u64,
+    /// The subgroup whose stream carries it; `None`: it is a datagram.
+    pub subgroup: Option<u64>,
+    /// The object's id within its group.
+    pub id: u64,
+    /// Publisher priority, lower goes first; `None`: the track's default.
+    pub priority: Option<u8>,
+    /// What it says about what exists; other than normal: no properties, no payload.
+    pub status: ObjectStatus,
+    /// Datagram: no object above this one exists in the group. Subgroup: no object follows on its
+    /// stream (a [`Writer`] then ends the stream; a [`Reader`] never sets it).
+    pub end_of_group: bool,
+    /// Properties, raw, without their length.
+    pub properties: Bytes,
+    /// Payload, possibly empty.
+    pub payload: Bytes,
+}
+
+impl Object {
+    pub(crate) fn location(&self) -> Location {
+        Location::new(self.group, self.id)
+    }
+}
+
+/// What a publisher says about a track as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Info {
+    /// Track properties, raw (draft-18 section 2.5); write them with `moqt::KeyValueEncoder`.
+    pub properties: Bytes,
+}
+
+/// Why a track ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ending {
+    /// The publisher's code, or ours when the publisher vanished.
+    pub status: PublishDoneCode,
+    /// For people.
+    pub reason: String,
+}
+
+/// A publisher of a track, from its beginning on.
+#[derive(Debug)]
+pub(crate) struct Live {
+    /// Raw track properties.
+    pub(crate) properties: Bytes,
+    /// What the draft's own properties among them say.
+    pub(crate) known: TrackProperties,
+    /// The largest location when this publisher began.
+    pub(crate) largest: Option<Location>,
+}
+
+impl Live {
+    pub(crate) fn new(properties: Bytes, largest: Option<Location>) -> Self {
+        let known = TrackProperties::read(Draft::D18, &properties).unwrap_or_default();
+        Self {
+            properties,
+            known,
+            largest,
+        }
+    }
+
+    pub(crate) fn info(&self) -> Info {
+        Info {
+            properties: self.properties.clone(),
+        }
+    }
+}
+
+/// Names one publisher of one track, in the whole process; 0 is nobody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct SourceId(pub(crate) u64);
+
+/// A track that someone publishes or waits for.
+pub(crate) struct Track {
+    pub(crate) name: FullTrackName,
+    /// Under which every session sends it: the same number, so that encodings can be shared.
+    pub(crate) alias: TrackAlias,
+    pub(crate) meters: Arc<Meters>,
+    limits: TrackLimits,
+    /// Whose objects count now; those of others are thrown away.
+    source: AtomicU64,
+    subgroups: AtomicU64,
+    log: RwLock<Log>,
+    taps: Mutex<Vec<(ReaderKey, Arc<Tap>)>>,
+}
+
+impl Track {
+    pub(crate) fn new(
+        name: FullTrackName,
+        alias: TrackAlias,
+        limits: TrackLimits,
+        meters: Arc<Meters>,
+    ) -> Self {
+        meters.tracks.up();
+        Self {
+            name,
+            alias,
+            meters,
+            limits,
+            source: AtomicU64::new(0),
+            subgroups: AtomicU64::new(0),
+            log: RwLock::default(),
+            taps: Mutex::default(),
+        }
+    }
+
+    /// Adds what a publisher sent; false when another publisher has taken the track over.
+    pub(crate) fn append(&self, source: SourceId, item: Item) -> bool {
+        if self.source.load(Ordering::Acquire) != source.0 {
+            return false;
+        }
+        self.push(item);
+        true
+    }
+
+    /// Lets a publisher begin. Everything it appends comes after this in the log.
+    pub(crate) fn begin(&self, source: SourceId, live: Arc<Live>) {
+        self.push(Item::Began(live));
+        self.source.store(source.0, Ordering::Release);
+    }
+
+    /// Ends the track for its present readers.
+    pub(crate) fn end(&self, ending: Ending) {
+        self.source.store(0, Ordering::Release);
+        self.push(Item::Ended(ending));
+    }
+
+    /// Tells those who wait that nobody will publish.
+    pub(crate) fn refuse(&self, error: RequestError) {
+        self.push(Item::Refused(error));
+    }
+
+    /// Returns the publisher of now and the largest location.
+    pub(crate) fn status(&self) -> (Option<Arc<Live>>, Option<Location>) {
+        let log = self.log();
+        (log.live().cloned(), log.largest())
+    }
+
+    pub(crate) fn log(&self) -> RwLockReadGuard<'_, Log> {
+        self.log.read().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// Adds a reader, whose cursor begins at the returned position.
+    pub(crate) fn attach(&self, key: ReaderKey, tap: Arc<Tap>) -> u64 {
+        self.meters.subscriptions.up();
+        let mut taps = self.taps();
+        taps.push((key, tap));
+        self.log().end()
+    }
+
+    /// Removes a reader and returns how many are left.
+    pub(crate) fn detach(&self, key: ReaderKey) -> usize {
+        let mut taps = self.taps();
+        if let Some(index) = taps.iter().position(|(other, _)| *other == key) {
+            taps.swap_remove(index);
+            self.meters.subscriptions.down();
+        }
+        taps.len()
+    }
+
+    pub(crate) fn readers(&self) -> usize {
+        self.taps().len()
+    }
+
+    /// Forgets what is too old, for tracks on which nothing happens any more.
+    pub(crate) fn trim(&self) {
+        self.log_mut().trim(&self.limits, std::time::Instant::now());
+    }
+
+    fn next_subgroup(&self) -> u64 {
+        self.subgroups.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn push(&self, item: Item) {
+        self.log_mut().push(item, &self.limits);
+        for (_, tap) in self.taps().iter() {
+            tap.ring();
+        }
+    }
+
+    fn log_mut(&self) -> RwLockWriteGuard<'_, Log> {
+        self.log.write().unwrap_or_else(|e| e.into_inner())
+    }
+
+    fn taps(&self) -> MutexGuard<'_, Vec<(ReaderKey, Arc<Tap>)>> {
+        self.taps.lock().unwrap_or_else(|e| e.into_inner())
+    }
+}
+
+impl Drop for Track {
+    fn drop(&mut self) {
+        self.meters.tracks.down();
+    }
+}

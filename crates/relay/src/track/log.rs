@@ -1,0 +1,187 @@
+//! The ring itself.
+
+use std::{collections::VecDeque, sync::Arc, time::Instant};
+
+use bytes::Bytes;
+use moqrelay_moqt::{
+    Location, RequestError, ResetCode,
+    data::{self, SubgroupId},
+};
+
+use super::{Ending, Live, Object};
+use crate::limits::TrackLimits;
+
+/// What an entry costs beside properties and payload, in bytes, roughly.
+const ENTRY_OVERHEAD: usize = 320;
+
+/// The last entries of a track, numbered from 0 since the track exists.
+#[derive(Default)]
+pub(crate) struct Log {
+    entries: VecDeque<Arc<Entry>>,
+    first: u64,
+    bytes: usize,
+    largest: Option<Location>,
+    live: Option<Arc<Live>>,
+}
+
+/// One thing that happened on a track.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    /// When the relay had it; delivery timeouts count from here.
+    pub(crate) at: Instant,
+    pub(crate) item: Item,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub(crate) enum Item {
+    /// A publisher began. Streams of an earlier one will not go on.
+    Began(Arc<Live>),
+    /// An object in a datagram, and the datagram as every subscriber gets it.
+    Datagram { object: Object, wire: Bytes },
+    /// An object on a stream.
+    Object(SubgroupObject),
+    /// A stream ended.
+    Closed {
+        subgroup: Arc<Subgroup>,
+        end: SubgroupEnd,
+        /// No object was on it.
+        empty: bool,
+    },
+    /// Nobody publishes the track, and those who wait for it need not go on.
+    Refused(RequestError),
+    /// The publisher ended the track or is gone.
+    Ended(Ending),
+}
+
+/// One stream of one publisher.
+#[derive(Debug)]
+pub(crate) struct Subgroup {
+    /// Unique within the track.
+    pub(crate) serial: u64,
+    pub(crate) group: u64,
+    pub(crate) id: u64,
+    /// How the publisher's header named the subgroup.
+    pub(crate) mode: SubgroupId,
+    pub(crate) priority: Option<u8>,
+    pub(crate) properties: bool,
+    pub(crate) end_of_group: bool,
+    /// The publisher's stream began with the first object of the subgroup.
+    pub(crate) first_object: bool,
+}
+
+/// An object on a stream.
+#[derive(Debug)]
+pub(crate) struct SubgroupObject {
+    pub(crate) subgroup: Arc<Subgroup>,
+    pub(crate) object: data::Object,
+    /// The object before it on the publisher's stream.
+    pub(crate) previous: Option<u64>,
+    /// What stands on the wire for a stream on which `previous` was the last object: all of it
+    /// when `whole`, otherwise what stands before the payload.
+    pub(crate) wire: Bytes,
+    pub(crate) whole: bool,
+}
+
+/// How a stream ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SubgroupEnd {
+    Fin,
+    Reset(ResetCode),
+}
+
+impl Log {
+    pub(crate) fn push(&mut self, item: Item, limits: &TrackLimits) {
+        let at = Instant::now();
+        match &item {
+            Item::Began(live) => {
+                self.largest = live.largest;
+                self.live = Some(live.clone());
+            }
+            Item::Datagram { object, .. } => self.saw(object.location()),
+            Item::Object(SubgroupObject {
+                subgroup, object, ..
+            }) => self.saw(Location::new(subgroup.group, object.id)),
+            Item::Ended(_) => self.live = None,
+            Item::Closed { .. } | Item::Refused(_) => {}
+        }
+        let entry = Entry { at, item };
+        self.bytes += entry.cost();
+        self.entries.push_back(Arc::new(entry));
+        self.trim(limits, at);
+    }
+
+    /// Forgets what is beyond the limits.
+    pub(crate) fn trim(&mut self, limits: &TrackLimits, now: Instant) {
+        while let Some(oldest) = self.entries.front() {
+            let over = self.entries.len() > limits.entries
+                || self.bytes > limits.bytes
+                || now.saturating_duration_since(oldest.at) > limits.age;
+            if !over {
+                break;
+            }
+            self.bytes -= oldest.cost();
+            self.entries.pop_front();
+            self.first += 1;
+        }
+        if self.entries.is_empty() && self.entries.capacity() > 64 {
+            self.entries.shrink_to(0);
+        }
+    }
+
+    /// Copies up to `max` entries from `cursor` on to `out`, moves the cursor past them, and
+    /// returns how many were gone already.
+    pub(crate) fn read(&self, cursor: &mut u64, max: usize, out: &mut Vec<Arc<Entry>>) -> u64 {
+        let lost = self.first.saturating_sub(*cursor);
+        *cursor = (*cursor).max(self.first);
+        let skip = usize::try_from(*cursor - self.first).unwrap_or(usize::MAX);
+        let before = out.len();
+        out.extend(self.entries.iter().skip(skip).take(max).cloned());
+        *cursor += (out.len() - before) as u64;
+        lost
+    }
+
+    /// Returns one entry; `None`: it is gone.
+    pub(crate) fn get(&self, position: u64) -> Option<&Arc<Entry>> {
+        let index = usize::try_from(position.checked_sub(self.first)?).ok()?;
+        self.entries.get(index)
+    }
+
+    /// Returns the position of the oldest entry.
+    pub(crate) fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// Returns the position of the next entry.
+    pub(crate) fn end(&self) -> u64 {
+        self.first + self.entries.len() as u64
+    }
+
+    pub(crate) fn largest(&self) -> Option<Location> {
+        self.largest
+    }
+
+    pub(crate) fn live(&self) -> Option<&Arc<Live>> {
+        self.live.as_ref()
+    }
+
+    fn saw(&mut self, location: Location) {
+        self.largest = self.largest.max(Some(location));
+    }
+}
+
+impl Entry {
+    fn cost(&self) -> usize {
+        ENTRY_OVERHEAD
+            + match &self.item {
+                Item::Datagram { object, wire } => {
+                    wire.len() + object.payload.len() + object.properties.len()
+                }
+                Item::Object(SubgroupObject { object, wire, .. }) => {
+                    wire.len() + object.payload.len() + object.properties.len()
+                }
+                Item::Began(live) => live.properties.len(),
+                Item::Closed { .. } | Item::Refused(_) | Item::Ended(_) => 0,
+            }
+    }
+}

@@ -1,0 +1,163 @@
+//! Publishing from within the process.
+
+use std::collections::BTreeMap;
+
+use moqrelay_moqt::{
+    EncodeError, ResetCode, TrackAlias,
+    data::{self, ObjectDatagram, SubgroupHeader, SubgroupId},
+};
+
+use super::{Inlet, Lane, Object, SubgroupEnd};
+use crate::table::Shared;
+
+/// Subgroups that a writer may have open; the oldest one is reset beyond. Engines need one or two.
+const OPEN_SUBGROUPS: usize = 64;
+
+/// Publishes one track. Dropping it ends the track.
+pub struct Writer {
+    shared: Shared,
+    inlet: Inlet,
+    /// By group and subgroup.
+    lanes: BTreeMap<(u64, u64), Lane>,
+}
+
+/// Why an object was not written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// Another publisher of the same track has come; this writer is of no more use.
+    #[error("another publisher has taken the track over")]
+    Superseded,
+    /// The object contradicts itself, or its id does not ascend within its subgroup.
+    #[error(transparent)]
+    Invalid(#[from] EncodeError),
+}
+
+impl Writer {
+    pub(crate) fn new(shared: Shared, inlet: Inlet) -> Self {
+        Self {
+            shared,
+            inlet,
+            lanes: BTreeMap::new(),
+        }
+    }
+
+    /// Sends an object to every reader. Never waits.
+    ///
+    /// The first object of a subgroup opens its stream. The stream ends after an object with
+    /// `end_of_group`, at [`finish_group`](Self::finish_group), or when the writer is dropped.
+    ///
+    /// # Errors
+    ///
+    /// See [`WriteError`].
+    pub fn write(&mut self, object: Object) -> Result<(), WriteError> {
+        let accepted = match object.subgroup {
+            None => self.inlet.datagram(datagram(object))?,
+            Some(subgroup) => self.write_subgroup(subgroup, object)?,
+        };
+        if accepted {
+            Ok(())
+        } else {
+            Err(WriteError::Superseded)
+        }
+    }
+
+    /// Ends the streams of a group: nothing will be added to its subgroups.
+    pub fn finish_group(&mut self, group: u64) {
+        let keys: Vec<_> = self
+            .lanes
+            .range((group, 0)..=(group, u64::MAX))
+            .map(|(key, _)| *key)
+            .collect();
+        for key in keys {
+            self.close(key, SubgroupEnd::Fin);
+        }
+    }
+
+    /// Returns whether anyone reads the track now, a session or a reader in the process.
+    pub fn is_read(&self) -> bool {
+        self.inlet.track.readers() > 0
+    }
+
+    fn write_subgroup(&mut self, subgroup: u64, object: Object) -> Result<bool, WriteError> {
+        let key = (object.group, subgroup);
+        if !self.lanes.contains_key(&key) {
+            self.make_room();
+            let header = SubgroupHeader {
+                alias: TrackAlias(0),
+                group: object.group,
+                subgroup: if subgroup == 0 {
+                    SubgroupId::Zero
+                } else {
+                    SubgroupId::Explicit(subgroup)
+                },
+                priority: object.priority,
+                // Later objects may have properties although the first one has none.
+                properties: true,
+                end_of_group: false,
+                first_object: true,
+            };
+            self.lanes.insert(key, self.inlet.lane(header));
+        }
+        let Some(lane) = self.lanes.get_mut(&key) else {
+            return Ok(false);
+        };
+        let last = object.end_of_group;
+        let object = data::Object {
+            id: object.id,
+            status: object.status,
+            properties: object.properties,
+            payload: object.payload,
+        };
+        let accepted = self.inlet.object(lane, object)?;
+        if last {
+            self.close(key, SubgroupEnd::Fin);
+        }
+        Ok(accepted)
+    }
+
+    fn make_room(&mut self) {
+        if self.lanes.len() < OPEN_SUBGROUPS {
+            return;
+        }
+        if let Some(oldest) = self.lanes.keys().next().copied() {
+            self.close(oldest, SubgroupEnd::Reset(ResetCode::Cancelled));
+        }
+    }
+
+    fn close(&mut self, key: (u64, u64), end: SubgroupEnd) {
+        if let Some(lane) = self.lanes.remove(&key) {
+            self.inlet.close(lane, end);
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        for (_, lane) in std::mem::take(&mut self.lanes) {
+            self.inlet.close(lane, SubgroupEnd::Fin);
+        }
+        self.shared.writer_gone(self.inlet.source);
+    }
+}
+
+impl std::fmt::Debug for Writer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Writer")
+            .field(&self.inlet.track.name)
+            .finish()
+    }
+}
+
+fn datagram(object: Object) -> ObjectDatagram {
+    ObjectDatagram {
+        alias: TrackAlias(0),
+        group: object.group,
+        id: object.id,
+        priority: object.priority,
+        end_of_group: object.end_of_group,
+        status: object.status,
+        properties: object.properties,
+        payload: object.payload,
+    }
+}

@@ -1,0 +1,286 @@
+//! An implementation that is not ours publishes and subscribes through the relay.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod common;
+
+use std::{future::Future, net::SocketAddr};
+
+use bytes::Bytes;
+use common::{
+    open_relay,
+    peer::{BOTH, Via, quic},
+    soon, track,
+};
+use moq_transport::{
+    coding::{KeyValuePairs, TrackNamespace},
+    data::{ExtensionHeaders, ObjectStatus},
+    serve::{Datagram, Subgroup, Track, TrackReader, TrackReaderMode, TrackWriter},
+    session::{Publisher, Session, Subscriber, Transport, transport},
+};
+use moqrelay_relay::track::{Event, Info, Object};
+use web_transport_quinn_0_11 as wt;
+
+const PATH: &str = "foreign/room";
+
+#[tokio::test]
+async fn subgroups_reach_a_foreign_subscriber_whole() {
+    for via in BOTH {
+        let relay = open_relay();
+        let publisher = publish(relay.addr(), via, |track| async move {
+            let mut subgroups = track.subgroups().unwrap();
+            for group in 0..3 {
+                for id in [0, 5] {
+                    let mut subgroup = subgroups.create(subgroup(group, id)).unwrap();
+                    for object in 0..4 {
+                        let payload = payload(group, id, object);
+                        let object = 10 * object + id;
+                        let mut writer = subgroup
+                            .create_with_id(object, payload.len(), Some(extensions(object)))
+                            .unwrap();
+                        writer.write(payload).unwrap();
+                    }
+                    subgroup.finish().unwrap();
+                }
+            }
+        });
+        let heard = subscribe(relay.addr(), via, |track| async move {
+            let TrackReaderMode::Subgroups(mut subgroups) = track.mode().await.unwrap() else {
+                panic!("subgroups stay subgroups");
+            };
+            let mut heard = Vec::new();
+            while heard.len() < 24 {
+                let mut subgroup = subgroups.next().await.unwrap().unwrap();
+                let (group, id) = (subgroup.info.group_id, subgroup.info.subgroup_id);
+                assert_eq!(subgroup.info.priority, 77);
+                while let Some(mut object) = subgroup.next().await.unwrap() {
+                    let number = object.info.object_id;
+                    assert_eq!(object.info.extension_headers, extensions(number));
+                    let got = object.read_all().await.unwrap();
+                    assert_eq!(got, payload(group, id, (number - id) / 10));
+                    heard.push((group, id, number));
+                }
+            }
+            heard
+        });
+
+        let (_, mut heard) = soon(async { tokio::join!(publisher, heard) }).await;
+
+        heard.sort_unstable();
+        heard.dedup();
+        assert_eq!(heard.len(), 24);
+    }
+}
+
+#[tokio::test]
+async fn datagrams_reach_a_foreign_subscriber() {
+    for via in BOTH {
+        let relay = open_relay();
+        // Its sender keeps only the latest datagram: each must be on its way before the next.
+        let mut witness = relay.relay.subscribe(track(PATH, "track"));
+        let (sent_tx, mut sent) = tokio::sync::mpsc::unbounded_channel();
+        let publisher = publish(relay.addr(), via, |track| async move {
+            let mut datagrams = track.datagrams().unwrap();
+            for object in 0..20 {
+                datagrams.write(datagram(object)).unwrap();
+                sent.recv().await.unwrap();
+            }
+        });
+        let relayed = async {
+            let mut relayed = 0;
+            while relayed < 20 {
+                if let Some(Event::Object(_)) = witness.next().await {
+                    relayed += 1;
+                    sent_tx.send(()).unwrap();
+                }
+            }
+        };
+        let heard = subscribe(relay.addr(), via, |track| async move {
+            let TrackReaderMode::Datagrams(mut datagrams) = track.mode().await.unwrap() else {
+                panic!("datagrams stay datagrams");
+            };
+            let mut last = None;
+            while last != Some(19) {
+                let got = datagrams.read().await.unwrap().unwrap();
+                assert_eq!(got.payload, payload(3, 0, got.object_id));
+                assert_eq!(got.priority, 9);
+                assert_eq!(got.extension_headers, extensions(got.object_id));
+                last = Some(got.object_id);
+            }
+        });
+
+        soon(async { tokio::join!(publisher, relayed, heard) }).await;
+    }
+}
+
+#[tokio::test]
+async fn a_reader_in_the_process_hears_a_foreign_publisher() {
+    for via in BOTH {
+        let relay = open_relay();
+        let mut reader = relay.relay.subscribe(track(PATH, "track"));
+        let publisher = publish(relay.addr(), via, |track| async move {
+            let mut subgroups = track.subgroups().unwrap();
+            let mut subgroup = subgroups.create(subgroup(8, 2)).unwrap();
+            let mut object = subgroup.create_with_id(6, 5, Some(extensions(6))).unwrap();
+            object.write(Bytes::from("voice")).unwrap();
+            subgroup.finish().unwrap();
+        });
+
+        let (_, object) = soon(async { tokio::join!(publisher, next_object(&mut reader)) }).await;
+
+        assert_eq!((object.group, object.subgroup, object.id), (8, Some(2), 6));
+        assert_eq!(object.priority, Some(77));
+        assert_eq!(object.payload, "voice");
+        assert!(!object.properties.is_empty());
+        loop {
+            if let Some(Event::Ended(_)) = soon(reader.next()).await {
+                break;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_foreign_subscriber_hears_a_writer_in_the_process() {
+    for via in BOTH {
+        let relay = open_relay();
+        let name = track(PATH, "track");
+        let mut writer = relay.relay.publish(&name, Info::default()).unwrap();
+        let heard = subscribe(relay.addr(), via, |track| async move {
+            let TrackReaderMode::Subgroups(mut subgroups) = track.mode().await.unwrap() else {
+                panic!("subgroups stay subgroups");
+            };
+            let mut subgroup = subgroups.next().await.unwrap().unwrap();
+            let mut heard = Vec::new();
+            while let Some(payload) = subgroup.read_next().await.unwrap() {
+                heard.push(payload);
+            }
+            heard
+        });
+        let write = async {
+            common::until("the subscriber is there", || writer.is_read()).await;
+            for id in 0..3 {
+                let object = Object {
+                    group: 5,
+                    subgroup: Some(0),
+                    id,
+                    payload: payload(5, 0, id),
+                    ..Object::default()
+                };
+                writer.write(object).unwrap();
+            }
+            writer.finish_group(5);
+        };
+
+        let (heard, ()) = soon(async { tokio::join!(heard, write) }).await;
+
+        let expected: Vec<_> = (0..3).map(|id| payload(5, 0, id)).collect();
+        assert_eq!(heard, expected);
+    }
+}
+
+/// Publishes one track with PUBLISH and writes it once the relay has agreed.
+async fn publish<F>(addr: SocketAddr, via: Via, write: impl FnOnce(TrackWriter) -> F)
+where
+    F: Future<Output = ()>,
+{
+    let (session, mut publisher, _) = connect(addr, via).await;
+    let (writer, reader) = Track::new(TrackNamespace::from_utf8_path(PATH), "track").produce();
+    let work = async {
+        let mut published = publisher
+            .publish(reader, KeyValuePairs::default())
+            .await
+            .unwrap();
+        published.ok().await.unwrap();
+        let (served, ()) = tokio::join!(published.serve(), write(writer));
+        served.unwrap();
+    };
+    tokio::select! {
+        () = work => {}
+        ended = session.run() => panic!("the publisher's session ended: {ended:?}"),
+    }
+}
+
+/// Subscribes to it, waiting for the publisher, and hears it.
+async fn subscribe<F, T>(addr: SocketAddr, via: Via, hear: impl FnOnce(TrackReader) -> F) -> T
+where
+    F: Future<Output = T>,
+{
+    let (session, _, mut subscriber) = connect(addr, via).await;
+    let (writer, reader) = Track::new(TrackNamespace::from_utf8_path(PATH), "track").produce();
+    let mut params = KeyValuePairs::default();
+    params.set_rendezvous_timeout(5000);
+    let work = async {
+        let subscription = subscriber
+            .subscribe_open_with_params(writer, params)
+            .await
+            .unwrap();
+        let heard = hear(reader).await;
+        drop(subscription);
+        heard
+    };
+    tokio::select! {
+        heard = work => heard,
+        ended = session.run() => panic!("the subscriber's session ended: {ended:?}"),
+    }
+}
+
+async fn connect(addr: SocketAddr, via: Via) -> (Session, Publisher, Subscriber) {
+    let (url, session, kind) = match via {
+        Via::WebTransport => {
+            let url: url::Url = format!("https://{addr}/any/path").parse().unwrap();
+            let connection = quic(addr, "h3").await.unwrap();
+            let request = wt::proto::ConnectRequest::new(url.clone()).with_protocol("moqt-18");
+            let session = wt::Session::connect(connection, request).await.unwrap();
+            (url, session, Transport::WebTransport)
+        }
+        Via::Quic => {
+            let url: url::Url = format!("moqt://{addr}/any/path").parse().unwrap();
+            let connection = quic(addr, "moqt-18").await.unwrap();
+            let response = wt::proto::ConnectResponse::default();
+            let session = wt::Session::raw(connection, url.clone(), response);
+            (url, session, Transport::RawQuic)
+        }
+    };
+    let session = transport::Session::new(session, url);
+    soon(Session::connect(session, None, kind)).await.unwrap()
+}
+
+async fn next_object(reader: &mut moqrelay_relay::track::Reader) -> Object {
+    loop {
+        if let Some(Event::Object(object)) = reader.next().await {
+            return object;
+        }
+    }
+}
+
+fn subgroup(group_id: u64, subgroup_id: u64) -> Subgroup {
+    Subgroup {
+        group_id,
+        subgroup_id,
+        priority: 77,
+    }
+}
+
+fn datagram(object_id: u64) -> Datagram {
+    Datagram {
+        group_id: 3,
+        object_id,
+        priority: 9,
+        status: ObjectStatus::NormalObject,
+        end_of_group: false,
+        payload: payload(3, 0, object_id),
+        extension_headers: extensions(object_id),
+    }
+}
+
+fn extensions(object: u64) -> ExtensionHeaders {
+    let mut headers = ExtensionHeaders::new();
+    headers.set_intvalue(0x3b00, object);
+    headers.set_bytesvalue(0x3b01, b"\0opaque\xff".to_vec());
+    headers
+}
+
+fn payload(group: u64, subgroup: u64, object: u64) -> Bytes {
+    let text = format!("{group}/{subgroup}/{object} ");
+    Bytes::from(text.repeat(50))
+}

@@ -1,0 +1,162 @@
+//! What the switchboard is told.
+
+use crate::{Attachment, CallId, Caller, Cause, DeviceId, Digit, LegId};
+
+/// What a registered device wants; see [`Switchboard::request`](crate::Switchboard::request).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request {
+    /// Says how the user is.
+    Presence(OwnPresence),
+    /// Calls someone.
+    Call {
+        /// Drawn at random for this call.
+        call: CallId,
+        /// A user's id, a number or a service, as typed.
+        to: String,
+    },
+    /// The device rings.
+    Ringing(CallId),
+    /// Takes a call.
+    Answer(CallId),
+    /// Turns a call down on every device of the user.
+    Reject(CallId),
+    /// Gives up before the answer.
+    Cancel(CallId),
+    /// Ends a call.
+    Hangup(CallId),
+    /// Holds a call (true) or takes it up again.
+    Hold(CallId, bool),
+    /// Tells the other side whether the microphone is off.
+    Mute(CallId, bool),
+    /// Sends digits, at most [`Switchboard::DIGITS_MAX`](crate::Switchboard::DIGITS_MAX).
+    Dtmf(CallId, Vec<Digit>),
+}
+
+/// What a user says about being there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum OwnPresence {
+    /// Calls are welcome.
+    Available,
+    /// Do not disturb: callers are refused as busy.
+    Busy,
+    /// Not at the desk; calls ring.
+    Away,
+}
+
+/// Someone at the telephone side calls a user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arrival {
+    /// Drawn at random for this call.
+    pub call: CallId,
+    /// A user's id or number, as dialled.
+    pub to: String,
+    /// Who calls.
+    pub from: Caller,
+    /// What the telephone side has done so far.
+    pub trunk: Trunk,
+}
+
+/// How much control the telephone side leaves us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Trunk {
+    /// Not yet answered (ARI): it is told to ring and to answer.
+    Early,
+    /// Answered already (AudioSocket alone): the caller hears a ringing tone that we make.
+    Answered,
+}
+
+/// Something that happened outside; see [`Switchboard::handle`](crate::Switchboard::handle).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// A device's socket is gone; the grace period begins unless a newer socket has taken over.
+    Dropped {
+        /// The device.
+        device: DeviceId,
+        /// Which of its sockets.
+        attachment: Attachment,
+    },
+    /// The AudioSocket connection of a ticket is there: the call begins.
+    LegAttached(LegId),
+    /// The far telephone rings.
+    LegRinging(LegId),
+    /// The telephone network speaks before the answer.
+    LegEarly(LegId),
+    /// The far telephone was picked up.
+    LegAnswered(LegId),
+    /// The leg is over; the switchboard will not name it again.
+    LegEnded {
+        /// The leg.
+        leg: LegId,
+        /// Why. After the answer [`Cause::Normal`] is usual.
+        cause: Cause,
+    },
+    /// The telephone pressed a key.
+    LegDigit {
+        /// The leg.
+        leg: LegId,
+        /// The key.
+        digit: Digit,
+    },
+    /// Whether numbers can be dialled now. They cannot at start.
+    TrunkAvailable(bool),
+    /// The daemon goes down: every call ends with [`Cause::Shutdown`], nothing new begins.
+    Drain,
+}
+
+/// Why something was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub struct Refusal {
+    /// For programs.
+    pub reason: Reason,
+    /// For people.
+    pub text: String,
+}
+
+/// Why something was refused, for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reason {
+    /// The device is not registered.
+    NotRegistered,
+    /// The device is registered already.
+    AlreadyRegistered,
+    /// A field does not have the form.
+    BadRequest,
+    /// Nobody has that id or number.
+    NotFound,
+    /// The user is known but not there.
+    Offline,
+    /// The user takes no further call.
+    Busy,
+    /// There is no such call, or the device is not part of it.
+    NoSuchCall,
+    /// The call is not in a state that allows this.
+    WrongState,
+    /// The bearer may not do this.
+    Forbidden,
+    /// No way to the telephone network.
+    NoRoute,
+    /// A limit of [`Limits`](crate::Limits) is reached.
+    TooMany,
+    /// The daemon goes down.
+    ShuttingDown,
+}
+
+impl Refusal {
+    /// Returns what a telephone caller is told by the hang-up cause.
+    pub fn cause(&self) -> Cause {
+        match self.reason {
+            Reason::NotFound | Reason::BadRequest => Cause::NotFound,
+            Reason::Busy => Cause::Busy,
+            Reason::Offline => Cause::Unreachable,
+            Reason::ShuttingDown => Cause::Shutdown,
+            Reason::Forbidden => Cause::Rejected,
+            Reason::NotRegistered
+            | Reason::AlreadyRegistered
+            | Reason::NoSuchCall
+            | Reason::WrongState
+            | Reason::NoRoute
+            | Reason::TooMany => Cause::Failed,
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! Calls, legs, presence: who may talk to whom and what happens next.
+//!
+//! [`Switchboard`] decides; it opens no socket and reads no clock. A **device** is one signaling
+//! session of a user. A **leg** is a party that the daemon must set up and tear down itself:
+//! a telephone channel or a built-in service. A **call** is a room of two: the caller is always
+//! participant `p1`, the callee `p2`.
+
+mod config;
+mod event;
+mod id;
+mod input;
+mod output;
+mod party;
+mod switchboard;
+
+pub use config::{Config, Limits};
+pub use event::{CallView, Direction, Event, Media, Peer, Progress, Snapshot, UserPresence};
+pub use id::{
+    Attachment, CallId, DeviceId, Digit, InvalidId, LegId, Number, ParticipantId, UserId,
+};
+pub use input::{Arrival, Input, OwnPresence, Reason, Refusal, Request, Trunk};
+pub use output::{CallRecord, Output};
+pub use party::{Caller, Cause, Party, PartyKind, Presence, Service, User};
+pub use switchboard::{Counts, Switchboard};

@@ -1,0 +1,117 @@
+//! What the daemon must do.
+
+use std::time::{Duration, Instant};
+
+use crate::{CallId, Cause, DeviceId, Digit, Event, LegId, Number, ParticipantId, Party, Service};
+
+/// Something to do, in this order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// Tell a device. It may be without a socket: the event waits for its return.
+    Notify {
+        /// The device.
+        device: DeviceId,
+        /// What.
+        event: Event,
+    },
+    /// The device's grace is over: its session cannot be resumed any more.
+    Forget(DeviceId),
+    /// Call a number over the trunk. The leg's sound is `room/<call>/<participant>`.
+    Dial {
+        /// The new leg.
+        leg: LegId,
+        /// Its call and room.
+        call: CallId,
+        /// Its place in the room.
+        participant: ParticipantId,
+        /// What to dial.
+        number: Number,
+        /// Whom to show as the caller.
+        from: Party,
+    },
+    /// Begin a built-in party. Its sound is `room/<call>/<participant>`.
+    StartService {
+        /// The new leg.
+        leg: LegId,
+        /// Which.
+        service: Service,
+        /// Its call and room.
+        call: CallId,
+        /// Its place in the room.
+        participant: ParticipantId,
+    },
+    /// Say to an unanswered telephone leg that it rings here.
+    Ring(LegId),
+    /// Answer an unanswered telephone leg.
+    Answer(LegId),
+    /// Play a ringing tone to an answered telephone leg until [`Output::StopTone`].
+    PlayRingback(LegId),
+    /// End the ringing tone.
+    StopTone(LegId),
+    /// Let a leg hear a participant of its room.
+    Listen {
+        /// The leg.
+        leg: LegId,
+        /// Its room.
+        room: CallId,
+        /// Whom.
+        participant: ParticipantId,
+    },
+    /// Let a leg hear a participant no longer.
+    Unlisten {
+        /// The leg.
+        leg: LegId,
+        /// Its room.
+        room: CallId,
+        /// Whom.
+        participant: ParticipantId,
+    },
+    /// Send digits to the far end of a telephone leg.
+    SendDigits {
+        /// The leg.
+        leg: LegId,
+        /// At most [`Switchboard::DIGITS_MAX`](crate::Switchboard::DIGITS_MAX).
+        digits: Vec<Digit>,
+    },
+    /// End a leg, telephone or service. It is not named again.
+    HangUp {
+        /// The leg.
+        leg: LegId,
+        /// What to tell the telephone network.
+        cause: Cause,
+    },
+    /// A call is over: its facts. Exactly once for each call.
+    Ended(CallRecord),
+}
+
+/// What remains of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallRecord {
+    /// The call.
+    pub call: CallId,
+    /// Who called.
+    pub from: Party,
+    /// Who was called.
+    pub to: Party,
+    /// When it began.
+    pub started: Instant,
+    /// When the far end first said that it rings.
+    pub rang: Option<Instant>,
+    /// When it was answered.
+    pub answered: Option<Instant>,
+    /// When it ended.
+    pub ended: Instant,
+    /// Why.
+    pub cause: Cause,
+    /// Which side ended it; `None` when no side did.
+    pub ended_by: Option<ParticipantId>,
+}
+
+impl CallRecord {
+    /// Returns how long the call was up; zero when it was never answered.
+    pub fn talked(&self) -> Duration {
+        self.answered.map_or(Duration::ZERO, |since| {
+            self.ended.saturating_duration_since(since)
+        })
+    }
+}

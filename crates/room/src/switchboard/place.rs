@@ -1,0 +1,298 @@
+//! How a call begins.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use super::call::{Call, Leg, LegKind, Offer, Side, Stage, State};
+use super::{Due, Switchboard, refusal};
+use crate::{
+    Arrival, CallId, Cause, DeviceId, Event, LegId, Number, Output, OwnPresence, ParticipantId,
+    Party, Reason, Refusal, Service, Trunk, User, UserId,
+};
+
+/// Where a call goes.
+#[derive(Debug)]
+pub(super) enum Target {
+    User(User, BTreeSet<DeviceId>),
+    Number(Number),
+    Service(Service),
+}
+
+impl Switchboard {
+    /// A device calls.
+    pub(super) fn call(
+        &mut self,
+        device: DeviceId,
+        call: CallId,
+        to: &str,
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        let user = self.roster.user_of(device)?.clone();
+        self.room_for_call(call)?;
+        let limits = &self.config.limits;
+        if self.roster.calls_len(device) >= limits.calls_per_device
+            || self.roster.calls_of_user(&user.id).len() >= limits.calls_per_user
+        {
+            return Err(refusal(Reason::TooMany, "end another call first"));
+        }
+        let target = self.find_target(to, Some(device))?;
+        self.place(call, Side::Device(device), Party::user(&user), target, now);
+        Ok(())
+    }
+
+    /// Returns whom a telephone caller would reach.
+    pub(super) fn reachable(&self, arrival: &Arrival) -> Result<Target, Refusal> {
+        self.room_for_call(arrival.call)?;
+        match self.find_target(&arrival.to, None)? {
+            // From the telephone network straight back into it would be a loop or toll fraud.
+            Target::Number(number) => {
+                Err(refusal(Reason::NotFound, format!("nobody has {number}")))
+            }
+            target @ (Target::User(..) | Target::Service(_)) => Ok(target),
+        }
+    }
+
+    /// Begins the call of a telephone caller.
+    pub(super) fn place_arrival(
+        &mut self,
+        leg: LegId,
+        arrival: Arrival,
+        target: Target,
+        now: Instant,
+    ) {
+        self.legs.insert(leg, arrival.call);
+        let kind = match (arrival.trunk, &target) {
+            (Trunk::Early, _) => LegKind::Unanswered,
+            (Trunk::Answered, Target::User(..)) => LegKind::HearsRingback,
+            (Trunk::Answered, Target::Number(_) | Target::Service(_)) => LegKind::Phone,
+        };
+        if kind == LegKind::HearsRingback {
+            self.outputs.push_back(Output::PlayRingback(leg));
+        }
+        let caller = Side::Leg(Leg::new(leg, kind));
+        self.place(
+            arrival.call,
+            caller,
+            Party::phone(&arrival.from),
+            target,
+            now,
+        );
+    }
+
+    /// The connection of a ticket is there.
+    pub(super) fn leg_attached(&mut self, leg: LegId, now: Instant) {
+        let Some(ticket) = self.tickets.remove(&leg) else {
+            let was_ours = leg.0 < self.next_leg;
+            if was_ours && !self.legs.contains_key(&leg) {
+                let cause = Cause::Failed;
+                self.outputs.push_back(Output::HangUp { leg, cause });
+            }
+            return;
+        };
+        self.deadlines.remove(&(ticket.until, Due::Ticket(leg)));
+        let arrival = Arrival {
+            trunk: Trunk::Answered,
+            ..ticket.arrival
+        };
+        match self.reachable(&arrival) {
+            Ok(target) => self.place_arrival(leg, arrival, target, now),
+            Err(refused) => {
+                let cause = refused.cause();
+                self.outputs.push_back(Output::HangUp { leg, cause });
+            }
+        }
+    }
+
+    /// Returns the calls that ring for a user.
+    pub(super) fn offers_to(&self, user: &UserId) -> Vec<CallId> {
+        let mut calls = self.roster.calls_of_user(user);
+        calls.retain(|call| match self.calls.get(call).map(|call| &call.state) {
+            Some(State::Offered {
+                to: Offer::User { user: callee, .. },
+                ..
+            }) => callee == user,
+            Some(
+                State::Offered {
+                    to: Offer::Phone(_),
+                    ..
+                }
+                | State::Up { .. },
+            )
+            | None => false,
+        });
+        calls.into_iter().collect()
+    }
+
+    /// A device that came later rings too.
+    pub(super) fn join_offer(&mut self, device: DeviceId, id: CallId) {
+        if self.roster.calls_len(device) >= self.config.limits.calls_per_device {
+            return;
+        }
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
+        let State::Offered {
+            to: Offer::User { devices, .. },
+            ..
+        } = &mut call.state
+        else {
+            return;
+        };
+        devices.insert(device);
+        let from = call.from.clone();
+        self.roster.add_call(device, id);
+        self.notify(device, Event::Incoming { call: id, from });
+    }
+
+    fn room_for_call(&self, call: CallId) -> Result<(), Refusal> {
+        self.refuse_when_draining()?;
+        if self.calls.contains_key(&call) {
+            return Err(refusal(Reason::BadRequest, format!("call {call} exists")));
+        }
+        if self.calls.len() >= self.config.limits.calls {
+            return Err(refusal(Reason::TooMany, "too many calls"));
+        }
+        Ok(())
+    }
+
+    fn find_target(&self, to: &str, caller: Option<DeviceId>) -> Result<Target, Refusal> {
+        if let Some(service) = Service::ALL
+            .into_iter()
+            .find(|service| service.name() == to)
+        {
+            return Ok(Target::Service(service));
+        }
+        if let Some(user) = self.roster.find(to) {
+            let devices = self.devices_to_ring(user, caller)?;
+            return Ok(Target::User(user.clone(), devices));
+        }
+        match Number::new(to) {
+            Ok(_) if !self.trunk && caller.is_some() => Err(refusal(
+                Reason::NoRoute,
+                "the telephone network cannot be reached",
+            )),
+            Ok(number) => Ok(Target::Number(number)),
+            Err(_) => Err(refusal(Reason::NotFound, "nobody has that name or number")),
+        }
+    }
+
+    /// Returns the devices of a user that can ring; the caller's own is not one of them.
+    fn devices_to_ring(
+        &self,
+        user: &User,
+        caller: Option<DeviceId>,
+    ) -> Result<BTreeSet<DeviceId>, Refusal> {
+        let limits = &self.config.limits;
+        let mut devices: BTreeSet<DeviceId> = self.roster.devices_of(&user.id).collect();
+        if devices.is_empty() {
+            return Err(refusal(
+                Reason::Offline,
+                format!("{} is not there", user.name),
+            ));
+        }
+        if caller.is_some_and(|caller| devices.remove(&caller)) && devices.is_empty() {
+            return Err(refusal(Reason::Forbidden, "this is your only device"));
+        }
+        let busy = || refusal(Reason::Busy, format!("{} is busy", user.name));
+        if self.roster.own_presence(&user.id) == Some(OwnPresence::Busy)
+            || self.roster.calls_of_user(&user.id).len() >= limits.calls_per_user
+        {
+            return Err(busy());
+        }
+        devices.retain(|device| self.roster.calls_len(*device) < limits.calls_per_device);
+        if devices.is_empty() {
+            return Err(busy());
+        }
+        Ok(devices)
+    }
+
+    fn place(&mut self, id: CallId, caller: Side, from: Party, target: Target, now: Instant) {
+        let until = now + self.config.ring_timeout;
+        self.deadlines.insert((until, Due::Call(id)));
+        if let Side::Device(device) = caller {
+            self.roster.add_call(device, id);
+        }
+        let engaged = self.user_at(&caller);
+        let (to, offer) = self.offer(id, &from, target);
+        let rung = match &offer {
+            Offer::User { devices, .. } => devices.clone(),
+            Offer::Phone(_) => BTreeSet::new(),
+        };
+        let answers = matches!(&offer, Offer::Phone(leg) if leg.kind == LegKind::Service);
+        let state = State::Offered {
+            to: offer,
+            stage: Stage::Calling,
+            until,
+        };
+        let (held_by, muted) = (BTreeSet::new(), BTreeSet::new());
+        let shown = from.clone();
+        let call = Call {
+            from,
+            to,
+            caller,
+            state,
+            started: now,
+            rang: None,
+            held_by,
+            muted,
+        };
+        self.calls.insert(id, call);
+        for device in rung {
+            self.roster.add_call(device, id);
+            self.notify(
+                device,
+                Event::Incoming {
+                    call: id,
+                    from: shown.clone(),
+                },
+            );
+        }
+        if answers {
+            self.callee_leg_up(id, now);
+        }
+        if let Some(user) = engaged {
+            self.refresh_presence(&user, None, false);
+        }
+    }
+
+    /// Begins the callee's end, as far as it is ours to begin.
+    fn offer(&mut self, call: CallId, from: &Party, target: Target) -> (Party, Offer) {
+        let participant = ParticipantId::CALLEE;
+        match target {
+            Target::User(user, devices) => (
+                Party::user(&user),
+                Offer::User {
+                    user: user.id,
+                    devices,
+                },
+            ),
+            Target::Number(number) => {
+                let leg = self.new_leg();
+                self.legs.insert(leg, call);
+                let (to, from) = (Party::number(&number), from.clone());
+                self.outputs.push_back(Output::Dial {
+                    leg,
+                    call,
+                    participant,
+                    number,
+                    from,
+                });
+                (to, Offer::Phone(Leg::new(leg, LegKind::Phone)))
+            }
+            Target::Service(service) => {
+                let leg = self.new_leg();
+                self.legs.insert(leg, call);
+                self.outputs.push_back(Output::StartService {
+                    leg,
+                    service,
+                    call,
+                    participant,
+                });
+                (
+                    Party::service(service),
+                    Offer::Phone(Leg::new(leg, LegKind::Service)),
+                )
+            }
+        }
+    }
+}

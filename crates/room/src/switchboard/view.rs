@@ -1,0 +1,191 @@
+//! What devices see.
+
+use super::Switchboard;
+use super::call::{Call, Side, Stage, State};
+use super::roster::Engaged;
+use crate::{
+    CallId, CallView, Caller, DeviceId, Direction, Event, Media, Number, ParticipantId, Party,
+    PartyKind, Peer, Progress, Service, Snapshot, User, UserId,
+};
+
+impl Switchboard {
+    /// Returns what a device must know to begin.
+    pub(super) fn snapshot(&self, device: DeviceId) -> Snapshot {
+        let view = |id: &CallId| self.calls.get(id).map(|call| call.view(*id, device));
+        Snapshot {
+            calls: self
+                .roster
+                .calls_of(device)
+                .iter()
+                .filter_map(view)
+                .collect(),
+            presence: self.roster.presence(),
+        }
+    }
+
+    /// Tells every device but one how a user is, if that has changed or the user has a new name.
+    pub(super) fn refresh_presence(
+        &mut self,
+        user: &UserId,
+        except: Option<DeviceId>,
+        renamed: bool,
+    ) {
+        let changed = self.roster.show(user, self.engaged(user));
+        let presence = match changed {
+            Some(presence) => presence,
+            None if renamed => match self.roster.presence_of(user) {
+                Some(presence) => presence,
+                None => return,
+            },
+            None => return,
+        };
+        let devices: Vec<DeviceId> = self.roster.devices().collect();
+        for device in devices {
+            if Some(device) != except {
+                self.notify(device, Event::Presence(presence.clone()));
+            }
+        }
+    }
+
+    /// Returns the user at an end of a call.
+    pub(super) fn user_at(&self, side: &Side) -> Option<UserId> {
+        match side {
+            Side::Device(device) => self
+                .roster
+                .user_of(*device)
+                .ok()
+                .map(|user| user.id.clone()),
+            Side::Leg(_) => None,
+        }
+    }
+
+    fn engaged(&self, user: &UserId) -> Engaged {
+        let engages = |device: DeviceId| {
+            let calls = self.roster.calls_of(device);
+            let call = |id| self.calls.get(id).and_then(|call| call.participant(device));
+            calls.iter().any(|id| call(id).is_some())
+        };
+        if self.roster.devices_of(user).any(engages) {
+            Engaged::Yes
+        } else {
+            Engaged::No
+        }
+    }
+}
+
+impl Call {
+    /// Returns where a participant publishes and whom it hears.
+    pub(super) fn media(&self, participant: ParticipantId) -> Media {
+        let (other, party) = if participant == ParticipantId::CALLER {
+            (ParticipantId::CALLEE, &self.to)
+        } else {
+            (ParticipantId::CALLER, &self.from)
+        };
+        let peer = Peer {
+            participant: other,
+            name: party.name.clone(),
+            kind: party.kind,
+        };
+        Media {
+            participant,
+            peers: vec![peer],
+        }
+    }
+
+    fn view(&self, call: CallId, device: DeviceId) -> CallView {
+        let participant = self.participant(device);
+        let (direction, peer) = if participant == Some(ParticipantId::CALLER) {
+            (Direction::Out, self.to.clone())
+        } else {
+            (Direction::In, self.from.clone())
+        };
+        let (progress, sound) = match &self.state {
+            State::Offered {
+                stage: Stage::Calling,
+                ..
+            } => (Progress::Calling, false),
+            State::Offered {
+                stage: Stage::Ringing,
+                ..
+            } => (Progress::Ringing, false),
+            State::Offered {
+                stage: Stage::Early,
+                ..
+            } => (Progress::Early, true),
+            State::Up { since, .. } => (Progress::Up { since: *since }, true),
+        };
+        CallView {
+            call,
+            direction,
+            progress,
+            peer,
+            held_by: self.held_by.iter().copied().collect(),
+            muted: self.muted.iter().copied().collect(),
+            media: participant
+                .filter(|_| sound)
+                .map(|participant| self.media(participant)),
+        }
+    }
+}
+
+impl Party {
+    pub(super) fn user(user: &User) -> Self {
+        Self {
+            id: user.id.as_str().to_owned(),
+            name: user.name.clone(),
+            number: user
+                .number
+                .as_ref()
+                .map(|number| number.as_str().to_owned()),
+            kind: PartyKind::Browser,
+        }
+    }
+
+    pub(super) fn number(number: &Number) -> Self {
+        let text = number.as_str().to_owned();
+        let (id, name) = (text.clone(), text.clone());
+        Self {
+            id,
+            name,
+            number: Some(text),
+            kind: PartyKind::Phone,
+        }
+    }
+
+    pub(super) fn service(service: Service) -> Self {
+        let name = service.name().to_owned();
+        Self {
+            id: name.clone(),
+            name,
+            number: None,
+            kind: PartyKind::Service,
+        }
+    }
+
+    /// What the network says about a caller is free text: it is cut, and loses what cannot be shown.
+    pub(super) fn phone(caller: &Caller) -> Self {
+        const ANONYMOUS: &str = "anonymous";
+        let number = caller.number.as_deref().and_then(showable);
+        let name = caller.name.as_deref().and_then(showable);
+        let id = number.clone().unwrap_or_else(|| ANONYMOUS.to_owned());
+        let name = name.unwrap_or_else(|| id.clone());
+        Self {
+            id,
+            name,
+            number,
+            kind: PartyKind::Phone,
+        }
+    }
+}
+
+/// Returns at most 64 printable characters, or none when nothing is left.
+fn showable(text: &str) -> Option<String> {
+    const CHARS_MAX: usize = 64;
+    let text: String = text
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(CHARS_MAX)
+        .collect();
+    let text = text.trim();
+    (!text.is_empty()).then(|| text.to_owned())
+}

@@ -1,0 +1,12 @@
+//! What the switchboard does, one sentence each.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
+
+mod calls;
+mod devices;
+mod holding;
+mod limits;
+mod presence;
+mod random;
+mod telephone;
+mod world;

@@ -1,0 +1,148 @@
+//! Streams and objects that come in, as far as they are for a track of ours.
+
+use core::time::Duration;
+
+use bytes::Bytes;
+use moqrelay_audio::packet;
+use moqrelay_moqt::data::ObjectStatus;
+use moqrelay_moqt::{DecodeError, ResetCode, TrackAlias};
+use moqrelay_wire::audio_object::Properties;
+
+use super::inbound::{Step, Stream};
+use super::{Client, Kind, NO_LEVEL, Record, Track};
+
+impl Client {
+    pub(super) fn handle_uni(
+        &mut self,
+        id: u32,
+        bytes: Bytes,
+        fin: bool,
+        now: Duration,
+    ) -> Result<(), DecodeError> {
+        match self.inbound.feed(self.draft, id, bytes, fin)? {
+            Step::Wait => {
+                if fin {
+                    self.inbound.streams.remove(&id);
+                }
+            }
+            Step::Stop => self.stop(id),
+            Step::Objects => self.deliver(id)?,
+            Step::Control(bytes) => {
+                let stream = match self.inbound.streams.get(&id) {
+                    Some(Stream::Control(stream)) => *stream,
+                    _ => {
+                        let stream = self.session.accept_control();
+                        self.inbound.streams.insert(id, Stream::Control(stream));
+                        stream
+                    }
+                };
+                self.session.handle_stream(stream, bytes, fin, now);
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands on the objects of a stream as far as its track is known.
+    fn deliver(&mut self, id: u32) -> Result<(), DecodeError> {
+        loop {
+            let Some(Stream::Subgroup(subgroup)) = self.inbound.streams.get_mut(&id) else {
+                return Ok(());
+            };
+            let Some(header) = subgroup.header() else {
+                return Ok(());
+            };
+            if !self.aliases.contains_key(&header.alias) {
+                if self.retired.contains(&header.alias) || subgroup.is_too_early() {
+                    self.stop(id);
+                }
+                return Ok(());
+            }
+            match subgroup.object()? {
+                Some(object) if object.status == ObjectStatus::Normal => {
+                    let payload = object.payload;
+                    self.object(
+                        header.alias,
+                        header.group,
+                        object.id,
+                        &object.properties,
+                        payload,
+                    );
+                }
+                Some(_) => {}
+                None => {
+                    if subgroup.is_finished() {
+                        self.inbound.streams.remove(&id);
+                    }
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    pub(super) fn object(
+        &mut self,
+        alias: TrackAlias,
+        group: u64,
+        id: u64,
+        properties: &[u8],
+        payload: Bytes,
+    ) {
+        let Some(&key) = self.aliases.get(&alias) else {
+            return; // Not subscribed yet, or no longer.
+        };
+        let Some(Track::In(incoming)) = self.tracks.get_mut(&key) else {
+            return;
+        };
+        // Neither kills the session: what a publisher says of its objects is not the relay's fault.
+        let (Ok(duration), Ok(properties)) =
+            (packet::duration(&payload), Properties::decode(properties))
+        else {
+            return;
+        };
+        let stamp = properties.timestamp_48k(incoming.timescale);
+        let ticks = duration.as_micros() as u64 * 48 / 1_000;
+        let Some(at) = incoming.line.place(group, id, stamp, ticks) else {
+            return;
+        };
+        let level = properties
+            .level
+            .map_or(NO_LEVEL, |level| level.to_byte().into());
+        let record = Record::new(Kind::Packet, key)
+            .code(level)
+            .at(at as f64)
+            .bytes(payload);
+        self.records.push_back(record);
+    }
+
+    fn stop(&mut self, id: u32) {
+        self.inbound.streams.insert(id, Stream::Ignored);
+        let code = ResetCode::Cancelled.to_code(self.draft);
+        self.records
+            .push_back(Record::new(Kind::Stop, id).code(code));
+    }
+
+    /// Drops the oldest stream that is not the control stream.
+    pub(super) fn evict(&mut self) {
+        let oldest = self
+            .inbound
+            .streams
+            .iter()
+            .find(|(_, stream)| !matches!(stream, Stream::Control(_)))
+            .map(|(&id, _)| id);
+        if let Some(id) = oldest {
+            self.stop(id);
+            self.inbound.streams.remove(&id);
+        }
+    }
+
+    /// Delivers what waited for a track.
+    pub(super) fn deliver_all(&mut self) {
+        let ids: Vec<u32> = self.inbound.streams.keys().copied().collect();
+        for id in ids {
+            if let Err(error) = self.deliver(id) {
+                self.session.close(error.session_code(), &error.to_string());
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Unidirectional streams that the relay opened.
+
+use std::collections::BTreeMap;
+
+use bytes::{Bytes, BytesMut};
+use moqrelay_moqt::data::{
+    self, Limits, StreamKind, SubgroupDecoder, SubgroupHeader, SubgroupItem,
+};
+use moqrelay_moqt::{DecodeError, Draft, StreamId};
+
+/// Streams open at a time: a few for each of 31 other participants.
+pub(super) const STREAMS_MAX: usize = 256;
+
+/// Bytes kept of a stream whose track is not known yet: some seconds of voice.
+const EARLY_BYTES_MAX: usize = 16 * 1024;
+
+/// Anything that fits a group of voice or a catalog; larger objects end the session.
+const LIMITS: Limits = Limits {
+    payload_bytes_max: 64 * 1024,
+    properties_bytes_max: 4 * 1024,
+};
+
+/// What one stream is.
+#[derive(Debug)]
+pub(super) enum Stream {
+    /// Its type is not complete yet.
+    New(BytesMut),
+    /// The relay's control stream.
+    Control(StreamId),
+    /// Objects.
+    Subgroup(Box<Subgroup>),
+    /// Nobody wants it: whatever comes is dropped.
+    Ignored,
+}
+
+/// A stream of objects.
+#[derive(Debug)]
+pub(super) struct Subgroup {
+    decoder: SubgroupDecoder,
+    header: Option<SubgroupHeader>,
+    /// Bytes that arrived and could not be delivered yet.
+    early_bytes: usize,
+    fin: bool,
+}
+
+/// What happened to a stream.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// More bytes are needed.
+    Wait,
+    /// It is the control stream: these are its first bytes.
+    Control(Bytes),
+    /// It has objects, perhaps.
+    Objects,
+    /// Nobody will want it: stop it.
+    Stop,
+}
+
+/// The relay's unidirectional streams, by our own number.
+#[derive(Debug, Default)]
+pub(super) struct Inbound {
+    pub(super) streams: BTreeMap<u32, Stream>,
+}
+
+impl Inbound {
+    /// Takes bytes of stream `id`.
+    pub(super) fn feed(
+        &mut self,
+        draft: Draft,
+        id: u32,
+        bytes: Bytes,
+        fin: bool,
+    ) -> Result<Step, DecodeError> {
+        match self.streams.get_mut(&id) {
+            None | Some(Stream::Ignored) => Ok(Step::Wait),
+            Some(Stream::Control(_)) => Ok(Step::Control(bytes)),
+            Some(Stream::Subgroup(subgroup)) => subgroup.feed(bytes, fin),
+            Some(Stream::New(head)) => {
+                head.extend_from_slice(&bytes);
+                let Some(kind) = data::classify(draft, head)? else {
+                    return Ok(Step::Wait);
+                };
+                let head = core::mem::take(head).freeze();
+                self.begin(draft, id, kind, head, fin)
+            }
+        }
+    }
+
+    fn begin(
+        &mut self,
+        draft: Draft,
+        id: u32,
+        kind: StreamKind,
+        head: Bytes,
+        fin: bool,
+    ) -> Result<Step, DecodeError> {
+        match kind {
+            StreamKind::Control => Ok(Step::Control(head)),
+            StreamKind::Fetch | StreamKind::Padding => {
+                self.streams.insert(id, Stream::Ignored);
+                Ok(Step::Stop)
+            }
+            StreamKind::Subgroup => {
+                let mut subgroup = Box::new(Subgroup {
+                    decoder: SubgroupDecoder::new(draft, LIMITS),
+                    header: None,
+                    early_bytes: 0,
+                    fin: false,
+                });
+                let step = subgroup.feed(head, fin);
+                self.streams.insert(id, Stream::Subgroup(subgroup));
+                step
+            }
+        }
+    }
+}
+
+impl Subgroup {
+    fn feed(&mut self, bytes: Bytes, fin: bool) -> Result<Step, DecodeError> {
+        self.early_bytes += bytes.len();
+        self.fin |= fin;
+        self.decoder.push(bytes);
+        if self.header.is_none()
+            && let Some(SubgroupItem::Header(header)) = self.decoder.poll()?
+        {
+            self.header = Some(header);
+        }
+        Ok(Step::Objects)
+    }
+
+    /// What the stream is about, once its header is complete.
+    pub(super) fn header(&self) -> Option<SubgroupHeader> {
+        self.header
+    }
+
+    /// The next object; asked only once the track is known.
+    pub(super) fn object(&mut self) -> Result<Option<data::Object>, DecodeError> {
+        self.early_bytes = 0;
+        loop {
+            match self.decoder.poll()? {
+                Some(SubgroupItem::Object(object)) => return Ok(Some(object)),
+                Some(SubgroupItem::Header(_)) => {}
+                None => break,
+            }
+        }
+        if self.fin {
+            self.decoder.finish()?;
+        }
+        Ok(None)
+    }
+
+    /// Whether its end arrived.
+    pub(super) fn is_finished(&self) -> bool {
+        self.fin
+    }
+
+    /// Whether it holds more than an unknown track may.
+    pub(super) fn is_too_early(&self) -> bool {
+        self.early_bytes > EARLY_BYTES_MAX
+    }
+}

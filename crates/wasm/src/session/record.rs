@@ -1,0 +1,110 @@
+//! What a session wants done or has to tell, in the form that JavaScript reads.
+
+use bytes::Bytes;
+
+/// What a [`Record`] means. The numbers are part of the interface with `wasm/session.ts`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Kind {
+    /// Open a bidirectional stream and call it `id`.
+    OpenBi = 1,
+    /// Open a unidirectional stream and call it `id`.
+    OpenUni = 2,
+    /// Write `bytes` to stream `id`.
+    Write = 3,
+    /// Send FIN on stream `id` after what was written.
+    Finish = 4,
+    /// Reset our direction of stream `id` with `code`.
+    Reset = 5,
+    /// Ask the peer to stop sending on stream `id` with `code`.
+    Stop = 6,
+    /// Close the session with `code`; `bytes` says why. Nothing follows.
+    Close = 7,
+    /// Send `bytes` as a datagram.
+    Datagram = 8,
+    /// The peer's SETUP arrived; `bytes`: its implementation.
+    Ready = 16,
+    /// Track `id` was accepted.
+    Live = 17,
+    /// Track `id` was refused and is forgotten; `code`, `bytes` say why, `at`: after how many ms it
+    /// may be tried again, negative: never.
+    Refused = 18,
+    /// Track `id` is over and forgotten; `code`, `bytes` say why.
+    Ended = 19,
+    /// The peer answered a ping after `at` ms.
+    Pong = 20,
+    /// The peer wants us to leave within `at` ms (0: not said); `bytes`: where to, empty: the same.
+    GoAway = 21,
+    /// Track `id` brought an Opus packet, `bytes`; `at`: its place, 1/48000 s; `code`: its level
+    /// (RFC 6464), or 255 when it has none.
+    Packet = 22,
+}
+
+/// One thing to do or to know.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    /// What it is.
+    pub kind: Kind,
+    /// Stream or track.
+    pub id: u32,
+    /// Error code or level.
+    pub code: u32,
+    /// A time.
+    pub at: f64,
+    /// Bytes or words.
+    pub bytes: Bytes,
+}
+
+impl Record {
+    pub(super) fn new(kind: Kind, id: u32) -> Self {
+        Self {
+            kind,
+            id,
+            code: 0,
+            at: 0.0,
+            bytes: Bytes::new(),
+        }
+    }
+
+    pub(super) fn code(mut self, code: u64) -> Self {
+        self.code = u32::try_from(code).unwrap_or(u32::MAX);
+        self
+    }
+
+    pub(super) fn at(mut self, at: f64) -> Self {
+        self.at = at;
+        self
+    }
+
+    pub(super) fn bytes(mut self, bytes: impl Into<Bytes>) -> Self {
+        self.bytes = bytes.into();
+        self
+    }
+}
+
+/// A [`Record`] as it lies in memory: on wasm32 the offsets are 0, 4, 8, 12, 16 and 24.
+#[derive(Debug)]
+#[repr(C)]
+pub struct Wire {
+    kind: u32,
+    id: u32,
+    code: u32,
+    len_bytes: u32,
+    at: f64,
+    bytes: *const u8,
+}
+
+impl Wire {
+    /// Describes `record`, which must outlive it.
+    #[must_use]
+    pub fn of(record: &Record) -> Self {
+        Self {
+            kind: record.kind as u32,
+            id: record.id,
+            code: record.code,
+            len_bytes: record.bytes.len() as u32,
+            at: record.at,
+            bytes: record.bytes.as_ptr(),
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! Our own formats, bytes to values and back. No I/O.
+//!
+//! MoQT itself is in `moqrelay-moqt`; `docs/protocol.md` describes what is here.
+
+pub mod audio_object;
+pub mod audiosocket;
+pub mod catalog;
+pub mod signal;

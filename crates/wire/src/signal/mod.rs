@@ -1,0 +1,35 @@
+//! Signaling messages (docs/protocol.md, section 4): JSON text, one object for each message.
+//!
+//! [`decode`] is what a server does with a client's text; [`ServerMessage`] is what it sends.
+//! [`to_typescript`] prints the same types for the web page. Who may do what is not decided here.
+
+mod client;
+mod server;
+mod types;
+mod typescript;
+
+pub use client::{ClientMessage, DecodeError, Request, Resume, decode};
+pub use server::{Done, Event, Limits, Notice, Registered, Sequenced, ServerMessage};
+pub use types::{
+    CallId, CallState, CallView, Cause, Code, Digits, Direction, InvalidCallId, InvalidDigits,
+    Media, OwnPresence, Party, PartyKind, Peer, Presence, PresenceState,
+};
+pub use typescript::to_typescript;
+
+/// The WebSocket subprotocol; the number changes when an old client would misunderstand.
+pub const SUBPROTOCOL: &str = "moqrelay.v1";
+
+/// The longest message in either direction, in bytes: a token and room to spare.
+pub const MESSAGE_LEN_MAX: usize = 16 * 1024;
+
+/// The longest token in a `register`, in bytes; ours are below one KiB.
+pub const TOKEN_LEN_MAX: usize = 8 * 1024;
+
+/// The longest `to` of a call, in bytes: the longest user id.
+pub const TARGET_LEN_MAX: usize = 64;
+
+/// How many digits one `dtmf` carries at most; at four a second this is eight seconds of tones.
+pub const DIGITS_MAX: usize = 32;
+
+/// The largest request `id`: what every JavaScript number holds exactly.
+pub const REQUEST_ID_MAX: u64 = (1 << 53) - 1;

@@ -1,0 +1,190 @@
+//! What the server sends.
+
+use serde::{Deserialize, Serialize};
+
+use super::types::{CallId, CallView, Cause, Code, Media, Party, Presence};
+
+/// A message to a client.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ServerMessage {
+    /// Something happened; kept for a resume.
+    Event(Sequenced),
+    /// An answer, or a word about the connection itself; never repeated.
+    Notice(Notice),
+}
+
+impl ServerMessage {
+    /// Returns the JSON text.
+    pub fn encode(&self) -> String {
+        serde_json::to_string(self).expect("only text keys and finite numbers")
+    }
+}
+
+/// An event and its number.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sequenced {
+    /// Counted from 1 in each session.
+    pub seq: u64,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Event {
+    /// A user came, went or changed state.
+    Presence(Presence),
+    /// Someone calls.
+    Incoming {
+        /// The call.
+        call: CallId,
+        /// Who calls.
+        from: Party,
+    },
+    /// The far end rings.
+    Ringing {
+        /// The call.
+        call: CallId,
+    },
+    /// There is sound before the answer.
+    Early {
+        /// The call.
+        call: CallId,
+        /// Where the sound is.
+        media: Media,
+    },
+    /// The call is answered.
+    Up {
+        /// The call.
+        call: CallId,
+        /// Where to publish and whom to hear.
+        media: Media,
+    },
+    /// A participant holds the call or took it up again.
+    Held {
+        /// The call.
+        call: CallId,
+        /// True when held.
+        held: bool,
+        /// The participant.
+        by: String,
+    },
+    /// A participant's microphone went off or on.
+    Muted {
+        /// The call.
+        call: CallId,
+        /// The participant.
+        participant: String,
+        /// True when off.
+        muted: bool,
+    },
+    /// A participant pressed a digit.
+    Dtmf {
+        /// The call.
+        call: CallId,
+        /// The participant.
+        participant: String,
+        /// One of `0-9A-D*#`.
+        digit: char,
+    },
+    /// The call is over; exactly once for each call.
+    Ended {
+        /// The call.
+        call: CallId,
+        /// Why.
+        cause: Cause,
+        /// For people.
+        reason: String,
+    },
+}
+
+/// An answer, or a word about the connection.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Notice {
+    /// The request was carried out.
+    Ok {
+        /// The request's id.
+        id: u64,
+        /// What it brought.
+        #[serde(flatten)]
+        done: Done,
+    },
+    /// The request was not carried out.
+    Refused {
+        /// The request's id.
+        id: u64,
+        /// Why.
+        code: Code,
+        /// For people.
+        reason: String,
+    },
+    /// Something without an id was wrong.
+    Error {
+        /// What.
+        code: Code,
+        /// For people.
+        reason: String,
+    },
+    /// Answer `pong`.
+    Ping,
+    /// The daemon goes; the socket closes with 1001.
+    Bye {
+        /// For people.
+        reason: String,
+    },
+}
+
+/// What an `ok` carries.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Done {
+    /// To `register`.
+    Registered(Box<Registered>),
+    /// To `call`.
+    Called {
+        /// The new call.
+        call: CallId,
+    },
+    /// To all others.
+    Plain {},
+}
+
+/// What a device learns when it has registered.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Registered {
+    /// Names the session for a resume.
+    pub session: String,
+    /// Proves it; a new one at each register.
+    pub key: String,
+    /// The user.
+    pub user: String,
+    /// Names this device among the user's.
+    pub device: String,
+    /// Whether the session named in `resume` was taken over.
+    pub resumed: bool,
+    /// The calls that are alive: what holds when events were lost.
+    pub calls: Vec<CallView>,
+    /// Every user known.
+    pub presence: Vec<Presence>,
+    /// What the server allows.
+    pub limits: Limits,
+}
+
+/// What the server allows a device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// The longest message in bytes.
+    pub message_bytes: u64,
+    /// Calls at the same time.
+    pub calls: u32,
+    /// How long a call rings, in seconds.
+    pub ring_seconds: u64,
+    /// How long a call lasts, in seconds.
+    pub call_seconds: u64,
+    /// How long calls outlive the socket, in seconds.
+    pub grace_seconds: u64,
+}

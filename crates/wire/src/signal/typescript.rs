@@ -1,0 +1,324 @@
+//! The same types for the web page.
+//!
+//! The table says in TypeScript's words what serde derives from the types; the tests hold every
+//! message against it, so that neither can change alone.
+
+/// Returns TypeScript declarations of every message.
+pub fn to_typescript() -> String {
+    let declarations = TYPES.iter().map(|Type { doc, name, shape }| {
+        let declaration = match shape {
+            Shape::Alias(target) => format!("type {name} = {target};"),
+            Shape::Words(words) => format!("type {name} ={};", union(&quoted(words))),
+            Shape::Object(fields) => format!("interface {name} {}", block(fields)),
+            Shape::OneOf(variants) => {
+                let variants: Vec<String> = variants.iter().map(Variant::print).collect();
+                format!("type {name} ={};", union(&variants))
+            }
+        };
+        format!("\n/** {doc} */\nexport {declaration}\n")
+    });
+    std::iter::once(HEADER.to_owned())
+        .chain(declarations)
+        .collect()
+}
+
+const HEADER: &str = "\
+/**
+ * Signaling messages (docs/protocol.md, section 4).
+ *
+ * Made by `cargo xtask schema` from crates/wire/src/signal: do not edit.
+ */
+";
+
+struct Type {
+    doc: &'static str,
+    name: &'static str,
+    shape: Shape,
+}
+
+enum Shape {
+    /// Another type.
+    Alias(&'static str),
+    /// One of these texts.
+    Words(&'static [&'static str]),
+    /// An object with these fields.
+    Object(&'static [Field]),
+    /// An object of one of these kinds.
+    OneOf(&'static [Variant]),
+}
+
+/// A field's name, with `?` when it may be missing, and its type.
+type Field = (&'static str, &'static str);
+
+enum Variant {
+    /// `type` and fields.
+    Tagged(&'static str, &'static [Field]),
+    /// `type` and the fields of another type.
+    Wraps(&'static str, &'static str),
+    /// Free text for what the table cannot say.
+    Verbatim(&'static str),
+}
+
+impl Variant {
+    fn print(&self) -> String {
+        match self {
+            Self::Tagged(tag, fields) => {
+                let fields = fields
+                    .iter()
+                    .map(|(name, kind)| format!("; {name}: {kind}"));
+                format!("{{ type: \"{tag}\"{} }}", fields.collect::<String>())
+            }
+            Self::Wraps(tag, inner) => format!("({{ type: \"{tag}\" }} & {inner})"),
+            Self::Verbatim(text) => (*text).to_owned(),
+        }
+    }
+}
+
+fn quoted(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| format!("\"{word}\"")).collect()
+}
+
+/// On one line where it fits.
+fn union(variants: &[String]) -> String {
+    const LINE_LEN_MAX: usize = 60;
+    let line = format!(" {}", variants.join(" | "));
+    if line.len() <= LINE_LEN_MAX {
+        return line;
+    }
+    variants
+        .iter()
+        .map(|variant| format!("\n\t| {variant}"))
+        .collect()
+}
+
+fn block(fields: &[Field]) -> String {
+    let lines: String = fields
+        .iter()
+        .map(|(name, kind)| format!("\t{name}: {kind};\n"))
+        .collect();
+    format!("{{\n{lines}}}")
+}
+
+const CALL: Field = ("call", "CallId");
+
+const TYPES: &[Type] = &[
+    Type {
+        doc: "32 lower-case hex digits.",
+        name: "CallId",
+        shape: Shape::Alias("string"),
+    },
+    Type {
+        doc: "What a user says about being there.",
+        name: "OwnPresence",
+        shape: Shape::Words(&["available", "busy", "away"]),
+    },
+    Type {
+        doc: "What others see of a user.",
+        name: "PresenceState",
+        shape: Shape::Words(&["available", "busy", "away", "offline"]),
+    },
+    Type {
+        doc: "A user as others see them.",
+        name: "Presence",
+        shape: Shape::Object(&[
+            ("user", "string"),
+            ("name", "string"),
+            ("number?", "string"),
+            ("state", "PresenceState"),
+        ]),
+    },
+    Type {
+        doc: "What kind of thing takes part in a call.",
+        name: "PartyKind",
+        shape: Shape::Words(&["browser", "phone", "service"]),
+    },
+    Type {
+        doc: "Who is at an end of a call.",
+        name: "Party",
+        shape: Shape::Object(&[
+            ("id", "string"),
+            ("name", "string"),
+            ("number?", "string"),
+            ("kind", "PartyKind"),
+        ]),
+    },
+    Type {
+        doc: "Another participant whose audio can be subscribed to.",
+        name: "Peer",
+        shape: Shape::Object(&[
+            ("participant", "string"),
+            ("namespace", "string[]"),
+            ("name", "string"),
+            ("kind", "PartyKind"),
+        ]),
+    },
+    Type {
+        doc: "Where a device publishes its audio and whom it hears.",
+        name: "Media",
+        shape: Shape::Object(&[
+            ("room", "CallId"),
+            ("participant", "string"),
+            ("namespace", "string[]"),
+            ("token", "string"),
+            ("peers", "Peer[]"),
+        ]),
+    },
+    Type {
+        doc: "Who began a call, seen from a device.",
+        name: "Direction",
+        shape: Shape::Words(&["in", "out"]),
+    },
+    Type {
+        doc: "How far a call has come.",
+        name: "CallState",
+        shape: Shape::Words(&["calling", "ringing", "early", "up"]),
+    },
+    Type {
+        doc: "A call that is alive, as one of its devices sees it.",
+        name: "CallView",
+        shape: Shape::Object(&[
+            CALL,
+            ("direction", "Direction"),
+            ("state", "CallState"),
+            ("peer", "Party"),
+            ("held_by", "string[]"),
+            ("muted", "string[]"),
+            ("up_ms?", "number"),
+            ("media?", "Media"),
+        ]),
+    },
+    Type {
+        doc: "Why a call ended.",
+        name: "Cause",
+        shape: Shape::Words(&[
+            "normal",
+            "cancelled",
+            "rejected",
+            "busy",
+            "no_answer",
+            "not_found",
+            "unreachable",
+            "answered_elsewhere",
+            "lost",
+            "too_long",
+            "failed",
+            "shutdown",
+        ]),
+    },
+    Type {
+        doc: "Why something was refused.",
+        name: "Code",
+        shape: Shape::Words(&[
+            "bad_message",
+            "too_large",
+            "unsupported_version",
+            "unauthorized",
+            "expired",
+            "not_registered",
+            "already_registered",
+            "not_found",
+            "offline",
+            "busy",
+            "no_such_call",
+            "wrong_state",
+            "forbidden",
+            "no_route",
+            "too_many",
+            "rate_limited",
+            "shutting_down",
+            "internal",
+        ]),
+    },
+    Type {
+        doc: "The session to take over.",
+        name: "Resume",
+        shape: Shape::Object(&[("session", "string"), ("key", "string"), ("seq", "number")]),
+    },
+    Type {
+        doc: "What a client wants; `id` is added by whoever sends it.",
+        name: "Request",
+        shape: Shape::OneOf(&[
+            Variant::Tagged("register", &[("token", "string"), ("resume?", "Resume")]),
+            Variant::Tagged("presence", &[("state", "OwnPresence")]),
+            Variant::Tagged("call", &[("to", "string")]),
+            Variant::Tagged("ringing", &[CALL]),
+            Variant::Tagged("answer", &[CALL]),
+            Variant::Tagged("reject", &[CALL]),
+            Variant::Tagged("cancel", &[CALL]),
+            Variant::Tagged("hangup", &[CALL]),
+            Variant::Tagged("hold", &[CALL, ("held", "boolean")]),
+            Variant::Tagged("mute", &[CALL, ("muted", "boolean")]),
+            Variant::Tagged("dtmf", &[CALL, ("digits", "string")]),
+        ]),
+    },
+    Type {
+        doc: "What the server allows a device.",
+        name: "Limits",
+        shape: Shape::Object(&[
+            ("message_bytes", "number"),
+            ("calls", "number"),
+            ("ring_seconds", "number"),
+            ("call_seconds", "number"),
+            ("grace_seconds", "number"),
+        ]),
+    },
+    Type {
+        doc: "What `ok` carries for `register`.",
+        name: "Registered",
+        shape: Shape::Object(&[
+            ("session", "string"),
+            ("key", "string"),
+            ("user", "string"),
+            ("device", "string"),
+            ("resumed", "boolean"),
+            ("calls", "CallView[]"),
+            ("presence", "Presence[]"),
+            ("limits", "Limits"),
+        ]),
+    },
+    Type {
+        doc: "Something that happened.",
+        name: "Event",
+        shape: Shape::OneOf(&[
+            Variant::Wraps("presence", "Presence"),
+            Variant::Tagged("incoming", &[CALL, ("from", "Party")]),
+            Variant::Tagged("ringing", &[CALL]),
+            Variant::Tagged("early", &[CALL, ("media", "Media")]),
+            Variant::Tagged("up", &[CALL, ("media", "Media")]),
+            Variant::Tagged("held", &[CALL, ("held", "boolean"), ("by", "string")]),
+            Variant::Tagged(
+                "muted",
+                &[CALL, ("participant", "string"), ("muted", "boolean")],
+            ),
+            Variant::Tagged(
+                "dtmf",
+                &[CALL, ("participant", "string"), ("digit", "string")],
+            ),
+            Variant::Tagged("ended", &[CALL, ("cause", "Cause"), ("reason", "string")]),
+        ]),
+    },
+    Type {
+        doc: "An answer, or a word about the connection.",
+        name: "Notice",
+        shape: Shape::OneOf(&[
+            Variant::Verbatim(
+                "({ type: \"ok\"; id: number } & Partial<Registered> & { call?: CallId })",
+            ),
+            Variant::Tagged(
+                "refused",
+                &[("id", "number"), ("code", "Code"), ("reason", "string")],
+            ),
+            Variant::Tagged("error", &[("code", "Code"), ("reason", "string")]),
+            Variant::Tagged("ping", &[]),
+            Variant::Tagged("bye", &[("reason", "string")]),
+        ]),
+    },
+    Type {
+        doc: "A message from the server.",
+        name: "ServerMessage",
+        shape: Shape::Alias("(Event & { seq: number }) | Notice"),
+    },
+];
+
+#[cfg(test)]
+mod tests;

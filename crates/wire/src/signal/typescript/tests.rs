@@ -1,0 +1,384 @@
+//! The table against what serde makes of the types.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::super::*;
+use super::{Field, Shape, TYPES, Type, Variant, to_typescript};
+
+#[test]
+fn the_words_are_serde_s_words() {
+    assert_eq!(words("OwnPresence"), variants::<OwnPresence>(json!("?")));
+    assert_eq!(
+        words("PresenceState"),
+        variants::<PresenceState>(json!("?"))
+    );
+    assert_eq!(words("PartyKind"), variants::<PartyKind>(json!("?")));
+    assert_eq!(words("Direction"), variants::<Direction>(json!("?")));
+    assert_eq!(words("CallState"), variants::<CallState>(json!("?")));
+    assert_eq!(words("Cause"), variants::<Cause>(json!("?")));
+    assert_eq!(words("Code"), variants::<Code>(json!("?")));
+}
+
+#[test]
+fn the_kinds_of_message_are_serde_s_kinds() {
+    let unknown = json!({"type": "?"});
+    assert_eq!(tags("Request"), variants::<Request>(unknown.clone()));
+    assert_eq!(tags("Event"), variants::<Event>(unknown.clone()));
+    let mut notices = tags("Notice");
+    notices.insert("ok".into());
+    assert_eq!(notices, variants::<Notice>(unknown));
+}
+
+#[test]
+fn a_code_names_itself_as_serde_does() {
+    for word in words("Code") {
+        let code: Code = serde_json::from_value(json!(word)).unwrap();
+        assert_eq!(code.as_str(), word);
+    }
+}
+
+#[test]
+fn requests_have_the_fields_of_the_table() {
+    let samples = requests();
+    assert_eq!(kinds(&samples), tags("Request"), "a sample of each kind");
+    for sample in &samples {
+        check_both_ways(sample, "Request");
+    }
+}
+
+#[test]
+fn events_have_the_fields_of_the_table() {
+    let samples = events();
+    assert_eq!(kinds(&samples), tags("Event"), "a sample of each kind");
+    for sample in &samples {
+        check_both_ways(sample, "Event");
+    }
+}
+
+#[test]
+fn an_ok_to_register_has_the_fields_of_the_table() {
+    check_both_ways(&registered(), "Registered");
+}
+
+#[test]
+fn notices_have_the_fields_of_the_table() {
+    let reason = "why".to_owned();
+    for sample in [
+        Notice::Refused {
+            id: 1,
+            code: Code::Busy,
+            reason: reason.clone(),
+        },
+        Notice::Error {
+            code: Code::BadMessage,
+            reason: reason.clone(),
+        },
+        Notice::Ping,
+        Notice::Bye { reason },
+    ] {
+        check_both_ways(&sample, "Notice");
+    }
+}
+
+#[test]
+fn server_messages_read_back_as_what_they_were() {
+    let ok = |done| ServerMessage::Notice(Notice::Ok { id: 7, done });
+    let mut messages = vec![
+        ok(Done::Registered(Box::new(registered()))),
+        ok(Done::Called { call: CallId(5) }),
+        ok(Done::Plain {}),
+        ServerMessage::Notice(Notice::Ping),
+    ];
+    let event = |event| ServerMessage::Event(Sequenced { seq: 3, event });
+    messages.extend(events().into_iter().map(event));
+    for message in messages {
+        let read: ServerMessage = serde_json::from_str(&message.encode()).unwrap();
+        assert_eq!(read, message);
+    }
+}
+
+#[test]
+fn an_event_is_one_flat_object() {
+    let event = Event::Ringing { call: CallId(0xab) };
+
+    let text = ServerMessage::Event(Sequenced { seq: 9, event }).encode();
+
+    let value: Value = serde_json::from_str(&text).unwrap();
+    let call = "000000000000000000000000000000ab";
+    assert_eq!(value, json!({"type": "ringing", "seq": 9, "call": call}));
+}
+
+#[test]
+fn declarations_are_complete_and_name_only_each_other() {
+    let text = to_typescript();
+    for Type { name, .. } in TYPES {
+        assert!(text.contains(&format!(" {name} ")), "{name}");
+    }
+    assert!(text.contains("\t| { type: \"hold\"; call: CallId; held: boolean }\n"));
+    assert!(text.contains("export type Direction = \"in\" | \"out\";\n"));
+    assert!(text.contains("export interface Resume {\n\tsession: string;\n"));
+}
+
+/// Checks a value against the table, without optional fields too, and reads it back.
+fn check_both_ways<T>(sample: &T, name: &str)
+where
+    T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug,
+{
+    let value = serde_json::to_value(sample).unwrap();
+    conforms(&value, name);
+    let read: T = serde_json::from_value(value).unwrap();
+    assert_eq!(read, *sample);
+}
+
+/// Panics when a value has not exactly the shape of a TypeScript type.
+fn conforms(value: &Value, kind: &str) {
+    if let Some(item) = kind.strip_suffix("[]") {
+        let items = value
+            .as_array()
+            .unwrap_or_else(|| panic!("{value} is no {kind}"));
+        return items.iter().for_each(|value| conforms(value, item));
+    }
+    match kind {
+        "string" => return assert!(value.is_string(), "{value} is no {kind}"),
+        "number" => return assert!(value.is_number(), "{value} is no {kind}"),
+        "boolean" => return assert!(value.is_boolean(), "{value} is no {kind}"),
+        _ => {}
+    }
+    match shape(kind) {
+        Shape::Alias(target) => conforms(value, target),
+        Shape::Words(words) => assert!(words.contains(&value.as_str().unwrap()), "{value}"),
+        Shape::Object(fields) => has_fields(value, fields, None),
+        Shape::OneOf(variants) => {
+            let tag = value["type"].as_str().unwrap();
+            let fields = variants.iter().find_map(|variant| match variant {
+                Variant::Tagged(name, fields) if *name == tag => Some(*fields),
+                Variant::Wraps(name, inner) if *name == tag => Some(fields(inner)),
+                _ => None,
+            });
+            let fields = fields.unwrap_or_else(|| panic!("{tag} is no kind of {kind}"));
+            has_fields(value, fields, Some("type"));
+        }
+    }
+}
+
+fn has_fields(value: &Value, fields: &[Field], tag: Option<&str>) {
+    let object = value
+        .as_object()
+        .unwrap_or_else(|| panic!("{value} is no object"));
+    let mut known: BTreeSet<&str> = tag.into_iter().collect();
+    for (name, kind) in fields {
+        let plain = name.trim_end_matches('?');
+        known.insert(plain);
+        match object.get(plain) {
+            Some(value) => conforms(value, kind),
+            None => assert!(name.ends_with('?'), "{plain} is missing in {value}"),
+        }
+    }
+    let found: BTreeSet<&str> = object.keys().map(String::as_str).collect();
+    assert!(found.is_subset(&known), "{found:?} has more than {known:?}");
+}
+
+fn shape(name: &str) -> &'static Shape {
+    let found = TYPES.iter().find(|entry| entry.name == name);
+    &found.unwrap_or_else(|| panic!("no type {name}")).shape
+}
+
+fn fields(name: &str) -> &'static [Field] {
+    match shape(name) {
+        Shape::Object(fields) => fields,
+        _ => panic!("{name} is no object"),
+    }
+}
+
+fn words(name: &str) -> BTreeSet<String> {
+    match shape(name) {
+        Shape::Words(words) => words.iter().map(|word| (*word).to_owned()).collect(),
+        _ => panic!("{name} is no list of words"),
+    }
+}
+
+fn tags(name: &str) -> BTreeSet<String> {
+    let Shape::OneOf(variants) = shape(name) else {
+        panic!("{name} is no union")
+    };
+    let tag = |variant: &Variant| match variant {
+        Variant::Tagged(tag, _) | Variant::Wraps(tag, _) => Some((*tag).to_owned()),
+        Variant::Verbatim(_) => None,
+    };
+    variants.iter().filter_map(tag).collect()
+}
+
+/// What serde says it would have accepted.
+fn variants<T: DeserializeOwned>(unknown: Value) -> BTreeSet<String> {
+    let Err(error) = serde_json::from_value::<T>(unknown) else {
+        panic!("`?` is known")
+    };
+    let text = error.to_string();
+    let (_, expected) = text
+        .split_once("expected ")
+        .unwrap_or_else(|| panic!("{text}"));
+    expected
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .map(str::to_owned)
+        .collect()
+}
+
+fn kinds<T: Serialize>(samples: &[T]) -> BTreeSet<String> {
+    let kind = |sample| {
+        let value = serde_json::to_value(sample).unwrap();
+        value["type"].as_str().unwrap().to_owned()
+    };
+    samples.iter().map(kind).collect()
+}
+
+fn requests() -> Vec<Request> {
+    let call = CallId(u128::MAX);
+    let resume = Resume {
+        session: "s".into(),
+        key: "k".into(),
+        seq: 4,
+    };
+    vec![
+        Request::Register {
+            token: "t".into(),
+            resume: None,
+        },
+        Request::Register {
+            token: "t".into(),
+            resume: Some(resume),
+        },
+        Request::Presence {
+            state: OwnPresence::Away,
+        },
+        Request::Call { to: "anna".into() },
+        Request::Ringing { call },
+        Request::Answer { call },
+        Request::Reject { call },
+        Request::Cancel { call },
+        Request::Hangup { call },
+        Request::Hold { call, held: true },
+        Request::Mute { call, muted: false },
+        Request::Dtmf {
+            call,
+            digits: Digits::try_from("1A*#".to_owned()).unwrap(),
+        },
+    ]
+}
+
+fn events() -> Vec<Event> {
+    let call = CallId(1);
+    let (participant, by) = ("p1".to_owned(), "p2".to_owned());
+    vec![
+        Event::Presence(presence(None)),
+        Event::Presence(presence(Some("7001"))),
+        Event::Incoming {
+            call,
+            from: party(None),
+        },
+        Event::Incoming {
+            call,
+            from: party(Some("7001")),
+        },
+        Event::Ringing { call },
+        Event::Early {
+            call,
+            media: media(),
+        },
+        Event::Up {
+            call,
+            media: media(),
+        },
+        Event::Held {
+            call,
+            held: true,
+            by,
+        },
+        Event::Muted {
+            call,
+            participant: participant.clone(),
+            muted: true,
+        },
+        Event::Dtmf {
+            call,
+            participant,
+            digit: '#',
+        },
+        Event::Ended {
+            call,
+            cause: Cause::TooLong,
+            reason: "why".into(),
+        },
+    ]
+}
+
+fn registered() -> Registered {
+    let view = |media: Option<Media>| CallView {
+        call: CallId(1),
+        direction: Direction::In,
+        state: CallState::Up,
+        peer: party(None),
+        held_by: vec!["p1".into()],
+        muted: Vec::new(),
+        up_ms: media.is_some().then_some(5),
+        media,
+    };
+    Registered {
+        session: "s".into(),
+        key: "k".into(),
+        user: "anna".into(),
+        device: "d1".into(),
+        resumed: false,
+        calls: vec![view(None), view(Some(media()))],
+        presence: vec![presence(None)],
+        limits: Limits {
+            message_bytes: 16384,
+            calls: 2,
+            ring_seconds: 45,
+            call_seconds: 14400,
+            grace_seconds: 10,
+        },
+    }
+}
+
+fn presence(number: Option<&str>) -> Presence {
+    let (user, name) = ("anna".to_owned(), "Anna".to_owned());
+    Presence {
+        user,
+        name,
+        number: number.map(str::to_owned),
+        state: PresenceState::Offline,
+    }
+}
+
+fn party(number: Option<&str>) -> Party {
+    let (id, name) = ("anna".to_owned(), "Anna".to_owned());
+    Party {
+        id,
+        name,
+        number: number.map(str::to_owned),
+        kind: PartyKind::Service,
+    }
+}
+
+fn media() -> Media {
+    let namespace = |participant: &str| vec!["room".into(), "0".into(), participant.into()];
+    let peer = Peer {
+        participant: "p2".into(),
+        namespace: namespace("p2"),
+        name: "Bert".into(),
+        kind: PartyKind::Browser,
+    };
+    Media {
+        room: CallId(1),
+        participant: "p1".into(),
+        namespace: namespace("p1"),
+        token: "t".into(),
+        peers: vec![peer],
+    }
+}

@@ -1,0 +1,140 @@
+// How long a voice takes from the microphone to the bytes on AudioSocket, and from such bytes to the loudspeaker's worklet.
+import { launchChromium } from '../lib/chromium.mjs';
+import { ASTERISK_SECRET, startDaemon } from '../lib/daemon.mjs';
+import { until } from '../lib/wait.mjs';
+import { writeBursts } from '../lib/wav.mjs';
+import { now, startLeg } from './audiosocket.mjs';
+import { clockOffset, frameTime, install, microphoneBursts, percentile, read } from './page.mjs';
+
+const P50_MS_MAX = 90;
+const P95_MS_MAX = 140;
+/** Calls, of whose figures the median counts: one stall of the machine deepens the buffers of a whole call. */
+const CALLS = 3;
+/** Buffers find their depth; not counted. */
+const WARM_UP_MS = 4_000;
+/** Bursts come every half second or more: one that is later belongs to another one. */
+const MATCH_MS = 450;
+/** So many bursts of a call are the least that a percentile of 95 % is worth something of. */
+const BURSTS_MIN = 18;
+/** Not a multiple of 20 ms: bursts begin at every place of a packet. */
+const MICROPHONE = { hz: 440, burstMs: 150, periodMs: 507, bursts: 20 };
+
+const goal = `p50 ≤ ${P50_MS_MAX} ms, p95 ≤ ${P95_MS_MAX} ms`;
+const how = 'Chromium without a display, release daemon, a stand-in for Asterisk at 16 kHz, all on loopback, both ways at once in one call';
+
+export const delay = {
+  rows: [
+    {
+      what: 'browser microphone to AudioSocket bytes',
+      goal,
+      method:
+        `${how}. Bursts every 507 ms from the fake microphone; from the capture time of a burst's first sample (timestamps of ` +
+        'the track, laid over the clock by the least delay seen) to the arrival of the message that holds it.',
+    },
+    {
+      what: 'AudioSocket bytes to playout worklet',
+      goal,
+      method:
+        `${how}. Bursts every 520 ms; from the write of the first message of a burst to the rendering of its first loud ` +
+        'sample (frame of the AudioContext, laid over the clock by its currentTime, taken as late as it can have been).',
+    },
+  ],
+  async run({ seconds }) {
+    const daemon = await startDaemon({ toml: '[[users]]\nid = "anna"\nname = "Anna"\nnumber = "7001"\n' });
+    const browser = await launchChromium({ hz: MICROPHONE.hz, write: (path) => writeBursts(path, MICROPHONE) });
+    try {
+      const phone = await browser.phone({ url: daemon.url, init: install });
+      await phone.signInWith(daemon.token({ id: 'anna', name: 'Anna', number: '7001' }));
+      const calls = [];
+      for (let n = 0; n < CALLS; n += 1) calls.push(await call(daemon, phone, seconds / CALLS));
+      return [outward(calls), homeward(calls)];
+    } finally {
+      await browser.close();
+      await daemon.stop();
+    }
+  },
+};
+
+/** One call of `seconds` that count; returns what was said and heard on either side. */
+async function call(daemon, phone, seconds) {
+  const leg = await startLeg({ port: daemon.ports.audiosocket, uuid: await ticket(daemon) });
+  try {
+    await phone.answer();
+    await phone.call('up');
+    await phone.driver.evaluate(() => __moqrelay.probe());
+    await until(() => leg.heard.length > 1, { what: 'the microphone at the AudioSocket', ms: 15_000 });
+    await pause(WARM_UP_MS);
+    const from = now();
+    await pause(seconds * 1000);
+    const to = now();
+    await pause(MATCH_MS);
+    const page = await read(phone, { offset: await clockOffset(phone), seconds: seconds + 5 });
+    const { peers } = await phone.driver.evaluate(() => __moqrelay.stats());
+    if (leg.ended) throw new Error('the AudioSocket leg ended before its time');
+    return { leg, page, aim: peers[0]?.targetMs ?? NaN, within: (times) => times.filter((at) => at >= from && at < to) };
+  } finally {
+    leg.close();
+    await phone.ended().catch(() => {});
+    await phone.rest();
+  }
+}
+
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** Asks for a leg as a dialplan does. */
+async function ticket(daemon) {
+  const answer = await fetch(`${daemon.url}api/v1/asterisk/tickets`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${ASTERISK_SECRET}`, 'content-type': 'application/x-www-form-urlencoded' },
+    body: new URLSearchParams({ to: '7001', from: '1001', name: 'Alice', channel: 'bench', uniqueid: 'bench.1' }),
+  });
+  if (!answer.ok) throw new Error(`no ticket: ${answer.status} ${await answer.text()}`);
+  return (await answer.text()).trim();
+}
+
+function outward(calls) {
+  const fromMicrophone = calls.map(({ page, leg, within }) => pairs(within(microphoneBursts(page)), leg.heard));
+  const fromWorklet = calls.map(({ page, leg, within }) => pairs(within(frames(page, page.probe.captured)), leg.heard));
+  const before = median(fromMicrophone.map(p50)) - median(fromWorklet.map(p50));
+  const error = Math.max(...calls.map(({ page }) => page.offset.error));
+  return verdict(fromMicrophone, [`of these ${ms(before)} before the capture worklet`, `error ±${ms(error)}`]);
+}
+
+function homeward(calls) {
+  const delays = calls.map(({ page, leg, within }) => pairs(within(leg.said), frames(page, page.probe.played)));
+  const late = calls.flatMap(({ leg }) => leg.late);
+  const error = Math.max(...calls.map(({ page }) => page.offset.error));
+  const quantum = Math.max(...calls.map(({ page }) => page.quantumMs));
+  return verdict(delays, [
+    `jitter buffer aims at ${range(calls.map(({ aim }) => aim))}`,
+    `written up to ${ms(percentile(late, 0.99))} late (p99)`,
+    `error -${ms(quantum + error)} +${ms(error)}`,
+  ]);
+}
+
+const frames = (page, list) => list.map((frame) => frameTime(page, frame));
+
+/** How long each beginning took to its end; for ever, when it did not come. */
+function pairs(begins, ends) {
+  const delays = begins.map((begin) => ends.find((end) => end >= begin) - begin).map((delay) => (delay <= MATCH_MS ? delay : Infinity));
+  const came = delays.filter(Number.isFinite).length;
+  if (came < BURSTS_MIN) throw new Error(`only ${came} of ${begins.length} bursts came through (${ends.length} heard)`);
+  return delays;
+}
+
+function verdict(calls, notes) {
+  const [p50s, p95s] = [calls.map(p50), calls.map(p95)];
+  const all = calls.flat();
+  const came = all.filter(Number.isFinite);
+  const counts = `max ${ms(Math.max(...came))}, ${all.length} bursts in ${calls.length} calls, ${all.length - came.length} lost`;
+  return {
+    figures: [`p50 ${range(p50s)}, p95 ${range(p95s)}, ${counts}`, ...notes].join('; '),
+    verdict: median(p50s) <= P50_MS_MAX && median(p95s) <= P95_MS_MAX ? 'met' : 'missed',
+  };
+}
+
+const p50 = (values) => percentile(values, 0.5);
+const p95 = (values) => percentile(values, 0.95);
+const median = p50;
+const ms = (value) => `${value.toFixed(1)} ms`;
+const range = (values) => `${ms(median(values))} (${Math.min(...values).toFixed(1)}–${Math.max(...values).toFixed(1)})`;

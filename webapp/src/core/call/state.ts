@@ -1,0 +1,154 @@
+/** What the phone knows of its calls, and what can happen to them. Plain data. */
+import type { CallId, CallView, Cause, Direction, Event, Media, Party, Request } from "../schema.ts";
+import type { RequestFailure } from "../signal/line.ts";
+
+/** How far a call has come, seen from here. Times are those of `Date.now`. */
+export type Phase =
+	/** Asked for; the server has not named it yet. */
+	| { readonly name: "dialing" }
+	/** Given up before the server named it: hidden, and cancelled as soon as it has a name. */
+	| { readonly name: "abandoned" }
+	/** The far end has not said yet that it rings. */
+	| { readonly name: "calling" }
+	/** Outgoing: the far end rings. Incoming: this phone does. */
+	| { readonly name: "ringing" }
+	/** There is sound before the answer. */
+	| { readonly name: "early"; readonly media: Media }
+	/** Taken here; the server has not said yet where the sound is. */
+	| { readonly name: "answering" }
+	| { readonly name: "up"; readonly media: Media; readonly since: number };
+
+export interface Call {
+	/** Names the call here from its first moment: its id, or a name of ours before there is one. */
+	readonly key: string;
+	readonly id: CallId | null;
+	readonly direction: Direction;
+	readonly peer: Party;
+	readonly phase: Phase;
+	readonly startedAt: number;
+	/** Held, or muted, by this phone. */
+	readonly held: boolean;
+	readonly muted: boolean;
+	/** Other participants that hold the call, or are muted. */
+	readonly heldBy: readonly string[];
+	readonly mutedBy: readonly string[];
+	/** Keys pressed here, and at the other side, since the answer. */
+	readonly digits: string;
+	readonly digitsHeard: string;
+	/** Whether anything of the far end has been heard. */
+	readonly heard: boolean;
+}
+
+/** How a call ended: by a cause, or because the server refused it. */
+export type Outcome =
+	| { readonly kind: "cause"; readonly cause: Cause }
+	| { readonly kind: "refused"; readonly code: RequestFailure };
+
+/** The last call, for the screen after it. */
+export interface EndedCall {
+	readonly key: string;
+	readonly direction: Direction;
+	readonly peer: Party;
+	readonly outcome: Outcome;
+	/** Null when it was never answered. */
+	readonly durationMs: number | null;
+	/** Whether the busy tone plays. */
+	readonly tone: boolean;
+}
+
+export interface CallsState {
+	/** Oldest first. */
+	readonly calls: readonly Call[];
+	readonly ended: EndedCall | null;
+	/** Calls that are over here, newest last: what still comes about them is ignored. */
+	readonly closed: readonly CallId[];
+	/** Counts the calls made from here. */
+	readonly dialed: number;
+}
+
+export const NO_CALLS: CallsState = { calls: [], ended: null, closed: [], dialed: 0 };
+
+/** Answers and events about a call arrive within seconds of its end. */
+export const CLOSED_MAX = 32;
+
+/** Keys shown and kept; a long number with its account and PIN. */
+export const DIGITS_MAX = 64;
+
+export type CallRequest = Exclude<Request, { type: "register" } | { type: "presence" }>;
+
+/** What became of a call, for the list of recent calls. */
+export type Result = "answered" | "missed" | "declined" | "cancelled" | "elsewhere" | "failed";
+
+export interface CallRecord {
+	readonly id: string;
+	readonly direction: Direction;
+	readonly peer: Party;
+	/** When it began, `Date.now`. */
+	readonly at: number;
+	readonly durationMs: number | null;
+	readonly result: Result;
+	readonly outcome: Outcome;
+}
+
+export type CallsEvent =
+	| { readonly type: "dial"; readonly to: string; readonly peer: Party; readonly at: number }
+	| { readonly type: "answer"; readonly key: string }
+	| { readonly type: "hangup"; readonly key: string; readonly at: number }
+	| { readonly type: "hold"; readonly key: string; readonly held: boolean }
+	| { readonly type: "mute"; readonly key: string; readonly muted: boolean }
+	| { readonly type: "digit"; readonly key: string; readonly digit: string }
+	/** The screen after the call is closed. */
+	| { readonly type: "dismiss" }
+	/** The busy tone has sounded long enough. */
+	| { readonly type: "quiet" }
+	| { readonly type: "signal"; readonly event: Exclude<Event, { type: "presence" }>; readonly at: number }
+	/** The calls that the server knows of when the line stands. `resumed`: what was missed follows. */
+	| { readonly type: "snapshot"; readonly calls: readonly CallView[]; readonly resumed: boolean; readonly at: number }
+	/** Everything that a resume replays has come: calls not in `alive` are gone. */
+	| { readonly type: "settled"; readonly alive: readonly CallId[]; readonly at: number }
+	/** The session is over and will not come back. */
+	| { readonly type: "abandon"; readonly at: number }
+	/** Answers to requests. */
+	| { readonly type: "called"; readonly key: string; readonly call: CallId }
+	| {
+			readonly type: "refused";
+			readonly key: string;
+			readonly request: CallRequest;
+			readonly code: RequestFailure;
+			readonly at: number;
+	  }
+	/** The first sound of the far end. */
+	| { readonly type: "heard"; readonly room: CallId };
+
+export type Effect =
+	/** Ask the server; tell `called` or `refused` what became of it. */
+	| { readonly type: "request"; readonly key: string; readonly request: CallRequest }
+	/** Sound a key here. */
+	| { readonly type: "digit"; readonly digit: string }
+	/** A refusal that ended nothing: say it. */
+	| { readonly type: "say"; readonly code: RequestFailure }
+	| { readonly type: "record"; readonly record: CallRecord };
+
+/** Returns where the call's sound is, if there is any. */
+export function mediaOf(call: Call): Media | null {
+	return call.phase.name === "early" || call.phase.name === "up" ? call.phase.media : null;
+}
+
+/** Returns the calls that ring here. */
+export function incoming(state: CallsState): readonly Call[] {
+	return state.calls.filter((call) => call.direction === "in" && call.phase.name === "ringing");
+}
+
+/** Returns the calls that this phone is in, the one in front first. */
+export function ongoing(state: CallsState): readonly Call[] {
+	const rank = (call: Call) => (call.held ? 1 : 0);
+	return state.calls
+		.filter((call) => call.phase.name !== "abandoned" && !(call.direction === "in" && call.phase.name === "ringing"))
+		.toReversed()
+		.sort((a, b) => rank(a) - rank(b));
+}
+
+/** Returns what to dial to reach a party again. */
+export function targetOf(party: Party): string {
+	return party.kind === "phone" ? (party.number ?? party.id) : party.id;
+}

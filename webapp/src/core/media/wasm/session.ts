@@ -1,0 +1,213 @@
+/** The session half of the WebAssembly glue (`crates/wasm`): MoQT without its I/O. */
+
+interface Exports {
+	readonly memory: WebAssembly.Memory;
+	input(bytes: number): number;
+	session_new(tokenBytes: number, now: number): number;
+	session_poll(): number;
+	session_deadline(): number;
+	session_timeout(now: number): number;
+	session_accept_bi(): number;
+	session_accept_uni(): number;
+	session_stream(id: number, bytes: number, fin: number, now: number): number;
+	session_reset(id: number, code: number, now: number): number;
+	session_stop(id: number, code: number, now: number): number;
+	session_datagram(bytes: number, now: number): number;
+	session_subscribe(key: number, bytes: number, rendezvousMs: number): number;
+	session_publish(key: number, bytes: number, group: number, stream: number, timestamps: number): number;
+	session_end(key: number): number;
+	session_voice(key: number, at: number, level: number, bytes: number): number;
+	session_single(key: number, bytes: number): number;
+	session_group(key: number): number;
+	session_counts(key: number): number;
+	session_ping(key: number, now: number): number;
+}
+
+/** What a record means; the numbers of `Kind` in `crates/wasm/src/session/record.rs`. */
+export const Kind = {
+	OpenBi: 1,
+	OpenUni: 2,
+	Write: 3,
+	Finish: 4,
+	Reset: 5,
+	Stop: 6,
+	Close: 7,
+	Datagram: 8,
+	Ready: 16,
+	Live: 17,
+	Refused: 18,
+	Ended: 19,
+	Pong: 20,
+	GoAway: 21,
+	Packet: 22,
+} as const;
+
+/** One thing to do or to know; the fields mean what `Kind` says. */
+export interface Record {
+	readonly kind: number;
+	readonly id: number;
+	readonly code: number;
+	readonly at: number;
+	/** A copy, or an empty array. */
+	readonly bytes: Uint8Array<ArrayBuffer>;
+}
+
+/** A track as it is asked for or offered. */
+export interface Offer {
+	readonly namespace: readonly string[];
+	readonly name: string;
+	readonly token: string;
+}
+
+export interface Counts {
+	readonly received: number;
+	readonly lost: number;
+}
+
+/** A token is at most as long as a field of the border's format can be. */
+const FIELD_BYTES_MAX = 0xffff;
+const NOTHING = new Uint8Array(0);
+
+/** One MoQT session: hand in what arrives, carry out what `poll` returns until it is null. */
+export class Session {
+	readonly #wasm: Exports;
+	#memory: Uint8Array<ArrayBuffer>;
+	readonly #encoder = new TextEncoder();
+
+	/** `now` here and below: ms of one clock. */
+	constructor(module: WebAssembly.Module, token: string, now: number) {
+		const instance = new WebAssembly.Instance(module, {});
+		this.#wasm = instance.exports as unknown as Exports;
+		this.#memory = new Uint8Array(this.#wasm.memory.buffer as ArrayBuffer);
+		this.#wasm.session_new(this.#write(this.#encoder.encode(token)), now);
+	}
+
+	poll(): Record | null {
+		const at = this.#wasm.session_poll();
+		if (at === 0) return null;
+		const memory = this.#view();
+		const view = new DataView(memory.buffer, at);
+		const length = view.getUint32(12, true);
+		const from = view.getUint32(24, true);
+		return {
+			kind: view.getUint32(0, true),
+			id: view.getUint32(4, true),
+			code: view.getUint32(8, true),
+			at: view.getFloat64(16, true),
+			bytes: length === 0 ? NOTHING : memory.slice(from, from + length),
+		};
+	}
+
+	/** When `timeout` must be called, ms; Infinity: never. */
+	get deadline(): number {
+		return this.#wasm.session_deadline();
+	}
+
+	timeout(now: number): void {
+		this.#wasm.session_timeout(now);
+	}
+
+	acceptBi(): number {
+		return this.#wasm.session_accept_bi();
+	}
+
+	acceptUni(): number {
+		return this.#wasm.session_accept_uni();
+	}
+
+	/** Bytes of a stream, however many. */
+	stream(id: number, bytes: Uint8Array, fin: boolean, now: number): void {
+		let rest = bytes;
+		while (rest.length > INPUT_BYTES_MAX) {
+			this.#wasm.session_stream(id, this.#write(rest.subarray(0, INPUT_BYTES_MAX)), 0, now);
+			rest = rest.subarray(INPUT_BYTES_MAX);
+		}
+		this.#wasm.session_stream(id, this.#write(rest), fin ? 1 : 0, now);
+	}
+
+	reset(id: number, code: number, now: number): void {
+		this.#wasm.session_reset(id, code, now);
+	}
+
+	stop(id: number, code: number, now: number): void {
+		this.#wasm.session_stop(id, code, now);
+	}
+
+	datagram(bytes: Uint8Array, now: number): void {
+		if (bytes.length <= INPUT_BYTES_MAX) this.#wasm.session_datagram(this.#write(bytes), now);
+	}
+
+	/** False when it is refused here: too many tracks, or the session is closed. */
+	subscribe(key: number, offer: Offer, rendezvousMs: number): boolean {
+		return this.#wasm.session_subscribe(key, this.#offer(offer), rendezvousMs) === 0;
+	}
+
+	/** As {@link subscribe}; `group` is the first one. */
+	publish(key: number, offer: Offer, group: number, via: "datagram" | "stream", timestamps: boolean): boolean {
+		const bytes = this.#offer(offer);
+		return this.#wasm.session_publish(key, bytes, group, via === "stream" ? 1 : 0, timestamps ? 1 : 0) === 0;
+	}
+
+	end(key: number): void {
+		this.#wasm.session_end(key);
+	}
+
+	/** Sends an Opus packet of 20 ms. */
+	voice(key: number, at: number, level: number, packet: Uint8Array): void {
+		this.#wasm.session_voice(key, at, level, this.#write(packet));
+	}
+
+	/** Sends a group of one object. */
+	single(key: number, payload: Uint8Array): void {
+		this.#wasm.session_single(key, this.#write(payload));
+	}
+
+	/** The group of the next object of a track that goes out, or -1. */
+	group(key: number): number {
+		return this.#wasm.session_group(key);
+	}
+
+	counts(key: number): Counts {
+		const at = this.#wasm.session_counts(key);
+		if (at === 0) return { received: 0, lost: 0 };
+		const view = new DataView(this.#view().buffer, at);
+		return { received: view.getFloat64(0, true), lost: view.getFloat64(8, true) };
+	}
+
+	ping(key: number, now: number): boolean {
+		return this.#wasm.session_ping(key, now) === 0;
+	}
+
+	#offer({ token, name, namespace }: Offer): number {
+		const fields = [token, name, ...namespace].map((field) => this.#encoder.encode(field));
+		const bytes = new Uint8Array(fields.reduce((sum, field) => sum + 2 + field.length, 0));
+		const view = new DataView(bytes.buffer);
+		let at = 0;
+		for (const field of fields) {
+			if (field.length > FIELD_BYTES_MAX) throw new RangeError("token or name too long");
+			view.setUint16(at, field.length, true);
+			bytes.set(field, at + 2);
+			at += 2 + field.length;
+		}
+		return this.#write(bytes);
+	}
+
+	/** Puts bytes where the next call finds them; returns their number. */
+	#write(bytes: Uint8Array): number {
+		const at = this.#wasm.input(bytes.length);
+		if (at === 0 && bytes.length > 0) throw new RangeError(`${bytes.length} bytes are too many`);
+		this.#view().set(bytes, at);
+		return bytes.length;
+	}
+
+	/** The memory; growing replaces the buffer. */
+	#view(): Uint8Array<ArrayBuffer> {
+		if (this.#memory.buffer !== this.#wasm.memory.buffer) {
+			this.#memory = new Uint8Array(this.#wasm.memory.buffer as ArrayBuffer);
+		}
+		return this.#memory;
+	}
+}
+
+/** As in `crates/wasm/src/border.rs`. */
+const INPUT_BYTES_MAX = 256 * 1024;

@@ -1,0 +1,247 @@
+// @vitest-environment happy-dom
+import { render } from "preact";
+import { act } from "preact/test-utils";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { Phone } from "../core/phone.ts";
+import { Session } from "../core/session/session.ts";
+import { SettingsStore } from "../core/settings.ts";
+import { FakeEngine, FakeSocket, MemoryBox, registeredAnswer } from "../core/testing.ts";
+import { de } from "../i18n/de.ts";
+import { en } from "../i18n/en.ts";
+import { App, Unsupported } from "./app.tsx";
+import { comfort } from "./comforts.ts";
+import { listenToKeys } from "./keys.ts";
+import { createView } from "./view.ts";
+
+const CALL = "0123456789abcdef0123456789abcdef";
+
+const opened: (() => void)[] = [];
+
+beforeEach(() => vi.useFakeTimers());
+afterEach(() => {
+	for (const close of opened.splice(0)) close();
+	render(null, document.body);
+	vi.useRealTimers();
+});
+
+describe("the screen", () => {
+	it("asks for a name, then shows it with the number", async () => {
+		const { find, type, click, socket } = open();
+		expect(find("sign-in-submit")).toHaveProperty("disabled", true);
+
+		await type("sign-in-name", "Anna");
+		await click("sign-in-submit");
+		await act(() => socket().open());
+		await act(() => socket().receive(registeredAnswer(1)));
+
+		expect(find("me-name")?.textContent).toBe("Anna");
+		expect(find("me-number")?.textContent).toBe("7001");
+	});
+
+	it("says in words why a sign-in failed", async () => {
+		const { find, type, click } = open({ guest: () => Promise.reject(new Error("offline")) });
+
+		await type("sign-in-name", "Anna");
+		await click("sign-in-submit");
+
+		expect(find("sign-in-hint")?.textContent).toBe(en.signOut.unreachable);
+	});
+
+	it("shows who calls, and answers", async () => {
+		const { find, click, socket, hear } = await signedIn();
+
+		await hear({ type: "incoming", call: CALL, from: { id: "bert", name: "Bert", number: "7002", kind: "browser" }, seq: 1 });
+		expect(find("incoming-name")?.textContent).toBe("Bert");
+		expect(document.title).toBe(en.isCalling("Bert"));
+		await click("incoming-answer");
+
+		expect(socket().last("answer")).toMatchObject({ call: CALL });
+		expect(find("incoming")).toBeNull();
+		expect(find("call-state")?.textContent).toBe(en.answering);
+	});
+
+	it("counts missed calls", async () => {
+		const { find, hear } = await signedIn();
+
+		await hear({ type: "incoming", call: CALL, from: { id: "bert", name: "Bert", kind: "browser" }, seq: 1 });
+		await hear({ type: "ended", call: CALL, cause: "cancelled", reason: "", seq: 2 });
+
+		expect(find("missed-badge")?.textContent).toBe("1");
+		expect(document.title).toContain("(1)");
+	});
+
+	it("tells the end of a refused call in words and offers another try", async () => {
+		const { find, type, click, socket, hear } = await signedIn();
+		await type("dial-input", "7999");
+		await click("dial-call");
+		const { id } = socket().last("call") ?? {};
+
+		await hear({ type: "refused", id, code: "offline", reason: "" });
+
+		expect(find("ended-cause")?.textContent).toBe(en.refusals.offline);
+		await click("ended-redial");
+		expect(socket().sent().filter((message) => message["type"] === "call")).toHaveLength(2);
+	});
+
+	it("says that the connection is lost, and when it tries again", async () => {
+		const { find, socket } = await signedIn();
+
+		await act(() => socket().drop(1006));
+
+		expect(find("banner-line")?.textContent).toContain(en.lineLost);
+		expect(find("service-echo")).toHaveProperty("disabled", true);
+	});
+
+	it("names what an old browser lacks", () => {
+		render(<Unsupported missing={["webtransport"]} />, document.body);
+
+		expect(document.querySelector("[data-testid=unsupported]")?.textContent).toContain("WebTransport");
+	});
+});
+
+describe("the keyboard", () => {
+	it("needs H twice to hang up", async () => {
+		const { press, socket, find } = await talking();
+
+		await press("h");
+		expect(socket().last("hangup")).toBeUndefined();
+		expect(find("call-hint")?.textContent).toBe(en.hangUpAgain);
+		await press("h");
+
+		expect(socket().last("hangup")).toMatchObject({ call: CALL });
+	});
+
+	it("forgets the first H after two seconds", async () => {
+		const { press, socket } = await talking();
+
+		await press("h");
+		await act(() => void vi.advanceTimersByTime(2_000));
+		await press("h");
+
+		expect(socket().last("hangup")).toBeUndefined();
+	});
+
+	it("mutes with M and sends digits", async () => {
+		const { press, socket, find } = await talking();
+
+		await press("m");
+		await press("5");
+
+		expect(find("call-mute")?.getAttribute("aria-pressed")).toBe("true");
+		expect(socket().last("dtmf")).toMatchObject({ digits: "5" });
+	});
+
+	it("opens the muted microphone while Space is held", async () => {
+		const { press, socket } = await talking();
+		await press("m");
+
+		await press(" ");
+		expect(socket().last("mute")).toMatchObject({ muted: false });
+		await act(() => void document.dispatchEvent(new KeyboardEvent("keyup", { key: " ", bubbles: true })));
+
+		expect(socket().last("mute")).toMatchObject({ muted: true });
+	});
+
+	it("leaves typing alone", async () => {
+		const { press, socket, find } = await talking();
+		(find("search") as HTMLInputElement).focus();
+
+		await press("h", find("search"));
+		await press("h", find("search"));
+		await press("5", find("search"));
+
+		expect(socket().last("hangup")).toBeUndefined();
+		expect(socket().last("dtmf")).toBeUndefined();
+	});
+
+	it("never ends a call by Esc", async () => {
+		const { press, socket, find } = await talking();
+
+		await press("Escape");
+
+		expect(socket().last("hangup")).toBeUndefined();
+		expect(find("call")).not.toBeNull();
+	});
+});
+
+it("both languages have a word for everything", () => {
+	expect(shape(de)).toEqual(shape(en));
+});
+
+function shape(value: unknown): unknown {
+	if (typeof value !== "object" || value === null) return typeof value;
+	return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, shape(inner)]));
+}
+
+type Guest = NonNullable<ConstructorParameters<typeof Session>[0]["guest"]>;
+
+function open({ guest }: { guest?: Guest } = {}) {
+	const box = new MemoryBox();
+	const sockets: FakeSocket[] = [];
+	const session = new Session({
+		box,
+		guest: guest ?? (async (name) => ({ token: "t", user: { id: name.toLowerCase(), name, number: "7001" }, expires_in: 43_200 })),
+	});
+	const engine = new FakeEngine();
+	const phone = new Phone({
+		session,
+		settings: new SettingsStore(box),
+		engine,
+		signalUrl: "ws://phone/api/v1/signal",
+		box,
+		tab: null,
+		relay: async (token) => ({ url: "https://relay/moq", hashes: [], token }),
+		openSocket: (_url, protocol) => {
+			const made = new FakeSocket(protocol);
+			sockets.push(made);
+			return made;
+		},
+	});
+	const view = createView(phone);
+	render(<App view={view} />, document.body);
+	opened.push(comfort(view), listenToKeys(view));
+	const find = (id: string) => document.querySelector(`[data-testid="${id}"]`);
+	const socket = (): FakeSocket => sockets.at(-1) as FakeSocket;
+	return {
+		phone,
+		engine,
+		find,
+		socket,
+		hear: (message: Record<string, unknown>) => act(async () => {
+				socket().receive(message);
+				await vi.advanceTimersByTimeAsync(0);
+			}),
+		type: (id: string, text: string) =>
+			act(() => {
+				const field = find(id) as HTMLInputElement;
+				field.value = text;
+				field.dispatchEvent(new Event("input", { bubbles: true }));
+			}),
+		click: (id: string) =>
+			act(async () => {
+				(find(id) as HTMLElement).click();
+				await vi.advanceTimersByTimeAsync(0);
+			}),
+		press: (key: string, target: Element | null = document.body) =>
+			act(async () => void target?.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }))),
+	};
+}
+
+async function signedIn() {
+	const made = open();
+	await made.type("sign-in-name", "Anna");
+	await made.click("sign-in-submit");
+	await act(async () => made.socket().open());
+	await made.hear(registeredAnswer(1));
+	return made;
+}
+
+async function talking() {
+	const made = await signedIn();
+	await act(async () => made.phone.dial("bert"));
+	await made.hear({ type: "ok", id: made.socket().last("call")?.["id"], call: CALL });
+	const peer = { participant: "p2", namespace: ["room", CALL, "p2"], name: "Bert", kind: "browser" };
+	const media = { room: CALL, participant: "p1", namespace: ["room", CALL, "p1"], token: "t", peers: [peer] };
+	await made.hear({ type: "up", call: CALL, media, seq: 1 });
+	return made;
+}

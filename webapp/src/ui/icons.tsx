@@ -1,0 +1,92 @@
+/** Line icons on a grid of 24, drawn for this page. */
+import type { JSX } from "preact";
+
+const SHAPES = {
+	phone: <path d="M7.2 3.5 9.6 8 7.8 9.9a13 13 0 0 0 6.3 6.3l1.9-1.8 4.5 2.4v2.4a1.6 1.6 0 0 1-1.7 1.6A16.7 16.7 0 0 1 3.2 5.2a1.6 1.6 0 0 1 1.6-1.7z" />,
+	hangup: <path d="M2.6 14.6c5.2-5.5 13.6-5.5 18.8 0 .6.6.6 1.5 0 2.1l-1.6 1.6c-.5.5-1.3.6-1.9.2l-2.5-1.7a1.5 1.5 0 0 1-.7-1.2v-1.5a11 11 0 0 0-5.4 0v1.5c0 .5-.2.9-.7 1.2l-2.5 1.7c-.6.4-1.4.3-1.9-.2l-1.6-1.6a1.5 1.5 0 0 1 0-2.1z" />,
+	mic: (
+		<>
+			<rect x="9" y="3" width="6" height="11" rx="3" />
+			<path d="M5.5 11.5a6.5 6.5 0 0 0 13 0M12 18v3M9 21h6" />
+		</>
+	),
+	micOff: (
+		<>
+			<path d="M15 10.5V6a3 3 0 0 0-5.8-1.1M9 9v2a3 3 0 0 0 4.6 2.5M5.5 11.5a6.5 6.5 0 0 0 10.3 5.3M18.2 13.4c.2-.6.3-1.2.3-1.900M12 18v3M9 21h6" />
+			<path d="m4 4 16 16" />
+		</>
+	),
+	pause: <path d="M8.5 5v14M15.5 5v14" />,
+	play: <path d="M8 5.200v13.600L18.8 12z" />,
+	pad: (
+		<>
+			{[5, 12, 19].flatMap((y) =>
+				[5, 12, 19].map((x) => <circle key={`${x}-${y}`} cx={x} cy={y} r="1.4" fill="currentColor" stroke="none" />),
+			)}
+		</>
+	),
+	people: (
+		<>
+			<circle cx="9" cy="8.5" r="3.5" />
+			<path d="M2.8 19.500a6.2 6.2 0 0 1 12.4 0M16 5.300a3.5 3.5 0 0 1 0 6.400M18 14.400a6.2 6.2 0 0 1 3.2 5.1" />
+		</>
+	),
+	clock: (
+		<>
+			<circle cx="12" cy="12" r="8.5" />
+			<path d="M12 7v5l3.3 2" />
+		</>
+	),
+	search: (
+		<>
+			<circle cx="11" cy="11" r="6.5" />
+			<path d="m16 16 4.5 4.5" />
+		</>
+	),
+	settings: (
+		<>
+			<path d="M4 7h9M19 7h1M4 17h1M11 17h9" />
+			<circle cx="16" cy="7" r="2.5" />
+			<circle cx="8" cy="17" r="2.5" />
+		</>
+	),
+	headset: (
+		<>
+			<path d="M4 15v-3a8 8 0 0 1 16 0v3" />
+			<rect x="3" y="14" width="4.5" height="6.5" rx="2" />
+			<rect x="16.5" y="14" width="4.5" height="6.5" rx="2" />
+		</>
+	),
+	bars: <path d="M5 19v-4M10 19v-7.500M15 19V8M20 19V4.5" />,
+	close: <path d="m6 6 12 12M18 6 6 18" />,
+	back: <path d="M9.5 6H19a1.5 1.5 0 0 1 1.5 1.500v9A1.5 1.5 0 0 1 19 18H9.500L3.5 12zM12 10l4 4M16 10l-4 4" />,
+	arrowIn: <path d="M18 6 7 17M7 9v8h8" />,
+	arrowOut: <path d="M6 18 17 7M9 7h8v8" />,
+	missed: <path d="m5 8 7 7 7-7M5 8v6M5 8h6" />,
+	swap: <path d="M7 4v14M7 18l-3.5-3.500M7 18l3.5-3.500M17 20V6M17 6l-3.5 3.500M17 6l3.5 3.5" />,
+	echo: <path d="M4 12h1.500M8.5 8.500v7M12 5v14M15.5 8.500v7M18.5 12H20" />,
+	wave: <path d="M3 12c2.25-9 4.5-9 6.75-4.5 1.1 2.3 1.8 6.7 2.9 9 2.25 4.5 4.5 4.5 8.35-4.5" />,
+	warning: <path d="M12 4 2.8 19.500h18.400zM12 10v4.500M12 17.200v.1" />,
+	trash: <path d="M4.5 7h15M9 7V4.500h6V7M6.5 7l1 12.500h9l1-12.500M10 10.500v6M14 10.500v6" />,
+} satisfies Record<string, JSX.Element>;
+
+export type IconName = keyof typeof SHAPES;
+
+export function Icon({ name, size = 20 }: { name: IconName; size?: number }) {
+	return (
+		<svg
+			class="icon"
+			viewBox="0 0 24 24"
+			width={size}
+			height={size}
+			fill="none"
+			stroke="currentColor"
+			stroke-width="1.75"
+			stroke-linecap="round"
+			stroke-linejoin="round"
+			aria-hidden="true"
+		>
+			{SHAPES[name]}
+		</svg>
+	);
+}
