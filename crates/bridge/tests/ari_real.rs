@@ -237,7 +237,7 @@ async fn a_telephone_can_hold_and_be_held() {
     phone.expect("CALL_ESTABLISHED").await;
     world.stub.second(uuid).await;
 
-    phone.tell("hold", "").await;
+    phone.hold().await;
     assert_eq!(
         world.event().await,
         Event::Held {
@@ -245,8 +245,6 @@ async fn a_telephone_can_hold_and_be_held() {
             held: true
         }
     );
-    // The phone does not resume before its hold is confirmed.
-    phone.expect("CALL_REMOTE_SDP").await;
     phone.tell("resume", "").await;
     assert_eq!(
         world.event().await,
