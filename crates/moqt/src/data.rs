@@ -1,19 +1,25 @@
-//! The data plane: subgroup streams, datagrams, fetch headers, padding (section 11).
+//! The data plane: subgroup streams, datagrams, fetch streams, padding (section 11).
 //!
 //! Payloads are never copied when they arrive in one piece: they are slices of what was fed in. Properties are kept
 //! byte for byte.
 
+mod buffer;
 mod datagram;
+mod fetch;
 mod subgroup;
 
 pub use datagram::{Datagram, ObjectDatagram};
+pub use fetch::{
+    Absence, FetchCheck, FetchDecoder, FetchEncoder, FetchFault, FetchHeader, FetchItem,
+    FetchObject,
+};
 pub use subgroup::{
     Object, SubgroupDecoder, SubgroupEncoder, SubgroupHeader, SubgroupId, SubgroupItem,
 };
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::{DecodeError, Draft, EncodeError, RequestId, VarInt};
+use crate::{DecodeError, Draft, EncodeError, VarInt};
 
 /// What a unidirectional stream carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +28,7 @@ pub enum StreamKind {
     Control,
     /// Objects of one subgroup: use a [`SubgroupDecoder`].
     Subgroup,
-    /// The answer to a FETCH: see [`FetchHeader`].
+    /// The answer to a FETCH: peek at its [`FetchHeader`] to see to which one, then use a [`FetchDecoder`].
     Fetch,
     /// Nothing: read and discard, or stop it.
     Padding,
@@ -47,13 +53,6 @@ pub enum ObjectStatus {
     EndOfGroup,
     /// No object at this location or after it exists in the track.
     EndOfTrack,
-}
-
-/// FETCH_HEADER: what a fetch stream begins with (section 11.4.4).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FetchHeader {
-    /// The FETCH that this stream answers.
-    pub id: RequestId,
 }
 
 impl Default for Limits {
@@ -92,32 +91,6 @@ impl ObjectStatus {
             Self::EndOfGroup => 0x3,
             Self::EndOfTrack => 0x4,
         }
-    }
-}
-
-impl FetchHeader {
-    /// Reads a fetch stream's first bytes, its type too; `None`: more bytes needed. Returns how many bytes it took.
-    ///
-    /// # Errors
-    ///
-    /// When the stream is none of this kind.
-    pub fn peek(draft: Draft, bytes: &[u8]) -> Result<Option<(Self, usize)>, DecodeError> {
-        let mut cursor = Cursor::new(draft, bytes);
-        let Some(code) = cursor.varint() else {
-            return Ok(None);
-        };
-        if code != draft.table().streams.fetch {
-            return Err(DecodeError::UnknownStream(code));
-        }
-        Ok(cursor
-            .varint()
-            .map(|id| (Self { id: RequestId(id) }, cursor.at)))
-    }
-
-    /// Adds a fetch stream's first bytes to `out`.
-    pub fn encode(&self, draft: Draft, out: &mut BytesMut) {
-        VarInt::encode(draft.varint(), draft.table().streams.fetch, out);
-        VarInt::encode(draft.varint(), self.id.0, out);
     }
 }
 

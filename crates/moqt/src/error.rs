@@ -102,6 +102,9 @@ pub enum EncodeError {
     /// Object ids in a subgroup must ascend.
     #[error("object {0} does not come after {1}")]
     NotAscending(u64, u64),
+    /// Groups must go the way that a FETCH asked for.
+    #[error("group {0} does not come after {1} in the order asked for")]
+    GroupOrder(u64, u64),
     /// Key-value pairs must ascend.
     #[error("key {0:#x} does not come after {1:#x}")]
     KeyOrder(u64, u64),

@@ -28,6 +28,24 @@ impl Location {
     pub const fn new(group: u64, object: u64) -> Self {
         Self { group, object }
     }
+
+    /// Returns the last location of a range that ends at `self` as FETCH and FETCH_OK write it: object 0 stands for the
+    /// whole group, otherwise it is the last object plus one (section 10.13).
+    pub const fn last_before_end(self) -> Self {
+        Self {
+            group: self.group,
+            // Object 0 becomes the largest one there can be.
+            object: self.object.wrapping_sub(1),
+        }
+    }
+
+    /// Returns the end of a range whose last location is `self`, as FETCH and FETCH_OK write it.
+    pub const fn end_after(self) -> Self {
+        Self {
+            group: self.group,
+            object: self.object.wrapping_add(1),
+        }
+    }
 }
 
 macro_rules! display_number {

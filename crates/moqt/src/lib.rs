@@ -27,6 +27,8 @@
 //! [`Session::accept_subscribe`] return ours) and uses [`data`]:
 //!
 //! - receiving a stream: [`data::classify`], then [`data::SubgroupDecoder`]; at FIN [`data::SubgroupDecoder::finish`];
+//! - receiving the answer to a FETCH: [`data::FetchDecoder`] and [`data::FetchCheck`], then
+//!   [`Session::finish_fetch`]; answering one: [`data::FetchEncoder`];
 //! - receiving a datagram: [`data::Datagram::decode`];
 //! - sending: [`data::SubgroupEncoder`] (headers apart from the payload, so that payloads are shared) and
 //!   [`data::ObjectDatagram::encode`].
@@ -65,8 +67,8 @@ pub use name::{FullTrackName, NameError, Namespace};
 pub use param::{Filter, GroupOrder, Parameters, Scope};
 pub use property::{ObjectProperties, TrackProperties};
 pub use session::{
-    CallError, Config, Direction, Event, Limits, Output, PeerSetup, PublishOptions, Role, Session,
-    SubscribeAnswer, SubscribeOptions, Transport,
+    CallError, Config, Direction, Event, FetchAnswer, FetchOptions, Limits, Output, PeerSetup,
+    PublishOptions, Role, Session, SubscribeAnswer, SubscribeOptions, Transport,
 };
 pub use token::{AuthToken, Token, TokenCache, TokenError};
 pub use varint::VarInt;

@@ -4,6 +4,7 @@ mod calls;
 mod config;
 mod event;
 mod fault;
+mod fetch;
 mod incoming;
 mod receive;
 mod request;
@@ -12,7 +13,8 @@ mod setup;
 mod update;
 
 pub use config::{
-    CallError, Config, Limits, PublishOptions, Role, SubscribeAnswer, SubscribeOptions, Transport,
+    CallError, Config, FetchAnswer, FetchOptions, Limits, PublishOptions, Role, SubscribeAnswer,
+    SubscribeOptions, Transport,
 };
 pub use event::{Direction, Event, Output, PeerSetup};
 

@@ -4,7 +4,10 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::{
     DecodeError, Draft, EncodeError, TrackAlias, VarInt,
-    data::{Cursor, Limits, ObjectStatus},
+    data::{
+        Cursor, Limits, ObjectStatus,
+        buffer::{Buffer, within},
+    },
 };
 
 /// SUBGROUP_HEADER: what a subgroup stream begins with.
@@ -82,15 +85,6 @@ pub struct SubgroupEncoder {
     last: Option<u64>,
 }
 
-/// What was fed in and not yet taken.
-#[derive(Debug)]
-enum Buffer {
-    /// One piece, shared with whoever fed it.
-    Shared(Bytes),
-    /// Several pieces, put together.
-    Joined(BytesMut),
-}
-
 /// An object's fields before its payload, all of which are there.
 struct Fields {
     id: u64,
@@ -121,7 +115,7 @@ impl SubgroupDecoder {
         Self {
             draft,
             limits,
-            buffer: Buffer::Shared(Bytes::new()),
+            buffer: Buffer::default(),
             header: None,
             last: None,
             subgroup: None,
@@ -363,49 +357,5 @@ impl SubgroupEncoder {
         }
         self.last = Some(object.id);
         Ok(())
-    }
-}
-
-impl Buffer {
-    fn as_slice(&self) -> &[u8] {
-        match self {
-            Self::Shared(bytes) => bytes,
-            Self::Joined(bytes) => bytes,
-        }
-    }
-
-    fn push(&mut self, more: Bytes) {
-        match self {
-            Self::Shared(bytes) if bytes.is_empty() => *bytes = more,
-            Self::Shared(bytes) => {
-                let mut joined = BytesMut::with_capacity(bytes.len() + more.len());
-                joined.extend_from_slice(bytes);
-                joined.extend_from_slice(&more);
-                *self = Self::Joined(joined);
-            }
-            Self::Joined(bytes) => bytes.extend_from_slice(&more),
-        }
-    }
-
-    /// Takes `len` bytes, which must be there. What is left of joined pieces can be shared from then on.
-    fn take(&mut self, len: usize) -> Bytes {
-        if let Self::Joined(bytes) = self {
-            *self = Self::Shared(core::mem::take(bytes).freeze());
-        }
-        match self {
-            Self::Shared(bytes) => bytes.split_to(len),
-            Self::Joined(bytes) => bytes.split_to(len).freeze(),
-        }
-    }
-}
-
-fn within(field: &'static str, len: u64, max: usize) -> Result<usize, DecodeError> {
-    match usize::try_from(len) {
-        Ok(len) if len <= max => Ok(len),
-        _ => Err(DecodeError::Limit {
-            field,
-            len,
-            max: max as u64,
-        }),
     }
 }

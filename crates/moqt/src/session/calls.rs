@@ -454,7 +454,7 @@ impl Session {
     }
 
     /// Opens a stream and begins a request on it; `message` carries `next_request`.
-    fn open(&mut self, kind: Kind, message: &Message) -> Result<RequestId, CallError> {
+    pub(super) fn open(&mut self, kind: Kind, message: &Message) -> Result<RequestId, CallError> {
         self.check_open()?;
         if self.peer_goaway {
             return Err(CallError::GoingAway);

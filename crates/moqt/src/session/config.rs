@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use bytes::Bytes;
 
-use crate::{Draft, EncodeError, Parameters, Token, TrackAlias};
+use crate::{Draft, EncodeError, Location, Parameters, Token, TrackAlias};
 
 /// Which side of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -131,6 +131,26 @@ pub struct PublishOptions {
     /// The alias of the track in this session; `None`: the session chooses.
     pub alias: Option<TrackAlias>,
     /// Parameters: tokens, largest object, forward, ….
+    pub params: Parameters,
+    /// Track properties, raw.
+    pub properties: Bytes,
+}
+
+/// What to say with FETCH.
+#[derive(Debug, Clone, Default)]
+pub struct FetchOptions {
+    /// Parameters: tokens, fill timeout, priority, group order.
+    pub params: Parameters,
+}
+
+/// How to accept a FETCH.
+#[derive(Debug, Clone, Default)]
+pub struct FetchAnswer {
+    /// `end` is the last object of the track.
+    pub end_of_track: bool,
+    /// Last object plus one; object 0: the whole group. See [`Location::end_after`].
+    pub end: Location,
+    /// Parameters.
     pub params: Parameters,
     /// Track properties, raw.
     pub properties: Bytes,

@@ -5,8 +5,8 @@ use core::time::Duration;
 use bytes::Bytes;
 
 use crate::{
-    AuthToken, FetchRange, FullTrackName, Namespace, Parameters, PublishDoneCode, RequestError,
-    RequestId, ResetCode, SessionCode, StreamId, TrackAlias,
+    AuthToken, FetchRange, FullTrackName, Location, Namespace, Parameters, PublishDoneCode,
+    RequestError, RequestId, ResetCode, SessionCode, StreamId, TrackAlias,
 };
 
 /// What the driver must do.
@@ -99,7 +99,8 @@ pub enum Event {
         /// Tokens.
         tokens: Vec<AuthToken>,
     },
-    /// FETCH: answer with `reject`, NOT_SUPPORTED.
+    /// FETCH: answer with `accept_fetch` or `reject`, and a data stream. A joined subscription exists, but may be
+    /// unanswered: then answer it first.
     Fetch {
         /// The request.
         id: RequestId,
@@ -155,6 +156,19 @@ pub enum Event {
         id: RequestId,
         /// What its objects carry.
         alias: TrackAlias,
+        /// Parameters.
+        params: Parameters,
+        /// Track properties, raw but checked.
+        properties: Bytes,
+    },
+    /// Our FETCH was accepted; it lasts until `finish_fetch`.
+    FetchOk {
+        /// The request.
+        id: RequestId,
+        /// `end` is the last object of the track.
+        end_of_track: bool,
+        /// Last object plus one; object 0: the whole group. See [`Location::last_before_end`].
+        end: Location,
         /// Parameters.
         params: Parameters,
         /// Track properties, raw but checked.

@@ -4,9 +4,9 @@ use core::ops::ControlFlow;
 use std::collections::BTreeSet;
 
 use crate::{
-    AuthToken, Fetch, FetchRange, FullTrackName, Message, Namespace, Parameters, Publish,
-    RequestCode, RequestError, RequestId, SessionCode, StreamId, Subscribe, SubscribePrefix,
-    TokenError, TrackAlias, TrackProperties,
+    AuthToken, FullTrackName, Message, Namespace, Parameters, Publish, RequestCode, RequestError,
+    RequestId, SessionCode, StreamId, Subscribe, SubscribePrefix, TokenError, TrackAlias,
+    TrackProperties,
 };
 
 use super::{
@@ -255,23 +255,6 @@ impl Session {
         Ok(())
     }
 
-    fn receive_fetch(&mut self, stream: StreamId, fetch: Fetch) -> Result<(), Fault> {
-        let Fetch { id, range, params } = fetch;
-        let namespace = match &range {
-            FetchRange::Standalone { track, .. } => Some(track.namespace()),
-            FetchRange::RelativeJoining { .. } | FetchRange::AbsoluteJoining { .. } => None,
-        };
-        if let Some((params, tokens)) = self.admit(stream, id, Kind::Fetch, params, namespace)? {
-            self.event(Event::Fetch {
-                id,
-                range,
-                params,
-                tokens,
-            });
-        }
-        Ok(())
-    }
-
     fn admit_prefix(
         &mut self,
         stream: StreamId,
@@ -293,7 +276,7 @@ impl Session {
     }
 
     /// Opens a request of the peer; `None`: it was refused. Returns its parameters, and its tokens apart from them.
-    fn admit(
+    pub(super) fn admit(
         &mut self,
         stream: StreamId,
         id: RequestId,
@@ -340,7 +323,7 @@ impl Session {
     }
 
     /// Refuses a request of the peer that the application has not seen.
-    fn refuse(&mut self, id: RequestId, error: RequestError) {
+    pub(super) fn refuse(&mut self, id: RequestId, error: RequestError) {
         // The errors made here are short, so writing them cannot fail.
         match self.write(id, &Message::RequestError(error)) {
             Ok(()) => self.finish(id),

@@ -37,6 +37,7 @@ impl Session {
         };
         match message {
             Message::SubscribeOk(ok) => self.receive_subscribe_ok(id, ok),
+            Message::FetchOk(ok) => self.receive_fetch_ok(id, ok),
             Message::RequestOk(ok) => self.receive_ok(id, ok),
             Message::RequestError(error) => self.receive_error(id, error),
             Message::RequestUpdate(update) => self.receive_update(id, update),
@@ -99,9 +100,7 @@ impl Session {
                 });
                 Ok(())
             }
-            // FETCH_OK answers a FETCH, which this machine never sends.
             Message::Setup(_)
-            | Message::FetchOk(_)
             | Message::Subscribe(_)
             | Message::Publish(_)
             | Message::Fetch(_)

@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::collections::{BTreeSet, VecDeque};
 
-use crate::{FullTrackName, Namespace, Scope, StreamId, TrackAlias};
+use crate::{FullTrackName, Location, Namespace, Scope, StreamId, TrackAlias};
 
 /// Who asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +34,10 @@ pub(super) enum Kind {
         alias: TrackAlias,
     },
     TrackStatus,
-    Fetch,
+    /// `start`: unless the publisher computes it.
+    Fetch {
+        start: Option<Location>,
+    },
     PublishNamespace,
     /// `told`: namespaces that exist for the subscriber, prefix included.
     SubscribeNamespace {
@@ -97,7 +100,9 @@ impl Request {
     pub(super) fn ends_with_fin(&self) -> bool {
         match (self.side, &self.kind) {
             (_, Kind::SubscribeNamespace { .. } | Kind::SubscribeTracks { .. }) => true,
-            (Side::Ours, Kind::Subscribe { .. } | Kind::TrackStatus | Kind::Fetch) => true,
+            (Side::Ours, Kind::Subscribe { .. } | Kind::TrackStatus) => true,
+            // Once it is accepted the data stream says when it is over.
+            (Side::Ours, Kind::Fetch { .. }) => self.phase == Phase::Pending,
             // PUBLISH_DONE comes before FIN (section 10.12).
             (Side::Peers, Kind::Publish { .. }) => true,
             (Side::Ours, Kind::Publish { .. } | Kind::PublishNamespace) => {
@@ -105,7 +110,10 @@ impl Request {
             }
             (
                 Side::Peers,
-                Kind::Subscribe { .. } | Kind::TrackStatus | Kind::Fetch | Kind::PublishNamespace,
+                Kind::Subscribe { .. }
+                | Kind::TrackStatus
+                | Kind::Fetch { .. }
+                | Kind::PublishNamespace,
             ) => !self.sending,
         }
     }
@@ -119,6 +127,8 @@ impl Request {
             (Side::Peers, Kind::Publish { .. }, _) => !self.receiving,
             (Side::Peers, _, _) => true,
             (Side::Ours, Kind::Publish { .. } | Kind::PublishNamespace, Phase::Established) => true,
+            // Once it is accepted the data stream says when it is over.
+            (Side::Ours, Kind::Fetch { .. }, Phase::Established) => false,
             (Side::Ours, _, _) => !self.receiving,
         }
     }
@@ -131,7 +141,7 @@ impl Request {
             Kind::PublishNamespace
             | Kind::SubscribeNamespace { .. }
             | Kind::SubscribeTracks { .. } => Some(Scope::NamespaceOk),
-            Kind::Subscribe { .. } | Kind::Fetch => None,
+            Kind::Subscribe { .. } | Kind::Fetch { .. } => None,
         }
     }
 
@@ -144,7 +154,7 @@ impl Request {
             }
             _ if sender != self.side => None,
             Kind::Subscribe { .. } | Kind::Publish { .. } => Some(Scope::UpdateSubscription),
-            Kind::Fetch => Some(Scope::UpdateFetch),
+            Kind::Fetch { .. } => Some(Scope::UpdateFetch),
             Kind::PublishNamespace => Some(Scope::UpdatePublishNamespace),
             Kind::SubscribeNamespace { .. } | Kind::SubscribeTracks { .. } => {
                 Some(Scope::UpdatePrefix)

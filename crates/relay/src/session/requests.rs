@@ -110,10 +110,11 @@ impl Driver {
             Event::Updated { id, .. } | Event::UpdateRejected { id, .. } => {
                 tracing::debug!(request = id.0, "the peer answered an update");
             }
-            // We ask for no namespaces, and a request that is to move can only stay with us.
+            // We ask for no namespaces and no past objects, and a request that is to move can only stay with us.
             Event::Namespace { .. }
             | Event::NamespaceDone { .. }
             | Event::PublishBlocked { .. }
+            | Event::FetchOk { .. }
             | Event::RequestGoAway { .. } => {}
         }
     }

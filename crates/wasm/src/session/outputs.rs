@@ -101,6 +101,7 @@ impl Client {
             | Event::Namespace { .. }
             | Event::NamespaceDone { .. }
             | Event::PublishBlocked { .. }
+            | Event::FetchOk { .. }
             | Event::RequestGoAway { .. } => {}
         }
     }
