@@ -10,6 +10,7 @@
 //! - To combine them: [`mix::Bus`].
 
 pub mod conceal;
+pub mod emodel;
 mod frame;
 pub mod jitter;
 pub mod level;

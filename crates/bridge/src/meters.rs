@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use metrics::{Counter, Gauge, counter, gauge};
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
-use crate::leg::{Reason, Stats};
+use crate::leg::{Quality, Reason, Stats};
 
 /// The handles; clones count into the same metrics.
 #[derive(Clone)]
@@ -24,7 +24,14 @@ pub(crate) struct Meters {
     objects_out: Counter,
     objects_failed: Counter,
     objects_malformed: Counter,
+    mos: [Histogram; 2],
+    missing: [Histogram; 2],
+    delay: [Histogram; 2],
+    silent: [Counter; 2],
 }
+
+/// In the order in which a leg keeps its two sides.
+const DIRECTIONS: [&str; 2] = ["from_telephone", "to_telephone"];
 
 impl Meters {
     pub(crate) fn new() -> Self {
@@ -44,6 +51,13 @@ impl Meters {
             objects_out: counter!("moqrelay_bridge_objects_out_total"),
             objects_failed: counter!("moqrelay_bridge_objects_failed_total"),
             objects_malformed: counter!("moqrelay_bridge_objects_malformed_total"),
+            mos: DIRECTIONS.map(|side| histogram!("moqrelay_bridge_mos", "direction" => side)),
+            missing: DIRECTIONS
+                .map(|side| histogram!("moqrelay_bridge_missing_ratio", "direction" => side)),
+            delay: DIRECTIONS
+                .map(|side| histogram!("moqrelay_bridge_delay_seconds", "direction" => side)),
+            silent: DIRECTIONS
+                .map(|side| counter!("moqrelay_bridge_silent_total", "direction" => side)),
         }
     }
 
@@ -82,6 +96,18 @@ impl Meters {
         ] {
             counter.increment(now.saturating_sub(before));
         }
+    }
+
+    /// Records the quality of one direction over one interval.
+    pub(crate) fn quality(&self, side: usize, quality: &Quality) {
+        self.mos[side].record(quality.rating.mos());
+        self.missing[side].record(quality.missing);
+        self.delay[side].record(quality.delay.as_secs_f64());
+    }
+
+    /// Counts a silence of one direction.
+    pub(crate) fn silent(&self, side: usize) {
+        self.silent[side].increment(1);
     }
 
     pub(crate) fn attached(&self) {

@@ -13,6 +13,12 @@ const BUCKETS_S: [f64; 12] = [
     0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0,
 ];
 
+/// Mean opinion scores: bad, poor, fair, good (ITU-T P.800) and what lies between.
+const BUCKETS_MOS: [f64; 8] = [1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.2, 4.5];
+
+/// Parts of a whole.
+const BUCKETS_RATIO: [f64; 8] = [0.0, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.3];
+
 /// A peer that closes its connection is no warning; `log.level` may say otherwise.
 const QUIET: &str = "web_transport_quinn=error";
 
@@ -47,6 +53,12 @@ pub(crate) fn start_logging(log: &config::Log) -> Result<()> {
 pub(crate) fn start_metrics() -> Result<PrometheusHandle> {
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &BUCKETS_S)
+        .and_then(|builder| {
+            builder.set_buckets_for_metric(Matcher::Suffix("_mos".into()), &BUCKETS_MOS)
+        })
+        .and_then(|builder| {
+            builder.set_buckets_for_metric(Matcher::Suffix("_ratio".into()), &BUCKETS_RATIO)
+        })
         .context("metrics buckets")?
         .install_recorder()
         .context("metrics cannot be started twice")?;
@@ -59,6 +71,18 @@ pub(crate) fn start_metrics() -> Result<PrometheusHandle> {
     metrics::describe_histogram!(
         "moqrelay_call_answer_seconds",
         "From the beginning of a call to its answer."
+    );
+    metrics::describe_histogram!(
+        "moqrelay_bridge_mos",
+        "Estimated mean opinion score of a leg over 5 s (E-model, ITU-T G.107), by direction."
+    );
+    metrics::describe_histogram!(
+        "moqrelay_bridge_missing_ratio",
+        "Part of a leg's sound that was missing over 5 s, by direction."
+    );
+    metrics::describe_histogram!(
+        "moqrelay_bridge_delay_seconds",
+        "Estimated delay from mouth to ear of a leg, by direction."
     );
     Ok(handle)
 }
@@ -120,6 +144,10 @@ const COUNTERS: &[(&str, &str)] = &[
     (
         "moqrelay_bridge_objects_out_total",
         "Audio objects published by legs.",
+    ),
+    (
+        "moqrelay_bridge_silent_total",
+        "Times that a leg's direction was not heard for 3 s.",
     ),
     (
         "moqrelay_bridge_ticks_later_than_10ms_total",

@@ -5,6 +5,7 @@
 mod clock;
 mod ear;
 mod intake;
+mod quality;
 mod socket;
 mod spec;
 mod stats;
@@ -13,6 +14,7 @@ mod voice;
 
 use std::{collections::VecDeque, fmt, future, io, time::Duration};
 
+use moqrelay_audio::emodel::Rating;
 use moqrelay_audio::jitter;
 use moqrelay_relay::{FullTrackName, Relay};
 use moqrelay_wire::audiosocket::{Audio, Message, Rate};
@@ -33,6 +35,7 @@ use self::{
     voice::Voice,
 };
 pub use self::{
+    quality::Quality,
     spec::{Coding, LegId, OutRate, Reason, Spec, Tone},
     stats::{Lateness, Stats},
 };
@@ -105,6 +108,8 @@ pub(crate) struct Leg {
     stats: Stats,
     reported: Stats,
     report_due: Instant,
+    watch: quality::Watch,
+    judge_due: Instant,
 }
 
 impl Leg {
@@ -142,6 +147,8 @@ impl Leg {
             reported: stats.clone(),
             stats,
             report_due: now + REPORT_INTERVAL,
+            watch: quality::Watch::default(),
+            judge_due: now + quality::INTERVAL,
             around,
         };
         leg.flush_events();
@@ -186,6 +193,8 @@ impl Leg {
 
     fn end(mut self, reason: Reason) -> End {
         self.socket.say_hangup();
+        self.stats.sources = self.ear.stats();
+        self.judge();
         self.publish_report();
         tracing::info!(
             %reason,
@@ -193,6 +202,8 @@ impl Leg {
             frames_in = self.stats.frames_in,
             frames_out = self.stats.frames_out,
             late_ms_max = self.stats.lateness.max().as_millis() as u64,
+            mos_from = self.stats.worst[0].map(Rating::mos),
+            mos_to = self.stats.worst[1].map(Rating::mos),
             "leg over"
         );
         End {
@@ -264,6 +275,11 @@ impl Leg {
         if now >= self.report_due {
             self.report_due = now + REPORT_INTERVAL;
             self.publish_report();
+            self.look_for_silence();
+            if now >= self.judge_due {
+                self.judge_due = now + quality::INTERVAL;
+                self.judge();
+            }
         }
         if self.intake.is_companded(now) {
             return Err(self.refuse_codec());
@@ -404,6 +420,47 @@ impl Leg {
                 Err(mpsc::error::TrySendError::Full(event)) => {
                     return self.unsent.push_front(event);
                 }
+            }
+        }
+    }
+
+    /// Rates both directions.
+    fn judge(&mut self) {
+        self.stats.quality = self.watch.judge(&self.stats);
+        for (side, direction) in ["from_telephone", "to_telephone"].into_iter().enumerate() {
+            let Some(quality) = self.stats.quality[side] else {
+                continue;
+            };
+            let worst = &mut self.stats.worst[side];
+            if worst.is_none_or(|worst| quality.rating < worst) {
+                *worst = Some(quality.rating);
+            }
+            self.around.meters.quality(side, &quality);
+            tracing::debug!(
+                direction,
+                mos = quality.rating.mos(),
+                missing = quality.missing,
+                delay_ms = quality.delay.as_millis() as u64,
+                jitter_ms = quality.jitter.as_millis() as u64,
+                "quality"
+            );
+        }
+    }
+
+    fn look_for_silence(&mut self) {
+        let now = self.start.elapsed();
+        while let Some(missing) = self.watch.missing(&self.stats, now) {
+            self.around.meters.silent(missing as usize);
+            match missing {
+                quality::Missing::FromTelephone => tracing::warn!(
+                    "no sound from Asterisk for 3 s: the channel is not bridged, on hold without \
+                     music, or its other side sends nothing (NAT, firewall, codec)"
+                ),
+                // Whoever is muted may send nothing at all.
+                quality::Missing::ToTelephone => tracing::info!(
+                    "nothing to say to Asterisk for 3 s: the others are muted, or their network \
+                     lets nothing through"
+                ),
             }
         }
     }

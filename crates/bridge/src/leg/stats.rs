@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use moqrelay_audio::jitter;
+use moqrelay_audio::{emodel::Rating, jitter};
+
+use super::Quality;
 
 /// Counters of one leg since it began, and its state at the last report (once a second).
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -42,6 +44,10 @@ pub struct Stats {
     pub rate_out: u32,
     /// What is listened to, by printed track name, and how its jitter buffer does.
     pub sources: Vec<(String, jitter::Stats)>,
+    /// The last 5 s, from the telephone and to it; `None`: nothing was to be heard.
+    pub quality: [Option<Quality>; 2],
+    /// The worst rating so far, from the telephone and to it.
+    pub worst: [Option<Rating>; 2],
 }
 
 /// A histogram of how late ticks were.
