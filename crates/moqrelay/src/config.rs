@@ -96,6 +96,8 @@ pub(crate) struct Moq {
     pub(crate) listen: SocketAddr,
     /// What browsers are told to connect to; absent: made from the host of their request.
     pub(crate) url: Option<Url>,
+    /// Threads that share the port; 0: as many as there are cores.
+    pub(crate) workers: usize,
     pub(crate) sessions_max: usize,
     pub(crate) subscriptions_per_session_max: usize,
     pub(crate) tracks_per_session_max: usize,
@@ -113,6 +115,7 @@ impl Default for Moq {
         Self {
             listen: SocketAddr::from(([0u16; 8], 4443)),
             url: None,
+            workers: 0,
             sessions_max: 10_000,
             subscriptions_per_session_max: 1024,
             tracks_per_session_max: 512,

@@ -4,10 +4,12 @@ use std::{
     collections::BTreeMap,
     future::Future,
     net::SocketAddr,
+    num::NonZeroUsize,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    thread,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -27,7 +29,7 @@ use moqrelay_relay::{self as relay, Relay, tls};
 use moqrelay_room::{self as room, Counts, Number, User, UserId};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    sync::watch,
+    sync::{oneshot, watch},
     task::JoinSet,
     time::timeout,
 };
@@ -78,7 +80,7 @@ pub(crate) async fn run(config: Config, secrets: Secrets) -> Result<()> {
     let ops = bind::tcp("metrics.listen", config.metrics.listen).await?;
     let http_port = http.local_addr()?.port();
     let relay = Relay::new(relay_config(&config.moq));
-    let (server, server_run) = moq_server(&config, &relay, &identity, keys.clone())?;
+    let (server, workers) = moq_server(&config, &relay, &identity, keys.clone())?;
     let (bridge, bridge_events, bridge_run) = Bridge::bind(bridge_config(&config), relay.clone())
         .with_context(|| {
         bind::occupied("asterisk.audiosocket", "TCP", config.asterisk.audiosocket)
@@ -108,7 +110,9 @@ pub(crate) async fn run(config: Config, secrets: Secrets) -> Result<()> {
     let (counts_tx, counts) = watch::channel(Counts::default());
     let (stop_tx, stop) = watch::channel(Stage::Running);
 
-    parts.spawn("moq", server_run);
+    for worker in workers {
+        parts.spawn_worker(worker)?;
+    }
     parts.spawn("bridge", bridge_run);
     if let Some(run) = ari_run {
         parts.spawn("ari", run);
@@ -208,6 +212,30 @@ impl Parts {
             run.await;
             name
         });
+    }
+
+    /// Gives a worker a thread, whose end ends the part.
+    fn spawn_worker(&mut self, worker: relay::Worker) -> Result<()> {
+        // Dropped at the thread's end, whatever that is.
+        let (over_tx, over) = oneshot::channel::<()>();
+        let name = worker.name();
+        let run = move || {
+            let _over_tx = over_tx;
+            worker.run_here()
+        };
+        let thread = thread::Builder::new()
+            .name(name)
+            .spawn(run)
+            .context("a thread for MoQ sessions")?;
+        self.spawn("moq", async move {
+            drop(over.await);
+            match thread.join() {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::error!(%error, "a worker cannot run"),
+                Err(_panic) => tracing::error!("a worker has failed"),
+            }
+        });
+        Ok(())
     }
 
     /// Completes when a part ends, which it should not.
@@ -323,7 +351,7 @@ fn moq_server(
     relay: &Relay,
     identity: &tls::Identity,
     keys: Arc<Keys>,
-) -> Result<(relay::Server, impl Future<Output = ()> + Send + use<>)> {
+) -> Result<(relay::Server, Vec<relay::Worker>)> {
     let moq = &config.moq;
     let limits = relay::Limits {
         sessions: moq.sessions_max,
@@ -338,8 +366,16 @@ fn moq_server(
         tls: identity.clone(),
         authorize: Arc::new(TokenGrants::new(keys, &config.auth)?),
         limits,
+        workers: workers(moq.workers),
     };
     relay::server(relay, server).with_context(|| bind::occupied("moq.listen", "UDP", moq.listen))
+}
+
+/// How many workers there are; 0: as many as the process has cores.
+fn workers(wanted: usize) -> NonZeroUsize {
+    NonZeroUsize::new(wanted)
+        .or_else(|| thread::available_parallelism().ok())
+        .unwrap_or(NonZeroUsize::MIN)
 }
 
 fn bridge_config(config: &Config) -> bridge::Config {

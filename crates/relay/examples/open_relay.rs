@@ -18,8 +18,7 @@ impl Authorize for Anyone {
     }
 }
 
-#[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), Box<dyn std::error::Error>> {
     let listen: SocketAddr = match std::env::args().nth(1) {
         Some(addr) => addr.parse()?,
         None => "127.0.0.1:4443".parse()?,
@@ -33,8 +32,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         tls: tls::development(names, SystemTime::now())?,
         authorize: Arc::new(Anyone),
         limits: Limits::default(),
+        workers: std::thread::available_parallelism()?,
     };
-    let (server, running) = server(&relay, config)?;
+    let (server, workers) = server(&relay, config)?;
     let address = server.local_addr();
     let hash: String = server
         .identity()
@@ -45,6 +45,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .map(|byte| format!("{byte:02x}"))
         .collect();
     println!("{{\"port\": {}, \"hash\": \"{hash}\"}}", address.port());
-    running.await;
+    let threads: Vec<_> = workers
+        .into_iter()
+        .map(|worker| std::thread::spawn(|| worker.run_here()))
+        .collect();
+    for thread in threads {
+        thread.join().map_err(|_| "a worker has failed")??;
+    }
     Ok(())
 }

@@ -1,16 +1,23 @@
-//! The one UDP socket and QUIC's settings on it.
+//! UDP sockets that share a port, and QUIC's settings on them.
+//!
+//! Each worker has a socket of its own (`SO_REUSEPORT`). The kernel would choose among them by the
+//! client's address, which changes when a client moves; so it is told to look at the connection id
+//! instead, of which the first byte is the worker's number.
 
 use std::{
     io,
     net::{Ipv4Addr, SocketAddr, UdpSocket},
     sync::Arc,
+    time::Duration,
 };
 
+use aws_lc_rs::rand::fill;
 use moqrelay_moqt::Draft;
 use quinn::crypto::rustls::QuicServerConfig;
-use socket2::{Domain, Protocol, Socket, Type};
+use quinn_proto::InvalidCid;
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use crate::{limits::Limits, server::Error, tls::Identity};
+use crate::{limits::Limits, reuseport, server::Error, tls::Identity};
 
 /// What the kernel may hold of packets, in bytes, each way: a burst to 1,000 subscribers.
 /// The kernel gives less when its own limit is lower (`net.core.rmem_max`, `wmem_max`).
@@ -21,22 +28,98 @@ const SOCKET_BUFFER: usize = 4 << 20;
 /// more than all else together.
 pub(crate) const STREAMS_AT_FIRST: u32 = 64;
 
-/// Opens the socket and starts to listen.
-pub(crate) fn listen(
-    addr: SocketAddr,
-    identity: &Identity,
-    limits: &Limits,
-) -> Result<quinn::Endpoint, Error> {
-    let bind = |source| Error::Bind { addr, source };
-    let socket = socket(addr).map_err(bind)?;
-    let config = server_config(identity, limits)?;
+/// Bytes of a connection id: the worker, the generation, and six that nobody can guess.
+const CID_BYTES: usize = 8;
+
+/// Where a worker's packets go.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Route {
+    /// The worker's number, and its socket's among those of the port.
+    pub(crate) slot: u8,
+    /// Tells this process's connections from those of others on the same port.
+    pub(crate) generation: u8,
+}
+
+/// Makes connection ids that lead to one worker.
+struct ConnectionIds(Route);
+
+/// Chooses a number for this process.
+pub(crate) fn generation() -> io::Result<u8> {
+    let mut generation = [0];
+    fill(&mut generation).map_err(io::Error::other)?;
+    Ok(generation[0])
+}
+
+/// Opens a socket for each worker; fewer when the kernel cannot tell their packets apart.
+pub(crate) fn sockets(addr: SocketAddr, workers: usize) -> io::Result<Vec<UdpSocket>> {
+    let first = socket(addr)?;
+    let addr = first.local_addr()?;
+    let mut sockets = vec![first];
+    if workers < 2 {
+        return Ok(sockets);
+    }
+    if let Err(error) = share(addr, workers, &mut sockets) {
+        tracing::warn!(%error, "one worker: the kernel does not route by connection id");
+        sockets.truncate(1);
+    }
+    Ok(sockets)
+}
+
+/// Lets more sockets share the first one's port.
+fn share(addr: SocketAddr, workers: usize, sockets: &mut Vec<UdpSocket>) -> io::Result<()> {
+    // The first socket was bound alone, so that a port in use is found out; it shares from now on.
+    SockRef::from(&sockets[0]).set_reuse_port(true)?;
+    // In this order: a socket's place in the group is its worker's number.
+    for _ in 1..workers {
+        sockets.push(bind(unbound(addr, Sharing::Port)?, addr)?);
+    }
+    reuseport::route_by_connection_id(&sockets[0], workers)
+}
+
+/// Starts QUIC on a worker's socket, in the runtime of the caller.
+pub(crate) fn start(
+    socket: &UdpSocket,
+    config: &quinn::ServerConfig,
+    route: Route,
+) -> io::Result<quinn::Endpoint> {
+    // Its key for stateless resets is its own: another worker cannot end this one's connections.
+    let mut endpoint = quinn::EndpointConfig::default();
+    endpoint.cid_generator(move || Box::new(ConnectionIds(route)));
     quinn::Endpoint::new(
-        quinn::EndpointConfig::default(),
-        Some(config),
-        socket,
+        endpoint,
+        Some(config.clone()),
+        socket.try_clone()?,
         Arc::new(quinn::TokioRuntime),
     )
-    .map_err(bind)
+}
+
+impl quinn::ConnectionIdGenerator for ConnectionIds {
+    fn generate_cid(&mut self) -> quinn::ConnectionId {
+        let mut id = [0; CID_BYTES];
+        // What is left of it when the system has no randomness still names a connection, once.
+        fill(&mut id).expect("the system has random numbers: TLS needs them before this");
+        id[0] = self.0.slot;
+        id[1] = self.0.generation;
+        quinn::ConnectionId::new(&id)
+    }
+
+    fn validate(&self, id: &quinn::ConnectionId) -> Result<(), InvalidCid> {
+        // What is not ours gets no stateless reset.
+        match **id {
+            [slot, generation, ..] if slot == self.0.slot && generation == self.0.generation => {
+                Ok(())
+            }
+            _ => Err(InvalidCid),
+        }
+    }
+
+    fn cid_len(&self) -> usize {
+        CID_BYTES
+    }
+
+    fn cid_lifetime(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// Opens a socket that hears IPv4 too when it is bound to `[::]`.
@@ -52,9 +135,23 @@ fn socket(addr: SocketAddr) -> io::Result<UdpSocket> {
 }
 
 fn open(addr: SocketAddr) -> io::Result<UdpSocket> {
+    bind(unbound(addr, Sharing::Nothing)?, addr)
+}
+
+/// Whether a socket shares its port.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sharing {
+    Nothing,
+    Port,
+}
+
+fn unbound(addr: SocketAddr, sharing: Sharing) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
     if addr.is_ipv6() {
         socket.set_only_v6(!addr.ip().is_unspecified())?;
+    }
+    if sharing == Sharing::Port {
+        socket.set_reuse_port(true)?;
     }
     for grown in [
         socket.set_recv_buffer_size(SOCKET_BUFFER),
@@ -65,6 +162,10 @@ fn open(addr: SocketAddr) -> io::Result<UdpSocket> {
         }
     }
     socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+fn bind(socket: Socket, addr: SocketAddr) -> io::Result<UdpSocket> {
     socket.bind(&addr.into())?;
     Ok(socket.into())
 }
@@ -74,7 +175,10 @@ fn lacks_ipv6(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(EAFNOSUPPORT)
 }
 
-fn server_config(identity: &Identity, limits: &Limits) -> Result<quinn::ServerConfig, Error> {
+pub(crate) fn server_config(
+    identity: &Identity,
+    limits: &Limits,
+) -> Result<quinn::ServerConfig, Error> {
     let alpn = std::iter::once(web_transport_quinn::ALPN)
         .chain(Draft::ALL.iter().map(|draft| draft.alpn()))
         .map(|alpn| alpn.as_bytes().to_vec())

@@ -4,13 +4,14 @@
 mod common;
 
 use std::{
+    num::NonZeroUsize,
     path::PathBuf,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use common::{Anyone, peer::url, soon};
-use moqrelay_relay::{Config, Limits, Relay, Server, ServerConfig, server, tls};
+use moqrelay_relay::{Config, Limits, Relay, Server, ServerConfig, Worker, server, tls};
 use web_transport_quinn as wt;
 
 const DAY: Duration = Duration::from_hours(24);
@@ -96,23 +97,16 @@ fn names() -> Vec<String> {
     vec!["localhost".into(), "127.0.0.1".into()]
 }
 
-struct Started(tokio::task::JoinHandle<()>);
-
-impl Drop for Started {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-fn start(tls: tls::Identity) -> (Started, Server) {
+fn start(tls: tls::Identity) -> (tokio::task::JoinSet<()>, Server) {
     let config = ServerConfig {
         listen: "127.0.0.1:0".parse().unwrap(),
         tls,
         authorize: Arc::new(Anyone),
         limits: Limits::default(),
+        workers: NonZeroUsize::MIN,
     };
-    let (server, running) = server(&Relay::new(Config::default()), config).unwrap();
-    (Started(tokio::spawn(running)), server)
+    let (server, workers) = server(&Relay::new(Config::default()), config).unwrap();
+    (workers.into_iter().map(Worker::run).collect(), server)
 }
 
 async fn connect_with(server: &Server, hashes: &[[u8; 32]]) -> Result<(), wt::ClientError> {

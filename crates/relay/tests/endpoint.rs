@@ -127,6 +127,7 @@ async fn an_occupied_port_is_named() {
         tls: tls::development(vec!["localhost".into()], std::time::SystemTime::now()).unwrap(),
         authorize: std::sync::Arc::new(Anyone),
         limits: Limits::default(),
+        workers: std::num::NonZeroUsize::MIN,
     };
 
     let Err(error) = server(&Relay::new(moqrelay_relay::Config::default()), config) else {

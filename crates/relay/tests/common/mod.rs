@@ -6,13 +6,14 @@ pub mod peer;
 use std::{
     future::Future,
     net::SocketAddr,
+    num::NonZeroUsize,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use moqrelay_moqt::{FullTrackName, Namespace};
 use moqrelay_relay::{
-    AuthError, Authorize, Config, Grants, Limits, Relay, Server, ServerConfig, server, tls,
+    AuthError, Authorize, Config, Grants, Limits, Relay, Server, ServerConfig, Worker, server, tls,
 };
 
 /// Only a fault takes this long.
@@ -22,18 +23,13 @@ pub const DEADLINE: Duration = Duration::from_secs(10);
 pub struct Running {
     pub relay: Relay,
     pub server: Server,
-    task: tokio::task::JoinHandle<()>,
+    /// Aborted when it is dropped.
+    _workers: tokio::task::JoinSet<()>,
 }
 
 impl Running {
     pub fn addr(&self) -> SocketAddr {
         self.server.local_addr()
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.task.abort();
     }
 }
 
@@ -66,13 +62,13 @@ pub fn relay_from(
         tls: tls::development(vec!["localhost".into()], SystemTime::now()).unwrap(),
         authorize: Arc::new(authorize),
         limits,
+        workers: NonZeroUsize::MIN,
     };
-    let (server, running) = server(&relay, config).unwrap();
-    let task = tokio::spawn(running);
+    let (server, workers) = server(&relay, config).unwrap();
     Running {
         relay,
         server,
-        task,
+        _workers: workers.into_iter().map(Worker::run).collect(),
     }
 }
 

@@ -490,6 +490,22 @@ pub async fn quic_with(
     alpn: &str,
     transport: quinn::TransportConfig,
 ) -> Result<quinn::Connection, quinn::ConnectionError> {
+    let local: SocketAddr = if addr.is_ipv6() {
+        "[::1]:0".parse().unwrap()
+    } else {
+        "127.0.0.1:0".parse().unwrap()
+    };
+    let endpoint = quinn::Endpoint::client(local).unwrap();
+    quic_over(&endpoint, addr, alpn, transport).await
+}
+
+/// Connects by an endpoint that the caller keeps, to move it.
+pub async fn quic_over(
+    endpoint: &quinn::Endpoint,
+    addr: SocketAddr,
+    alpn: &str,
+    transport: quinn::TransportConfig,
+) -> Result<quinn::Connection, quinn::ConnectionError> {
     let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut tls = rustls::ClientConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(&[&rustls::version::TLS13])
@@ -501,12 +517,6 @@ pub async fn quic_with(
     let tls = quinn::crypto::rustls::QuicClientConfig::try_from(tls).unwrap();
     let mut config = quinn::ClientConfig::new(std::sync::Arc::new(tls));
     config.transport_config(std::sync::Arc::new(transport));
-    let local: SocketAddr = if addr.is_ipv6() {
-        "[::1]:0".parse().unwrap()
-    } else {
-        "127.0.0.1:0".parse().unwrap()
-    };
-    let endpoint = quinn::Endpoint::client(local).unwrap();
     endpoint
         .connect_with(config, addr, "localhost")
         .unwrap()

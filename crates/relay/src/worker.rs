@@ -1,0 +1,226 @@
+//! A worker: one UDP socket, one QUIC endpoint, and the sessions that began there, on one thread.
+
+use std::{
+    io,
+    net::UdpSocket,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use tokio::{
+    task::JoinSet,
+    time::{Instant, MissedTickBehavior},
+};
+
+use crate::{
+    endpoint::{self, Route},
+    handshake::{self, Accepted},
+    server::{Drain, Inner},
+    session,
+};
+
+/// How often old objects are forgotten and the certificate is looked at.
+const HOUSEKEEPING: Duration = Duration::from_secs(1);
+
+/// How long sessions may take to close after they were told to, at the end of a drain.
+const CLOSING: Duration = Duration::from_secs(1);
+
+/// A part of a [`Server`](crate::Server) that wants a thread, or at least a task, of its own.
+///
+/// A session stays with the worker that accepted it, even when the client's address changes.
+/// Everything of a session happens on its worker's thread, so that none of it waits for another.
+pub struct Worker {
+    inner: Arc<Inner>,
+    socket: UdpSocket,
+    config: quinn::ServerConfig,
+    route: Route,
+}
+
+impl Worker {
+    pub(crate) fn new(
+        inner: Arc<Inner>,
+        socket: UdpSocket,
+        config: quinn::ServerConfig,
+        route: Route,
+    ) -> Self {
+        inner.workers.fetch_add(1, Ordering::AcqRel);
+        Self {
+            inner,
+            socket,
+            config,
+            route,
+        }
+    }
+
+    /// Returns a name for the worker's thread.
+    pub fn name(&self) -> String {
+        format!("moq-{}", self.route.slot)
+    }
+
+    /// Runs the worker on this thread until [`Server::drain`](crate::Server::drain) ends it.
+    ///
+    /// # Errors
+    ///
+    /// When the thread cannot have a runtime.
+    pub fn run_here(self) -> io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        runtime.block_on(self.run());
+        Ok(())
+    }
+
+    /// Runs the worker in the tokio runtime that polls this. The future owns the worker's sessions;
+    /// it ends after [`Server::drain`](crate::Server::drain).
+    pub async fn run(self) {
+        let endpoint = match endpoint::start(&self.socket, &self.config, self.route) {
+            Ok(endpoint) => endpoint,
+            Err(error) => {
+                return tracing::error!(%error, worker = self.route.slot, "no QUIC endpoint");
+            }
+        };
+        let mut sessions = JoinSet::new();
+        let mut drain = self.inner.drain_tx.subscribe();
+        let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
+        housekeeping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let wanted = loop {
+            tokio::select! {
+                incoming = endpoint.accept() => match incoming {
+                    Some(incoming) => self.admit(incoming, &mut sessions),
+                    None => break None,
+                },
+                Some(ended) = sessions.join_next() => report(ended),
+                // One is enough.
+                _ = housekeeping.tick(), if self.route.slot == 0 => self.keep_house(),
+                asked = drain.wait_for(Option::is_some) => break asked.ok().and_then(|d| *d),
+            }
+        };
+        if let Some(wanted) = wanted {
+            self.let_go(wanted, &mut sessions).await;
+        }
+        endpoint.close(0u32.into(), b"the relay is gone");
+        // Sends the last packets; a peer that does not answer them is not waited for.
+        drop(tokio::time::timeout(CLOSING, endpoint.wait_idle()).await);
+    }
+
+    fn admit(&self, incoming: quinn::Incoming, sessions: &mut JoinSet<()>) {
+        let inner = &self.inner;
+        let handshakes = inner.handshakes.load(Ordering::Relaxed);
+        let full = inner.sessions.load(Ordering::Relaxed) >= inner.limits.sessions
+            || handshakes >= inner.limits.handshakes;
+        if full {
+            inner.shared.meters().refused.add(1);
+            return incoming.refuse();
+        }
+        // Under load a client must show first that its address is its own.
+        if handshakes * 2 >= inner.limits.handshakes && incoming.may_retry() {
+            if let Err(error) = incoming.retry() {
+                tracing::debug!(%error, "cannot ask a client to come again");
+            }
+            return;
+        }
+        sessions.spawn(serve(inner.clone(), incoming));
+    }
+
+    fn keep_house(&self) {
+        self.inner.shared.trim();
+        if let Err(error) = self.inner.identity.renew(SystemTime::now()) {
+            tracing::error!(%error, "cannot renew the certificate");
+        }
+    }
+
+    /// Waits for the sessions to end; [`Server::drain`](crate::Server::drain) has asked them to.
+    async fn let_go(&self, drain: Drain, sessions: &mut JoinSet<()>) {
+        let worker = self.route.slot;
+        tracing::info!(worker, sessions = sessions.len(), timeout = ?drain.timeout, "draining");
+        let deadline = Instant::now() + drain.timeout;
+        while let Ok(Some(ended)) = tokio::time::timeout_at(deadline, sessions.join_next()).await {
+            report(ended);
+        }
+        let deadline = Instant::now() + CLOSING;
+        while let Ok(Some(ended)) = tokio::time::timeout_at(deadline, sessions.join_next()).await {
+            report(ended);
+        }
+        sessions.shutdown().await;
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if self.inner.workers.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.inner.done_tx.send_replace(true);
+        }
+    }
+}
+
+impl std::fmt::Debug for Worker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Worker").field(&self.route.slot).finish()
+    }
+}
+
+/// A place among those that a limit allows.
+struct Place<'a>(&'a AtomicUsize);
+
+impl<'a> Place<'a> {
+    fn take(places: &'a AtomicUsize) -> Self {
+        places.fetch_add(1, Ordering::Relaxed);
+        Self(places)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+async fn serve(inner: Arc<Inner>, incoming: quinn::Incoming) {
+    let _session = Place::take(&inner.sessions);
+    let handshake = Place::take(&inner.handshakes);
+    let peer = incoming.remote_address();
+    let accepted = handshake::accept(
+        incoming,
+        inner.authorize.clone(),
+        inner.limits.setup_timeout,
+    )
+    .await;
+    drop(handshake);
+    let Accepted {
+        access,
+        draft,
+        kind,
+        transport,
+    } = match accepted {
+        Ok(accepted) => accepted,
+        Err(refused) => {
+            inner.shared.meters().refused.add(1);
+            return tracing::info!(%peer, reason = %refused, "connection refused");
+        }
+    };
+    if inner.drain_tx.borrow().is_some() {
+        return transport.close(0, "the relay is going away");
+    }
+    tracing::debug!(%peer, ?draft, ?kind, "connection accepted");
+    let setup = session::Setup {
+        shared: inner.shared.clone(),
+        limits: inner.limits.clone(),
+        access,
+        draft,
+        kind,
+        transport,
+    };
+    let farewell = session::run(setup).await;
+    inner.shared.meters().session_ended(farewell.code);
+}
+
+fn report(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!(%error, "a session's task failed");
+    }
+}
