@@ -70,7 +70,7 @@ struct Fault {
     reason: String,
 }
 
-fn fault(status: StatusCode, code: &'static str, reason: impl Into<String>) -> Response {
+pub(crate) fn fault(status: StatusCode, code: &'static str, reason: impl Into<String>) -> Response {
     (
         status,
         Json(Fault {

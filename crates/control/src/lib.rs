@@ -4,7 +4,7 @@
 //! devices and Asterisk ask for comes out of a bounded queue as [`Request`]s in the words of
 //! `moqrelay-room`; what the switchboard decides goes back by [`Reply`] and [`Control::notify`].
 //! Sessions, their event logs and resume keys live here; calls do not. [`serve_ops`] is the small
-//! listener for metrics and health.
+//! listener for metrics, health and a look into the relay.
 
 mod config;
 mod control;
@@ -26,5 +26,8 @@ mod translate;
 pub use config::{Calls, Config, Guests, Limits, Transport, TransportSource, Web};
 pub use control::{Control, Counts};
 pub use directory::Directory;
-pub use ops::{Ops, serve_ops};
+pub use ops::{
+    Backlog, Cache, Ops, RelayOps, RelaySession, RelaySessions, RelayTrack, RelayTracks, Traffic,
+    serve_ops,
+};
 pub use request::{Reply, Request, Requests};

@@ -162,12 +162,15 @@ impl Default for Http {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Metrics {
     pub(crate) listen: SocketAddr,
+    /// What `/api/v1/relay/*` wants as a bearer; empty: it serves this machine only.
+    pub(crate) bearer: Secret,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 9464)),
+            bearer: Secret::default(),
         }
     }
 }
@@ -226,7 +229,7 @@ pub(crate) enum Algorithm {
 }
 
 /// A text that no log shows.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Secret(String);
 

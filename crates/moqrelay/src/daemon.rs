@@ -39,6 +39,7 @@ use crate::{
     bind,
     config::{self, Config, Secrets},
     driver::{Driver, Engines},
+    inspect::Inspect,
     telemetry,
 };
 
@@ -126,7 +127,10 @@ pub(crate) async fn run(config: Config, secrets: Secrets) -> Result<()> {
         });
     }
     {
-        let ops_config = ops_config(metrics, ready.clone(), counts, control.clone());
+        let mut ops_config = ops_config(metrics, ready.clone(), counts, control.clone(), &relay);
+        ops_config.bearer = Some(config.metrics.bearer.expose())
+            .filter(|bearer| !bearer.is_empty())
+            .map(Arc::from);
         let stopped = reached(stop.clone(), Stage::Closing);
         parts.spawn("metrics", async move {
             if let Err(error) = control::serve_ops(ops, ops_config, stopped).await {
@@ -517,6 +521,7 @@ fn ops_config(
     ready: Arc<AtomicBool>,
     counts: watch::Receiver<Counts>,
     control: Control,
+    relay: &Relay,
 ) -> Ops {
     let render = move || {
         let now = *counts.borrow();
@@ -546,5 +551,7 @@ fn ops_config(
     Ops {
         metrics: Arc::new(render),
         ready: Arc::new(ready),
+        relay: Arc::new(Inspect(relay.clone())),
+        bearer: None,
     }
 }

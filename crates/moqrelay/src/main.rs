@@ -5,6 +5,7 @@ mod bind;
 mod config;
 mod daemon;
 mod driver;
+mod inspect;
 mod telemetry;
 mod token;
 

@@ -6,6 +6,7 @@
 mod auth;
 mod endpoint;
 mod handshake;
+pub mod inspect;
 mod limits;
 mod relay;
 mod reuseport;

@@ -18,7 +18,7 @@ use std::{
     collections::BTreeMap,
     future::poll_fn,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
@@ -40,6 +40,7 @@ use self::{
     source::Source,
 };
 use crate::{
+    inspect::Card,
     limits::Limits,
     slab::Slab,
     table::{SessionId, Shared},
@@ -91,6 +92,7 @@ pub(crate) async fn run(setup: Setup) -> Farewell {
 
 struct Driver {
     id: SessionId,
+    card: Arc<Card>,
     shared: Shared,
     limits: Arc<Limits>,
     access: Access,
@@ -160,7 +162,8 @@ impl Driver {
             transport,
         } = setup;
         let signal = Signal::new();
-        let id = shared.enter(signal.clone());
+        let card = Arc::new(Card::new(transport.probe(), kind, draft));
+        let id = shared.enter(signal.clone(), card.clone());
         shared.meters().sessions.up();
         shared.meters().sessions_total.add(1);
         let mut config = moqt::Config::new(draft, moqt::Role::Server, kind);
@@ -180,6 +183,7 @@ impl Driver {
         };
         Self {
             id,
+            card,
             shared,
             limits,
             access,
@@ -252,7 +256,21 @@ impl Driver {
         self.transport
             .allow_streams(self.bi_open, self.incoming_open, self.streams_max());
         self.arm_timer();
+        self.update_card();
         Poll::Pending
+    }
+
+    /// Shows who looks from outside how things stand.
+    fn update_card(&self) {
+        let small = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
+        let levels = &self.card.levels;
+        levels
+            .subscriptions
+            .store(small(self.subscriptions.len()), Relaxed);
+        levels.publishes.store(small(self.sources.len()), Relaxed);
+        levels
+            .control_waiting
+            .store(self.control_waiting as u64, Relaxed);
     }
 
     fn streams_max(&self) -> u32 {

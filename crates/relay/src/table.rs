@@ -7,6 +7,7 @@ mod sources;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::Bound,
     sync::{Arc, Mutex, MutexGuard},
 };
 
@@ -15,6 +16,7 @@ use moqrelay_moqt::{FullTrackName, Location, Namespace, RequestId, ResetCode, Tr
 
 use self::namespaces::Namespaces;
 use crate::{
+    inspect::{Card, TrackView},
     limits::TrackLimits,
     session::{Mail, Signal},
     stats::Meters,
@@ -79,9 +81,15 @@ struct Table {
     /// Where each publisher, alive or asked, belongs.
     sources: BTreeMap<SourceId, FullTrackName>,
     namespaces: Namespaces,
-    sessions: BTreeMap<SessionId, Arc<Signal>>,
+    sessions: BTreeMap<SessionId, Seat>,
     /// For sources, readers, offers and aliases alike; never 0.
     next_id: u64,
+}
+
+/// A session.
+struct Seat {
+    signal: Arc<Signal>,
+    card: Arc<Card>,
 }
 
 /// A track that is published or waited for.
@@ -142,11 +150,66 @@ impl Shared {
     }
 
     /// Adds a session, which gets letters from now on.
-    pub(crate) fn enter(&self, signal: Arc<Signal>) -> SessionId {
+    pub(crate) fn enter(&self, signal: Arc<Signal>, card: Arc<Card>) -> SessionId {
         let mut table = self.table();
         let id = SessionId(table.new_id());
-        table.sessions.insert(id, signal);
+        table.sessions.insert(id, Seat { signal, card });
         id
+    }
+
+    /// Returns how many sessions there are, and the first `limit` of those above `after`.
+    pub(crate) fn seats(
+        &self,
+        after: Option<SessionId>,
+        limit: usize,
+    ) -> (usize, Vec<(SessionId, Arc<Card>)>) {
+        let table = self.table();
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let some = table.sessions.range((from, Bound::Unbounded)).take(limit);
+        let some = some.map(|(id, seat)| (*id, seat.card.clone())).collect();
+        (table.sessions.len(), some)
+    }
+
+    /// Returns how many tracks there are, and the first `limit` of those after `after`.
+    pub(crate) fn track_views(
+        &self,
+        after: Option<&FullTrackName>,
+        limit: usize,
+    ) -> (usize, Vec<TrackView>) {
+        let table = self.table();
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let some = table
+            .tracks
+            .range::<FullTrackName, _>((from, Bound::Unbounded))
+            .take(limit)
+            .map(|(_, known)| {
+                let live = usize::from(known.live.is_some());
+                let asking = usize::from(known.asking.is_some());
+                (known.track.clone(), live + asking)
+            });
+        let some: Vec<_> = some.collect();
+        let total = table.tracks.len();
+        drop(table);
+        let views = some
+            .iter()
+            .map(|(track, publishers)| track.view(*publishers));
+        (total, views.collect())
+    }
+
+    /// Posts a letter to one session; false: it is not there.
+    pub(crate) fn post_to(&self, session: SessionId, letter: Mail) -> bool {
+        let signal = self
+            .table()
+            .sessions
+            .get(&session)
+            .map(|seat| seat.signal.clone());
+        match signal {
+            Some(signal) => {
+                signal.post(letter);
+                true
+            }
+            None => false,
+        }
     }
 
     /// Removes a session and its watches; it gets no letters any more. Its sources and offers are
@@ -308,8 +371,8 @@ impl Shared {
 
     /// Posts the same letter to every session.
     pub(crate) fn post_all(&self, letter: impl Fn() -> Mail) {
-        for signal in self.table().sessions.values() {
-            signal.post(letter());
+        for seat in self.table().sessions.values() {
+            seat.signal.post(letter());
         }
     }
 
@@ -458,8 +521,8 @@ impl Table {
     }
 
     fn post(&self, session: SessionId, letter: Mail) {
-        if let Some(signal) = self.sessions.get(&session) {
-            signal.post(letter);
+        if let Some(seat) = self.sessions.get(&session) {
+            seat.signal.post(letter);
         }
     }
 

@@ -30,7 +30,7 @@ pub use self::{
     reader::{Event, Reader},
     writer::{WriteError, Writer},
 };
-use crate::{limits::TrackLimits, stats::Meters};
+use crate::{inspect::TrackView, limits::TrackLimits, stats::Meters};
 
 /// One object of a track, as its publisher sent it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -118,6 +118,7 @@ pub(crate) struct Track {
     /// Whose objects count now; those of others are thrown away.
     source: AtomicU64,
     subgroups: AtomicU64,
+    traffic: Traffic,
     log: RwLock<Log>,
     taps: Mutex<Vec<(ReaderKey, Arc<Tap>)>>,
 }
@@ -137,6 +138,7 @@ impl Track {
             limits,
             source: AtomicU64::new(0),
             subgroups: AtomicU64::new(0),
+            traffic: Traffic::default(),
             log: RwLock::default(),
             taps: Mutex::default(),
         }
@@ -200,8 +202,41 @@ impl Track {
         self.taps().len()
     }
 
-    /// Forgets what is too old, for tracks on which nothing happens any more.
+    /// Counts an object of this many payload bytes.
+    pub(crate) fn count(&self, payload_bytes: usize) {
+        self.meters.objects_in.add(1);
+        self.meters.bytes_in.add(payload_bytes as u64);
+        self.traffic.objects.fetch_add(1, Ordering::Relaxed);
+        self.traffic
+            .bytes
+            .fetch_add(payload_bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Returns what an operator sees.
+    pub(crate) fn view(&self, publishers: usize) -> TrackView {
+        let (entries, bytes, groups, largest) = {
+            let log = self.log();
+            (log.len(), log.bytes(), log.groups(), log.largest())
+        };
+        let [objects, object_bytes] = self.traffic.total();
+        TrackView {
+            name: self.name.clone(),
+            publishers,
+            subscribers: self.readers(),
+            groups,
+            entries,
+            bytes,
+            largest,
+            objects_total: objects,
+            bytes_total: object_bytes,
+            objects_per_second: self.traffic.objects_rate.load(Ordering::Relaxed),
+            bytes_per_second: self.traffic.bytes_rate.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Forgets what is too old, for tracks on which nothing happens any more; called every second.
     pub(crate) fn trim(&self) {
+        self.traffic.tick();
         self.log_mut().trim(&self.limits, std::time::Instant::now());
     }
 
@@ -222,6 +257,35 @@ impl Track {
 
     fn taps(&self) -> MutexGuard<'_, Vec<(ReaderKey, Arc<Tap>)>> {
         self.taps.lock().unwrap_or_else(|e| e.into_inner())
+    }
+}
+
+/// What has come in on a track.
+#[derive(Default)]
+struct Traffic {
+    objects: AtomicU64,
+    bytes: AtomicU64,
+    /// The two above at the last tick.
+    last: Mutex<[u64; 2]>,
+    objects_rate: AtomicU64,
+    bytes_rate: AtomicU64,
+}
+
+impl Traffic {
+    fn total(&self) -> [u64; 2] {
+        [&self.objects, &self.bytes].map(|count| count.load(Ordering::Relaxed))
+    }
+
+    /// A second is over.
+    fn tick(&self) {
+        let now = self.total();
+        let before = std::mem::replace(
+            &mut *self.last.lock().unwrap_or_else(|e| e.into_inner()),
+            now,
+        );
+        self.objects_rate
+            .store(now[0] - before[0], Ordering::Relaxed);
+        self.bytes_rate.store(now[1] - before[1], Ordering::Relaxed);
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::{
     future::Future,
+    net::SocketAddr,
     pin::{Pin, pin},
     sync::{Arc, Mutex},
     task::{Context, Poll},
@@ -38,6 +39,27 @@ pub(crate) struct Transport {
     uni_max: u32,
 }
 
+/// Tells how a connection does, for as long as someone may ask.
+pub(crate) struct Probe(Arc<Session>);
+
+/// How a connection does.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Path {
+    pub(crate) peer: SocketAddr,
+    pub(crate) rtt: Duration,
+    pub(crate) lost_packets: u64,
+}
+
+impl Probe {
+    pub(crate) fn path(&self) -> Path {
+        Path {
+            peer: self.0.remote_address(),
+            rtt: self.0.rtt(),
+            lost_packets: quinn::Connection::stats(&self.0).path.lost_packets,
+        }
+    }
+}
+
 /// A stream that is being opened.
 pub(crate) type Opening<T> = Pin<Box<dyn Future<Output = Result<T, SessionError>> + Send>>;
 
@@ -59,6 +81,10 @@ impl Transport {
             bi_max,
             uni_max,
         }
+    }
+
+    pub(crate) fn probe(&self) -> Probe {
+        Probe(self.session.clone())
     }
 
     pub(crate) fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<SessionError> {

@@ -1,13 +1,17 @@
 //! Metrics and health.
 
-use std::sync::Arc;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use moqrelay_control::{Ops, serve_ops};
+use moqrelay_control::{
+    Backlog, Ops, RelayOps, RelaySession, RelaySessions, RelayTracks, serve_ops,
+};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-use crate::world::{patient, raw_http};
+use crate::world::{Answer, patient, raw_http};
 
 #[tokio::test]
 async fn metrics_and_health_are_what_the_daemon_says() {
@@ -26,6 +30,8 @@ async fn metrics_and_health_are_what_the_daemon_says() {
                 Err("draining".into())
             }
         }),
+        relay: Arc::new(OneSession::default()),
+        bearer: None,
     };
     let served = tokio::spawn(serve_ops(listener, ops, async move { _ = stopped.await }));
     let get = |path: &str| {
@@ -62,4 +68,184 @@ async fn metrics_and_health_are_what_the_daemon_says() {
 
     stop.send(()).unwrap();
     patient(served).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn sessions_are_listed_in_pages() {
+    let (api, _) = api(None).await;
+
+    let first = api.get("/api/v1/relay/sessions?limit=1").await;
+    let body: serde_json::Value = serde_json::from_slice(&first.body).unwrap();
+    let second = api.get("/api/v1/relay/sessions?after=7").await;
+    let rest: serde_json::Value = serde_json::from_slice(&second.body).unwrap();
+
+    assert_eq!(body["total"], 1);
+    assert_eq!(body["sessions"][0]["id"], 7);
+    assert_eq!(body["sessions"][0]["transport"], "quic");
+    assert_eq!(body["next"], serde_json::Value::Null);
+    assert_eq!(rest["sessions"], serde_json::json!([]));
+    assert_eq!(api.get("/api/v1/relay/sessions?after=x").await.status, 400);
+    assert_eq!(api.get("/api/v1/relay/tracks?after=x").await.status, 400);
+    assert_eq!(api.get("/api/v1/relay/tracks").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_session_is_asked_to_leave_or_ended() {
+    let (api, relay) = api(None).await;
+
+    let asked = api
+        .send(
+            "POST",
+            "/api/v1/relay/sessions/7/goaway",
+            "",
+            r#"{"uri":"https://b/moq","timeout_ms":500}"#,
+        )
+        .await;
+    let plain = api
+        .send("POST", "/api/v1/relay/sessions/7/goaway", "", "")
+        .await;
+    let ended = api.send("DELETE", "/api/v1/relay/sessions/7", "", "").await;
+    let absent = api.send("DELETE", "/api/v1/relay/sessions/8", "", "").await;
+
+    assert_eq!(
+        [asked.status, plain.status, ended.status, absent.status],
+        [202, 202, 202, 404]
+    );
+    assert_eq!(
+        *relay.0.lock().unwrap(),
+        ["goaway https://b/moq 500ms", "goaway  10s", "end"]
+    );
+    for bad in [
+        r#"{"uri":7}"#,
+        r#"{"url":""}"#,
+        r#"{"timeout_ms":99999999}"#,
+    ] {
+        let refused = api
+            .send("POST", "/api/v1/relay/sessions/7/goaway", "", bad)
+            .await;
+        assert_eq!(refused.status, 400, "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn pages_of_strangers_cannot_use_the_api() {
+    let (api, relay) = api(None).await;
+
+    for header in [
+        "origin: https://evil.example\r\n",
+        "sec-fetch-site: same-origin\r\n",
+    ] {
+        let refused = api
+            .send("DELETE", "/api/v1/relay/sessions/7", header, "")
+            .await;
+        assert_eq!(refused.status, 403, "{header}");
+    }
+    let rebound = raw_http(
+        api.0,
+        b"GET /api/v1/relay/sessions HTTP/1.1\r\nhost: evil.example:9464\r\nconnection: close\r\n\r\n",
+    );
+
+    assert_eq!(rebound.await.status, 403);
+    assert!(relay.0.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn with_a_bearer_only_who_brings_it_may_use_the_api() {
+    let (api, _) = api(Some("open sesame")).await;
+    let path = "/api/v1/relay/sessions";
+
+    let right = "authorization: Bearer open sesame\r\norigin: https://grafana.example\r\n";
+
+    assert_eq!(api.get(path).await.status, 403);
+    let wrong = "authorization: Bearer open sesam\r\n";
+    assert_eq!(api.send("GET", path, wrong, "").await.status, 403);
+    assert_eq!(api.send("GET", path, right, "").await.status, 200);
+    assert_eq!(api.get("/metrics").await.status, 200);
+}
+
+struct Api(SocketAddr);
+
+impl Api {
+    async fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, "", "").await
+    }
+
+    async fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> Answer {
+        let length = body.len();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n{headers}content-length: {length}\r\n\r\n{body}",
+            self.0
+        );
+        raw_http(self.0, request.as_bytes()).await
+    }
+}
+
+/// Serves a relay with one session until the test's runtime ends.
+async fn api(bearer: Option<&str>) -> (Api, Arc<OneSession>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let relay = Arc::new(OneSession::default());
+    let ops = Ops {
+        metrics: Arc::new(String::new),
+        ready: Arc::new(|| Ok(())),
+        relay: relay.clone(),
+        bearer: bearer.map(Arc::from),
+    };
+    tokio::spawn(serve_ops(listener, ops, std::future::pending()));
+    (Api(address), relay)
+}
+
+/// A relay with one session, number 7, that notes what is asked of it.
+#[derive(Default)]
+struct OneSession(Mutex<Vec<String>>);
+
+impl OneSession {
+    fn note(&self, session: u64, what: String) -> bool {
+        if session == 7 {
+            self.0.lock().unwrap().push(what);
+        }
+        session == 7
+    }
+}
+
+impl RelayOps for OneSession {
+    fn sessions(&self, after: Option<u64>, _limit: usize) -> RelaySessions {
+        let session = RelaySession {
+            id: 7,
+            peer: "192.0.2.1:4433".into(),
+            transport: "quic".into(),
+            draft: 18,
+            implementation: None,
+            since: 1,
+            subscriptions: 2,
+            publishes: 3,
+            rtt_ms: 4.5,
+            lost_packets: 6,
+            backlog: Backlog { control_bytes: 7 },
+        };
+        RelaySessions {
+            total: 1,
+            sessions: [session]
+                .into_iter()
+                .filter(|session| after.is_none_or(|after| after < session.id))
+                .collect(),
+            next: None,
+        }
+    }
+
+    fn tracks(&self, after: Option<&str>, _limit: usize) -> Option<RelayTracks> {
+        after.is_none().then_some(RelayTracks {
+            total: 0,
+            tracks: Vec::new(),
+            next: None,
+        })
+    }
+
+    fn goaway(&self, session: u64, uri: &str, timeout: Duration) -> bool {
+        self.note(session, format!("goaway {uri} {timeout:?}"))
+    }
+
+    fn end(&self, session: u64) -> bool {
+        self.note(session, "end".into())
+    }
 }

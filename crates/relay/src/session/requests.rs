@@ -151,6 +151,9 @@ impl Driver {
     }
 
     fn set_up(&mut self, setup: &PeerSetup) {
+        if let Some(implementation) = &setup.implementation {
+            self.card.name_implementation(implementation);
+        }
         let implementation = setup.implementation.as_deref().unwrap_or("unknown");
         tracing::info!(implementation, "session began");
         let settled = match setup.path.as_deref().and_then(token_of_path) {

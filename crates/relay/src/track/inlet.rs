@@ -122,8 +122,7 @@ impl Inlet {
     }
 
     fn count(&self, payload: usize) {
-        self.track.meters.objects_in.add(1);
-        self.track.meters.bytes_in.add(payload as u64);
+        self.track.count(payload);
     }
 }
 

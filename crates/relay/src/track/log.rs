@@ -1,6 +1,10 @@
 //! The ring itself.
 
-use std::{collections::VecDeque, sync::Arc, time::Instant};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+    time::Instant,
+};
 
 use bytes::Bytes;
 use moqrelay_moqt::{
@@ -98,13 +102,10 @@ impl Log {
                 self.largest = live.largest;
                 self.live = Some(live.clone());
             }
-            Item::Datagram { object, .. } => self.saw(object.location()),
-            Item::Object(SubgroupObject {
-                subgroup, object, ..
-            }) => self.saw(Location::new(subgroup.group, object.id)),
             Item::Ended(_) => self.live = None,
-            Item::Closed { .. } | Item::Refused(_) => {}
+            Item::Datagram { .. } | Item::Object(_) | Item::Closed { .. } | Item::Refused(_) => {}
         }
+        self.largest = self.largest.max(item.location());
         let entry = Entry { at, item };
         self.bytes += entry.cost();
         self.entries.push_back(Arc::new(entry));
@@ -157,6 +158,26 @@ impl Log {
         self.first + self.entries.len() as u64
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Returns what the entries take, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Returns of how many groups there is an object.
+    pub(crate) fn groups(&self) -> usize {
+        let groups: BTreeSet<u64> = self
+            .entries
+            .iter()
+            .filter_map(|entry| entry.item.location())
+            .map(|location| location.group)
+            .collect();
+        groups.len()
+    }
+
     pub(crate) fn largest(&self) -> Option<Location> {
         self.largest
     }
@@ -164,9 +185,18 @@ impl Log {
     pub(crate) fn live(&self) -> Option<&Arc<Live>> {
         self.live.as_ref()
     }
+}
 
-    fn saw(&mut self, location: Location) {
-        self.largest = self.largest.max(Some(location));
+impl Item {
+    /// Returns where an object is; `None`: it is something else.
+    fn location(&self) -> Option<Location> {
+        match self {
+            Self::Datagram { object, .. } => Some(object.location()),
+            Self::Object(SubgroupObject {
+                subgroup, object, ..
+            }) => Some(Location::new(subgroup.group, object.id)),
+            Self::Began(_) | Self::Closed { .. } | Self::Refused(_) | Self::Ended(_) => None,
+        }
     }
 }
 
