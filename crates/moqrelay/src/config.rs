@@ -99,8 +99,16 @@ pub(crate) struct Moq {
     /// Threads that share the port; 0: as many as there are cores.
     pub(crate) workers: usize,
     pub(crate) sessions_max: usize,
+    pub(crate) sessions_per_address_max: usize,
+    pub(crate) handshakes_max: usize,
+    pub(crate) retry_from_handshakes: usize,
     pub(crate) subscriptions_per_session_max: usize,
     pub(crate) tracks_per_session_max: usize,
+    pub(crate) namespaces_per_session_max: usize,
+    pub(crate) requests_per_second_max: u64,
+    pub(crate) bytes_per_second_max: u64,
+    pub(crate) namespace_fields_max: usize,
+    pub(crate) namespace_bytes_max: usize,
     pub(crate) object_bytes_max: usize,
     pub(crate) track_objects_max: usize,
     pub(crate) track_bytes_max: usize,
@@ -117,14 +125,81 @@ impl Default for Moq {
             url: None,
             workers: 0,
             sessions_max: 10_000,
+            sessions_per_address_max: 2_000,
+            handshakes_max: 1024,
+            retry_from_handshakes: 256,
             subscriptions_per_session_max: 1024,
             tracks_per_session_max: 512,
+            namespaces_per_session_max: 256,
+            requests_per_second_max: 300,
+            bytes_per_second_max: 16 << 20,
+            namespace_fields_max: 32,
+            namespace_bytes_max: 1024,
             object_bytes_max: 4 << 20,
             track_objects_max: 1024,
             track_bytes_max: 8 << 20,
             track_age_max: Duration::from_secs(4),
             rendezvous_max: Duration::from_secs(60),
         }
+    }
+}
+
+impl Moq {
+    fn check(&self) -> Result<()> {
+        let second = |rate: u64| usize::try_from(rate).unwrap_or(usize::MAX);
+        for (key, value, least, most) in [
+            ("sessions_max", self.sessions_max, 1, 1_000_000),
+            (
+                "sessions_per_address_max",
+                self.sessions_per_address_max,
+                1,
+                1_000_000,
+            ),
+            ("handshakes_max", self.handshakes_max, 1, 100_000),
+            (
+                "retry_from_handshakes",
+                self.retry_from_handshakes,
+                0,
+                100_000,
+            ),
+            (
+                "subscriptions_per_session_max",
+                self.subscriptions_per_session_max,
+                1,
+                100_000,
+            ),
+            (
+                "tracks_per_session_max",
+                self.tracks_per_session_max,
+                1,
+                100_000,
+            ),
+            (
+                "namespaces_per_session_max",
+                self.namespaces_per_session_max,
+                1,
+                100_000,
+            ),
+            (
+                "requests_per_second_max",
+                second(self.requests_per_second_max),
+                1,
+                1_000_000,
+            ),
+            (
+                "bytes_per_second_max",
+                second(self.bytes_per_second_max),
+                10_000,
+                1 << 40,
+            ),
+            ("namespace_fields_max", self.namespace_fields_max, 1, 32),
+            ("namespace_bytes_max", self.namespace_bytes_max, 16, 4096),
+            ("object_bytes_max", self.object_bytes_max, 1_500, 64 << 20),
+            ("track_objects_max", self.track_objects_max, 16, 65_536),
+        ] {
+            number(&format!("moq.{key}"), value, least, most)?;
+        }
+        Ok(())
     }
 }
 
@@ -427,19 +502,7 @@ impl Config {
             0,
             10,
         )?;
-        number("moq.sessions_max", self.moq.sessions_max, 1, 1_000_000)?;
-        number(
-            "moq.object_bytes_max",
-            self.moq.object_bytes_max,
-            1_500,
-            64 << 20,
-        )?;
-        number(
-            "moq.track_objects_max",
-            self.moq.track_objects_max,
-            16,
-            65_536,
-        )?;
+        self.moq.check()?;
         number("asterisk.legs_max", self.asterisk.legs_max, 1, 10_000)?;
         number("calls.calls_max", self.calls.calls_max, 1, 100_000)?;
         ensure!(

@@ -357,19 +357,11 @@ fn moq_server(
     keys: Arc<Keys>,
 ) -> Result<(relay::Server, Vec<relay::Worker>)> {
     let moq = &config.moq;
-    let limits = relay::Limits {
-        sessions: moq.sessions_max,
-        subscriptions: moq.subscriptions_per_session_max,
-        tracks: moq.tracks_per_session_max,
-        object_bytes: moq.object_bytes_max,
-        rendezvous: moq.rendezvous_max,
-        ..relay::Limits::default()
-    };
     let server = relay::ServerConfig {
         listen: moq.listen,
         tls: identity.clone(),
         authorize: Arc::new(TokenGrants::new(keys, &config.auth)?),
-        limits,
+        limits: moq_limits(moq),
         workers: workers(moq.workers),
     };
     relay::server(relay, server).with_context(|| bind::occupied("moq.listen", "UDP", moq.listen))
@@ -380,6 +372,25 @@ fn workers(wanted: usize) -> NonZeroUsize {
     NonZeroUsize::new(wanted)
         .or_else(|| thread::available_parallelism().ok())
         .unwrap_or(NonZeroUsize::MIN)
+}
+
+fn moq_limits(moq: &config::Moq) -> relay::Limits {
+    relay::Limits {
+        sessions: moq.sessions_max,
+        sessions_per_address: moq.sessions_per_address_max,
+        handshakes: moq.handshakes_max,
+        handshakes_before_retry: moq.retry_from_handshakes,
+        subscriptions: moq.subscriptions_per_session_max,
+        tracks: moq.tracks_per_session_max,
+        namespaces: moq.namespaces_per_session_max,
+        requests_per_second: moq.requests_per_second_max,
+        bytes_per_second: moq.bytes_per_second_max,
+        namespace_fields: moq.namespace_fields_max,
+        namespace_bytes: moq.namespace_bytes_max,
+        object_bytes: moq.object_bytes_max,
+        rendezvous: moq.rendezvous_max,
+        ..relay::Limits::default()
+    }
 }
 
 fn bridge_config(config: &Config) -> bridge::Config {

@@ -205,12 +205,20 @@ const COUNTERS: &[(&str, &str)] = &[
         "Objects delivered to sessions.",
     ),
     (
+        "moqrelay_relay_limits_met_total",
+        "Limits that MoQ sessions met, by limit.",
+    ),
+    (
         "moqrelay_relay_refused_total",
-        "Connections and sessions refused.",
+        "MoQ connections and sessions refused, by reason.",
     ),
     (
         "moqrelay_relay_requests_refused_total",
         "MoQ requests refused, by code.",
+    ),
+    (
+        "moqrelay_relay_retried_total",
+        "MoQ connections that had to show first that their address is their own.",
     ),
     (
         "moqrelay_relay_session_ends_total",

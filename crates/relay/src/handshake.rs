@@ -41,6 +41,19 @@ pub(crate) enum Refused {
     Token(#[from] AuthError),
 }
 
+impl Refused {
+    /// Returns its label in metrics.
+    pub(crate) fn label(&self) -> &'static str {
+        match self {
+            Self::TooSlow => "too_slow",
+            Self::Connection(_) => "connection",
+            Self::WebTransport(_) => "web_transport",
+            Self::Alpn(_) | Self::Version { .. } => "version",
+            Self::Token(_) => "token",
+        }
+    }
+}
+
 /// How long a refused client may take to hear that it is.
 const ANSWERED: Duration = Duration::from_secs(1);
 

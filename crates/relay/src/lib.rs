@@ -3,6 +3,7 @@
 //! [`Relay`] holds the tracks; the rest of the process publishes and subscribes through it.
 //! [`server`] adds sessions: browsers and other MoQ peers on one UDP port. Objects stay opaque.
 
+mod admission;
 mod auth;
 mod endpoint;
 mod handshake;

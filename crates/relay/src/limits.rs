@@ -29,8 +29,15 @@ impl Default for TrackLimits {
 pub struct Limits {
     /// Sessions at a time; more are refused. Default 10,000: 1 GB at 100 KB for each.
     pub sessions: usize,
+    /// Sessions at a time from one address (IPv6: one /64); more are refused. Default 2,000: a
+    /// company behind one NAT, and no more than a fifth of all.
+    pub sessions_per_address: usize,
     /// Connections whose handshake is under way at a time; more are refused. Default 1,024.
     pub handshakes: usize,
+    /// From so many handshakes at a time on, a client must first show that its address is its own
+    /// (Retry, RFC 9000 section 8.1.2), which costs it a round trip and us no memory. Default 256:
+    /// 0.2 s of one core.
+    pub handshakes_before_retry: usize,
     /// How long a connection may take to become a session. Default 10 s.
     pub setup_timeout: Duration,
     /// How long nothing may be heard of a peer. Default 30 s.
@@ -44,6 +51,18 @@ pub struct Limits {
     pub tracks: usize,
     /// Namespaces and prefixes that one session may publish and watch. Default 256.
     pub namespaces: usize,
+    /// Requests that one session may make in a second, with a burst of five seconds' worth; more
+    /// are refused, and who goes on all the same is sent away. Default 300: a burst covers as many
+    /// subscriptions as there may be.
+    pub requests_per_second: u64,
+    /// Bytes that one session may send in a second, with a burst of two seconds' worth; more end
+    /// it. Default 16 MiB: six tracks of 4K video.
+    pub bytes_per_second: u64,
+    /// Fields of a namespace, 32 at most by the drafts. Default 32.
+    pub namespace_fields: usize,
+    /// Bytes of a namespace, 4,096 at most by the drafts. Default 1,024: the table keeps one for
+    /// each track.
+    pub namespace_bytes: usize,
     /// Subgroup streams that one session may have open towards us. Default 1,024.
     pub streams: usize,
     /// Largest payload of an object, in bytes. Default 4 MiB: a key frame of 4K video.
@@ -84,13 +103,19 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             sessions: 10_000,
+            sessions_per_address: 2000,
             handshakes: 1024,
+            handshakes_before_retry: 256,
             setup_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(30),
             keep_alive: Duration::from_secs(10),
             subscriptions: 1024,
             tracks: 512,
             namespaces: 256,
+            requests_per_second: 300,
+            bytes_per_second: 16 << 20,
+            namespace_fields: 32,
+            namespace_bytes: 1024,
             streams: 1024,
             object_bytes: 4 << 20,
             properties_bytes: 16 << 10,

@@ -12,6 +12,7 @@ use moqrelay_moqt::SessionCode;
 use tokio::sync::watch;
 
 use crate::{
+    admission::Admission,
     auth::Authorize,
     endpoint::{self, Route},
     limits::Limits,
@@ -77,8 +78,7 @@ pub(crate) struct Inner {
     pub(crate) identity: Identity,
     pub(crate) authorize: Arc<dyn Authorize>,
     pub(crate) limits: Arc<Limits>,
-    pub(crate) sessions: AtomicUsize,
-    pub(crate) handshakes: AtomicUsize,
+    pub(crate) admission: Arc<Admission>,
     pub(crate) drain_tx: watch::Sender<Option<Drain>>,
     /// Workers that have not ended.
     pub(crate) workers: AtomicUsize,
@@ -119,8 +119,7 @@ pub fn server(relay: &Relay, config: Config) -> Result<(Server, Vec<Worker>), Er
         identity: config.tls,
         authorize: config.authorize,
         limits: Arc::new(config.limits),
-        sessions: AtomicUsize::new(0),
-        handshakes: AtomicUsize::new(0),
+        admission: Arc::default(),
         drain_tx: watch::Sender::new(None),
         workers: AtomicUsize::new(0),
         done_tx: watch::Sender::new(false),

@@ -10,6 +10,7 @@ mod due;
 mod ingest;
 mod mail;
 mod outgoing;
+mod quota;
 mod requests;
 mod signal;
 mod source;
@@ -36,6 +37,7 @@ use self::{
     deliver::Subscription,
     due::{Due, Timers},
     ingest::{Early, Incoming},
+    quota::Quota,
     requests::{Offered, Watched},
     source::Source,
 };
@@ -125,6 +127,7 @@ struct Driver {
     /// When requests end that live by tokens of their own.
     expiries: BTreeMap<RequestId, Instant>,
     early: Early,
+    quota: Quota,
 
     /// Reused so that a wake allocates nothing.
     ready: Vec<u32>,
@@ -174,6 +177,7 @@ impl Driver {
         let requests = limits.subscriptions + limits.tracks + limits.namespaces;
         config.limits.peer_requests_max = requests;
         config.limits.local_requests_max = requests;
+        let quota = Quota::new(&limits);
         let wakers = Wakers {
             uni: signal.waker(Note::Uni),
             bi: signal.waker(Note::Bi),
@@ -209,6 +213,7 @@ impl Driver {
             watched: BTreeMap::new(),
             expiries: BTreeMap::new(),
             early: Early::default(),
+            quota,
             ready: Vec::new(),
             batch: Vec::new(),
             datagrams: Vec::new(),

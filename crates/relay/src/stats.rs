@@ -14,6 +14,8 @@ pub struct Stats {
     pub sessions_total: u64,
     /// Connections and sessions refused.
     pub refused_total: u64,
+    /// Connections that had to show first that their address is their own.
+    pub retried_total: u64,
     /// Tracks known now.
     pub tracks: u64,
     /// Subscriptions of sessions and in-process readers open now.
@@ -32,7 +34,8 @@ pub struct Stats {
 pub(crate) struct Meters {
     pub(crate) sessions: Level,
     pub(crate) sessions_total: Count,
-    pub(crate) refused: Count,
+    refused: AtomicU64,
+    pub(crate) retried: Count,
     pub(crate) tracks: Level,
     pub(crate) subscriptions: Level,
     pub(crate) objects_in: Count,
@@ -47,7 +50,8 @@ impl Meters {
         Self {
             sessions: Level::new(metrics::gauge!("moqrelay_relay_sessions")),
             sessions_total: Count::new(metrics::counter!("moqrelay_relay_sessions_total")),
-            refused: Count::new(metrics::counter!("moqrelay_relay_refused_total")),
+            refused: AtomicU64::new(0),
+            retried: Count::new(metrics::counter!("moqrelay_relay_retried_total")),
             tracks: Level::new(metrics::gauge!("moqrelay_relay_tracks")),
             subscriptions: Level::new(metrics::gauge!("moqrelay_relay_subscriptions")),
             objects_in: Count::new(metrics::counter!("moqrelay_relay_objects_in_total")),
@@ -75,6 +79,17 @@ impl Meters {
         }
     }
 
+    /// Counts a connection or session that was turned away. Rare enough to look the counter up.
+    pub(crate) fn refused(&self, reason: &'static str) {
+        self.refused.fetch_add(1, Relaxed);
+        metrics::counter!("moqrelay_relay_refused_total", "reason" => reason).increment(1);
+    }
+
+    /// Counts a limit that a session met. Rare enough to look the counter up.
+    pub(crate) fn breach(&self, limit: &'static str) {
+        metrics::counter!("moqrelay_relay_limits_met_total", "limit" => limit).increment(1);
+    }
+
     /// Counts a refused request under its code. Rare enough to look the counter up.
     pub(crate) fn request_refused(&self, code: RequestCode) {
         let label = match code {
@@ -88,7 +103,8 @@ impl Meters {
         Stats {
             sessions: self.sessions.get(),
             sessions_total: self.sessions_total.get(),
-            refused_total: self.refused.get(),
+            refused_total: self.refused.load(Relaxed),
+            retried_total: self.retried.get(),
             tracks: self.tracks.get(),
             subscriptions: self.subscriptions.get(),
             objects_in: self.objects_in.get(),

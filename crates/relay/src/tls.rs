@@ -208,6 +208,9 @@ impl Identity {
             .with_no_client_auth()
             .with_cert_resolver(resolver);
         config.alpn_protocols = alpn;
+        // No 0-RTT: whoever records it can send it again, and a PUBLISH that is repeated ousts the
+        // publisher of today. A session costs one round trip more, once.
+        config.max_early_data_size = 0;
         Ok(config)
     }
 

@@ -3,10 +3,7 @@
 use std::{
     io,
     net::UdpSocket,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::{Duration, SystemTime},
 };
 
@@ -16,6 +13,7 @@ use tokio::{
 };
 
 use crate::{
+    admission::{Ticket, Verdict},
     endpoint::{self, Route},
     handshake::{self, Accepted},
     server::{Drain, Inner},
@@ -108,21 +106,22 @@ impl Worker {
 
     fn admit(&self, incoming: quinn::Incoming, sessions: &mut JoinSet<()>) {
         let inner = &self.inner;
-        let handshakes = inner.handshakes.load(Ordering::Relaxed);
-        let full = inner.sessions.load(Ordering::Relaxed) >= inner.limits.sessions
-            || handshakes >= inner.limits.handshakes;
-        if full {
-            inner.shared.meters().refused.add(1);
-            return incoming.refuse();
-        }
-        // Under load a client must show first that its address is its own.
-        if handshakes * 2 >= inner.limits.handshakes && incoming.may_retry() {
-            if let Err(error) = incoming.retry() {
-                tracing::debug!(%error, "cannot ask a client to come again");
+        let (address, proven) = (incoming.remote_address(), !incoming.may_retry());
+        match inner.admission.admit(&inner.limits, address, proven) {
+            Verdict::Welcome(ticket) => {
+                sessions.spawn(serve(inner.clone(), incoming, ticket));
             }
-            return;
+            Verdict::Prove => {
+                inner.shared.meters().retried.add(1);
+                if let Err(error) = incoming.retry() {
+                    tracing::debug!(%error, "cannot ask a client to come again");
+                }
+            }
+            Verdict::Refused(refusal) => {
+                inner.shared.meters().refused(refusal.label());
+                incoming.refuse();
+            }
         }
-        sessions.spawn(serve(inner.clone(), incoming));
     }
 
     fn keep_house(&self) {
@@ -162,25 +161,7 @@ impl std::fmt::Debug for Worker {
     }
 }
 
-/// A place among those that a limit allows.
-struct Place<'a>(&'a AtomicUsize);
-
-impl<'a> Place<'a> {
-    fn take(places: &'a AtomicUsize) -> Self {
-        places.fetch_add(1, Ordering::Relaxed);
-        Self(places)
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-async fn serve(inner: Arc<Inner>, incoming: quinn::Incoming) {
-    let _session = Place::take(&inner.sessions);
-    let handshake = Place::take(&inner.handshakes);
+async fn serve(inner: Arc<Inner>, incoming: quinn::Incoming, mut ticket: Ticket) {
     let peer = incoming.remote_address();
     let accepted = handshake::accept(
         incoming,
@@ -188,7 +169,7 @@ async fn serve(inner: Arc<Inner>, incoming: quinn::Incoming) {
         inner.limits.setup_timeout,
     )
     .await;
-    drop(handshake);
+    ticket.arrived();
     let Accepted {
         access,
         draft,
@@ -197,7 +178,7 @@ async fn serve(inner: Arc<Inner>, incoming: quinn::Incoming) {
     } = match accepted {
         Ok(accepted) => accepted,
         Err(refused) => {
-            inner.shared.meters().refused.add(1);
+            inner.shared.meters().refused(refused.label());
             return tracing::info!(%peer, reason = %refused, "connection refused");
         }
     };

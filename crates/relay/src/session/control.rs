@@ -192,7 +192,10 @@ impl Driver {
         let id = pipe.id;
         let now = self.now();
         match heard {
-            Heard::Bytes(bytes) => self.machine.handle_stream(id, bytes, false, now),
+            Heard::Bytes(bytes) => {
+                self.charge_bytes(bytes.len());
+                self.machine.handle_stream(id, bytes, false, now);
+            }
             Heard::Fin => self.machine.handle_stream(id, Bytes::new(), true, now),
             Heard::Reset(code) => self.machine.handle_reset(id, code, now),
             Heard::Stop(code) => self.machine.handle_stop(id, code, now),

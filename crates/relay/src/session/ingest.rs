@@ -183,6 +183,7 @@ impl Driver {
 
     /// Takes bytes of a stream; `None`: go on reading.
     fn feed(&mut self, slot: u32, incoming: &mut Incoming, bytes: Bytes) -> Option<Verdict> {
+        self.charge_bytes(bytes.len());
         if let State::Unknown(start) = &mut incoming.state {
             start.extend_from_slice(&bytes);
             return self.classify(slot, incoming);
@@ -429,6 +430,7 @@ impl Driver {
         let mut cx = Context::from_waker(&waker);
         self.transport.receive_datagrams(&mut cx, &mut datagrams);
         for bytes in datagrams.drain(..) {
+            self.charge_bytes(bytes.len());
             match Datagram::decode(self.machine.draft(), bytes) {
                 Ok(Datagram::Object(object)) => self.object_datagram(object),
                 Ok(Datagram::Padding) => {}

@@ -43,6 +43,9 @@ enum Watch {
 
 impl Driver {
     pub(super) fn handle_event(&mut self, event: Event) {
+        if self.refused_by_quota(&event) {
+            return;
+        }
         match event {
             Event::Setup(setup) => self.set_up(&setup),
             Event::Subscribe {
@@ -161,7 +164,7 @@ impl Driver {
             None => Ok(()),
         };
         if let Err(error) = settled.and_then(|()| self.access.settle(&setup.tokens)) {
-            self.shared.meters().refused.add(1);
+            self.shared.meters().refused("token");
             return self.machine.close(error.session_code(), &error.to_string());
         }
         if let Some(at) = self.access.expires_at() {
@@ -221,6 +224,7 @@ impl Driver {
     ) {
         if self.subscriptions.len() >= self.limits.subscriptions {
             self.forget_expiry(id);
+            self.shared.meters().breach("subscriptions");
             return self.reject(id, RequestCode::ExcessiveLoad, "too many subscriptions");
         }
         let slot = self.subscriptions.reserve();
@@ -265,6 +269,7 @@ impl Driver {
             Err(error) => return self.reject_with(id, *error),
         };
         if self.sources.len() >= self.limits.tracks {
+            self.shared.meters().breach("tracks");
             return self.reject(id, RequestCode::ExcessiveLoad, "too many tracks");
         }
         let published = self
@@ -291,6 +296,7 @@ impl Driver {
             Err(error) => return self.reject_with(id, *error),
         };
         if self.offered.len() >= self.limits.namespaces {
+            self.shared.meters().breach("namespaces");
             return self.reject(id, RequestCode::ExcessiveLoad, "too many namespaces");
         }
         self.accept(id, Parameters::default(), Bytes::new());
@@ -306,6 +312,7 @@ impl Driver {
             Err(error) => return self.reject_with(id, *error),
         };
         if self.watched.len() >= self.limits.namespaces {
+            self.shared.meters().breach("namespaces");
             return self.reject(id, RequestCode::ExcessiveLoad, "too many prefixes");
         }
         match kind {

@@ -506,6 +506,14 @@ pub async fn quic_over(
     alpn: &str,
     transport: quinn::TransportConfig,
 ) -> Result<quinn::Connection, quinn::ConnectionError> {
+    endpoint
+        .connect_with(client_config(alpn, transport), addr, "localhost")
+        .unwrap()
+        .await
+}
+
+/// The settings of a client that believes every certificate.
+pub fn client_config(alpn: &str, transport: quinn::TransportConfig) -> quinn::ClientConfig {
     let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut tls = rustls::ClientConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(&[&rustls::version::TLS13])
@@ -514,13 +522,11 @@ pub async fn quic_over(
         .with_custom_certificate_verifier(std::sync::Arc::new(Believer(provider)))
         .with_no_client_auth();
     tls.alpn_protocols = vec![alpn.as_bytes().to_vec()];
+    tls.enable_early_data = true;
     let tls = quinn::crypto::rustls::QuicClientConfig::try_from(tls).unwrap();
     let mut config = quinn::ClientConfig::new(std::sync::Arc::new(tls));
     config.transport_config(std::sync::Arc::new(transport));
-    endpoint
-        .connect_with(config, addr, "localhost")
-        .unwrap()
-        .await
+    config
 }
 
 /// Believes every certificate.
