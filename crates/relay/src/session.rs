@@ -285,7 +285,7 @@ impl Driver {
     fn poll_closed(&mut self) -> Option<Farewell> {
         let mut cx = Context::from_waker(&self.wakers.closed);
         match self.transport.poll_closed(&mut cx) {
-            Poll::Ready(error) => Some(control::farewell_of(self.machine.draft(), &error)),
+            Poll::Ready(closed) => Some(control::farewell_of(self.machine.draft(), &closed)),
             Poll::Pending => None,
         }
     }

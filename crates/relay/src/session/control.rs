@@ -8,12 +8,9 @@ use std::{
 
 use bytes::Bytes;
 use moqrelay_moqt::{Direction, Draft, ResetCode, SessionCode, StreamId};
-use web_transport_quinn::{
-    ReadError, RecvStream, SendStream, SessionError, WebTransportError, WriteError, quinn,
-};
 
 use super::{Driver, Farewell, Note, Stream, signal::StreamBell};
-use crate::transport::{self, Opening};
+use crate::transport::{Closed, Opening, ReadError, RecvStream, SendStream, WriteError};
 
 /// Control goes before every object (draft-18 section 7.2).
 const CONTROL_PRIORITY: i32 = i32::MAX;
@@ -68,13 +65,12 @@ impl Driver {
         let mut cx = Context::from_waker(&waker);
         for _ in 0..STREAMS_AT_ONCE {
             match self.transport.poll_accept_bi(&mut cx) {
-                Poll::Ready(Ok((send, recv))) => {
+                Poll::Ready(Some((send, recv))) => {
                     let id = self.machine.accept_bi();
                     let pipe = Sending::Open(send);
                     self.add_pipe(id, pipe, Some(recv), true);
                 }
-                Poll::Ready(Err(_closing)) => return,
-                Poll::Pending => return,
+                Poll::Ready(None) | Poll::Pending => return,
             }
         }
         self.signal.raise(Note::Bi);
@@ -229,8 +225,7 @@ impl Pipe {
 
     pub(super) fn stop(&mut self, code: ResetCode) {
         if let Some(mut recv) = self.recv.take() {
-            // It may have ended already.
-            drop(recv.stop(wire_code(self.draft, code)));
+            recv.stop(wire_code(self.draft, code));
         } else if self.is_opening_bi() {
             self.unwanted = true;
         }
@@ -251,8 +246,7 @@ impl Pipe {
             } else {
                 CONTROL_PRIORITY
             };
-            // Fails only for a stream that is closed already.
-            drop(send.set_priority(priority));
+            send.set_priority(priority);
         }
     }
 
@@ -266,17 +260,17 @@ impl Pipe {
         };
         if let Some(code) = self.reset {
             self.queue.clear();
-            drop(send.reset(wire_code(self.draft, code)));
+            send.reset(wire_code(self.draft, code));
             self.send = Sending::Over;
             return None;
         }
-        match transport::poll_write(send, &mut cx, self.queue.make_contiguous()) {
+        match send.poll_write(&mut cx, self.queue.make_contiguous()) {
             Poll::Ready(Ok(())) => self.queue.clear(),
             Poll::Ready(Err(error)) => return self.cannot_write(error),
             Poll::Pending => self.queue.retain(|bytes| !bytes.is_empty()),
         }
         if self.finish && self.queue.is_empty() {
-            drop(send.finish());
+            send.finish();
             self.send = Sending::Over;
         }
         None
@@ -287,19 +281,19 @@ impl Pipe {
             self.send = Sending::Over;
         }
         match &mut self.send {
-            Sending::OpeningUni(opening) => match opening.as_mut().poll(cx) {
-                Poll::Ready(Ok(send)) => self.send = Sending::Open(send),
-                Poll::Ready(Err(_closing)) => self.send = Sending::Over,
+            Sending::OpeningUni(opening) => match opening.poll(cx) {
+                Poll::Ready(Some(send)) => self.send = Sending::Open(send),
+                Poll::Ready(None) => self.send = Sending::Over,
                 Poll::Pending => return,
             },
-            Sending::OpeningBi(opening) => match opening.as_mut().poll(cx) {
-                Poll::Ready(Ok((send, recv))) => {
+            Sending::OpeningBi(opening) => match opening.poll(cx) {
+                Poll::Ready(Some((send, recv))) => {
                     self.send = Sending::Open(send);
                     self.recv = Some(recv);
                     // Its first read registers the waker.
                     self.bell_again();
                 }
-                Poll::Ready(Err(_closing)) => self.send = Sending::Over,
+                Poll::Ready(None) => self.send = Sending::Over,
                 Poll::Pending => return,
             },
             Sending::Open(_) | Sending::Over => return,
@@ -320,8 +314,7 @@ impl Pipe {
         }
         match error {
             WriteError::Stopped(code) => Some(Heard::Stop(code.into())),
-            WriteError::InvalidStopped(_) => Some(Heard::Stop(0)),
-            _closing => None,
+            WriteError::Lost => None,
         }
     }
 
@@ -332,7 +325,7 @@ impl Pipe {
             let Some(recv) = &mut self.recv else {
                 return;
             };
-            match transport::poll_read(recv, &mut cx) {
+            match recv.poll_read(&mut cx) {
                 Poll::Ready(Ok(Some(bytes))) => heard.push(Heard::Bytes(bytes)),
                 Poll::Ready(Ok(None)) => {
                     heard.push(Heard::Fin);
@@ -342,8 +335,7 @@ impl Pipe {
                     self.recv = None;
                     match error {
                         ReadError::Reset(code) => heard.push(Heard::Reset(code.into())),
-                        ReadError::InvalidReset(_) => heard.push(Heard::Reset(0)),
-                        _closing => {}
+                        ReadError::Lost => {}
                     }
                 }
                 Poll::Pending => return,
@@ -359,7 +351,7 @@ impl Pipe {
         };
         let waker = Waker::from(self.bell.clone());
         let mut cx = Context::from_waker(&waker);
-        match transport::poll_done(send, &mut cx) {
+        match send.poll_done(&mut cx) {
             Poll::Ready(Err(error)) => self.cannot_write(error),
             Poll::Ready(Ok(())) | Poll::Pending => None,
         }
@@ -367,23 +359,22 @@ impl Pipe {
 }
 
 /// What a closed connection says about the end of its session.
-pub(super) fn farewell_of(draft: Draft, error: &SessionError) -> Farewell {
-    match error {
-        SessionError::WebTransportError(WebTransportError::Closed(code, reason)) => Farewell {
-            code: SessionCode::from_code(draft, (*code).into()),
-            reason: printable(reason),
-            ours: false,
-        },
-        SessionError::ConnectionError(quinn::ConnectionError::TimedOut) => Farewell {
-            code: SessionCode::NoError,
-            reason: "nothing was heard for too long".to_owned(),
-            ours: false,
-        },
-        other => Farewell {
-            code: SessionCode::NoError,
-            reason: other.to_string(),
-            ours: false,
-        },
+pub(super) fn farewell_of(draft: Draft, closed: &Closed) -> Farewell {
+    let (code, reason) = match closed {
+        Closed::Peer { code, reason } => (
+            SessionCode::from_code(draft, (*code).into()),
+            printable(reason),
+        ),
+        Closed::TimedOut => (
+            SessionCode::NoError,
+            "nothing was heard for too long".to_owned(),
+        ),
+        Closed::Lost(why) => (SessionCode::NoError, why.clone()),
+    };
+    Farewell {
+        code,
+        reason,
+        ours: false,
     }
 }
 

@@ -12,12 +12,11 @@ use moqrelay_moqt::{
     DecodeError, Draft, ObjectProperties, RequestId, ResetCode, SessionCode, TrackAlias,
     data::{self, Datagram, ObjectDatagram, StreamKind, SubgroupDecoder, SubgroupItem},
 };
-use web_transport_quinn::{ReadError, RecvStream};
 
 use super::{Driver, Due, Note, Stream, control::wire_code, signal::StreamBell};
 use crate::{
     track::{Lane, SubgroupEnd},
-    transport,
+    transport::{ReadError, RecvStream},
 };
 
 /// Pieces read from one stream before others have their turn.
@@ -78,9 +77,8 @@ impl Driver {
         let mut cx = Context::from_waker(&waker);
         for _ in 0..STREAMS_AT_ONCE {
             match self.transport.poll_accept_uni(&mut cx) {
-                Poll::Ready(Ok(recv)) => self.add_incoming(recv),
-                Poll::Ready(Err(_closing)) => return,
-                Poll::Pending => return,
+                Poll::Ready(Some(recv)) => self.add_incoming(recv),
+                Poll::Ready(None) | Poll::Pending => return,
             }
         }
         self.signal.raise(Note::Uni);
@@ -149,7 +147,7 @@ impl Driver {
         let waker = Waker::from(incoming.bell.clone());
         let mut cx = Context::from_waker(&waker);
         for _ in 0..CHUNKS_AT_ONCE {
-            let verdict = match transport::poll_read(&mut incoming.recv, &mut cx) {
+            let verdict = match incoming.recv.poll_read(&mut cx) {
                 Poll::Ready(Ok(Some(bytes))) => match self.feed(slot, &mut incoming, bytes) {
                     None => continue,
                     Some(verdict) => verdict,
@@ -169,8 +167,7 @@ impl Driver {
             Verdict::Wait => return self.streams.put(slot, Stream::Incoming(incoming)),
             Verdict::Gone => {}
             Verdict::Unwanted(code) => {
-                // It may have ended already.
-                drop(incoming.recv.stop(wire_code(self.machine.draft(), code)));
+                incoming.recv.stop(wire_code(self.machine.draft(), code));
             }
         }
         self.incoming_open -= 1;
@@ -403,7 +400,7 @@ impl Driver {
         let draft = self.machine.draft();
         let code = match error {
             ReadError::Reset(code) => ResetCode::from_code(draft, code.into()),
-            _other => ResetCode::Cancelled,
+            ReadError::Lost => ResetCode::Cancelled,
         };
         self.close_lane(incoming, SubgroupEnd::Reset(code))
     }

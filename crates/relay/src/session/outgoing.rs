@@ -12,7 +12,6 @@ use moqrelay_moqt::{
     Draft, GroupOrder, ResetCode,
     data::{SubgroupEncoder, SubgroupHeader},
 };
-use web_transport_quinn::{SendStream, WriteError};
 
 use super::{
     Driver, Due, Stream,
@@ -22,7 +21,7 @@ use super::{
 };
 use crate::{
     track::{self, Entry, Item, Subgroup, SubgroupEnd, SubgroupObject},
-    transport::{self, Opening},
+    transport::{Opening, SendStream, WriteError},
 };
 
 /// Streams of one subscription that are open at a time; beyond, the oldest is given up. A group
@@ -76,8 +75,7 @@ impl Out {
         let publisher = self.subgroup.priority.unwrap_or(publisher);
         self.priority = priority(subscriber, publisher, order, &self.subgroup);
         if let Channel::Open(stream) = &self.stream {
-            // Fails only for a stream that is closed already.
-            drop(stream.set_priority(self.priority));
+            stream.set_priority(self.priority);
         }
     }
 
@@ -118,17 +116,17 @@ impl Out {
         let waker = Waker::from(self.bell.clone());
         let mut cx = Context::from_waker(&waker);
         if let Channel::Opening(opening) = &mut self.stream {
-            match opening.as_mut().poll(&mut cx) {
-                Poll::Ready(Ok(stream)) => {
-                    drop(stream.set_priority(self.priority));
+            match opening.poll(&mut cx) {
+                Poll::Ready(Some(stream)) => {
+                    stream.set_priority(self.priority);
                     self.stream = Channel::Open(stream);
                 }
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
+                Poll::Ready(None) => return Poll::Ready(Err(WriteError::Lost)),
                 Poll::Pending => return Poll::Pending,
             }
         }
         match &mut self.stream {
-            Channel::Open(stream) => transport::poll_write(stream, &mut cx, &mut self.rest),
+            Channel::Open(stream) => stream.poll_write(&mut cx, &mut self.rest),
             Channel::Opening(_) => Poll::Pending,
         }
     }
@@ -137,10 +135,9 @@ impl Out {
         let Channel::Open(stream) = &mut self.stream else {
             return; // Never opened: the peer has not heard of it.
         };
-        // Both fail only when the peer has stopped the stream already.
         match end {
-            SubgroupEnd::Fin => drop(stream.finish()),
-            SubgroupEnd::Reset(code) => drop(stream.reset(wire_code(self.draft, code))),
+            SubgroupEnd::Fin => stream.finish(),
+            SubgroupEnd::Reset(code) => stream.reset(wire_code(self.draft, code)),
         }
     }
 }
@@ -491,11 +488,10 @@ impl Out {
     }
 
     fn is_acknowledged(&mut self) -> bool {
-        let Channel::Open(stream) = &mut self.stream else {
-            return false;
-        };
-        let mut cx = Context::from_waker(Waker::noop());
-        transport::poll_done(stream, &mut cx).is_ready()
+        match &mut self.stream {
+            Channel::Open(stream) => stream.is_done(),
+            Channel::Opening(_) => false,
+        }
     }
 }
 
