@@ -2,13 +2,22 @@
 //!
 //! `cargo run --example open_relay -- 127.0.0.1:4443` (the address is optional; keep it on loopback).
 //! Prints a line of JSON: the port, and the certificate's hash for a browser's `serverCertificateHashes`.
+//! A line `goaway URI` on its standard input asks everybody to go there, and ends it when they have.
 #![allow(clippy::print_stdout, reason = "the line is what the program is for")]
 
-use std::{net::SocketAddr, sync::Arc, time::SystemTime};
+use std::{
+    io::BufRead,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use moqrelay_relay::{
     AuthError, Authorize, Config, Grants, Limits, Relay, ServerConfig, server, tls,
 };
+
+/// How long clients may take to leave.
+const LEAVE_TIME: Duration = Duration::from_secs(10);
 
 struct Anyone;
 
@@ -45,6 +54,19 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .map(|byte| format!("{byte:02x}"))
         .collect();
     println!("{{\"port\": {}, \"hash\": \"{hash}\"}}", address.port());
+    // The end of the input means nothing: whoever starts the relay may have none to give.
+    std::thread::spawn(move || {
+        let mut lines = std::io::stdin().lock().lines().map_while(Result::ok);
+        if let Some(line) = lines.find(|line| line.starts_with("goaway")) {
+            let uri = line.trim_start_matches("goaway").trim();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_time()
+                .build();
+            if let Ok(runtime) = runtime {
+                runtime.block_on(server.drain(uri, LEAVE_TIME));
+            }
+        }
+    });
     let threads: Vec<_> = workers
         .into_iter()
         .map(|worker| std::thread::spawn(|| worker.run_here()))

@@ -7,8 +7,10 @@ use bytes::Bytes;
 /// Most bytes of one call: far more than a read of a stream brings or an object holds.
 pub const INPUT_BYTES_MAX: usize = 256 * 1024;
 
-/// A call did what it was asked to.
+/// A call did what it was asked to; where it answers a question: no.
 pub const OK: i32 = 0;
+/// The answer to a question: yes.
+pub const YES: i32 = 1;
 /// There is no instance, or no such track or peer.
 pub const UNKNOWN: i32 = -1;
 /// The arguments make no sense.

@@ -12,9 +12,13 @@
 //! - What goes out is a pointer into memory that stays valid until the next call of that module.
 //! - Times are milliseconds (session) or frames of 1/48000 s (playout) as `f64`, from any start.
 //! - Nothing that comes in can make a call panic; results are numbers, negative ones errors.
-//! - A module has one instance of its half: making a new one drops the old one.
+//! - A module has one instance of its half: making a new one drops the old one. A Worker that has
+//!   two sessions for a while has two instances of the module; a third one keeps their
+//!   [`lines`], since a track goes on when its session changes.
 
 pub mod border;
+#[cfg(feature = "session")]
+pub mod lines;
 #[cfg(feature = "playout")]
 pub mod playout;
 #[cfg(feature = "session")]

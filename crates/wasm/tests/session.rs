@@ -15,7 +15,8 @@ use moqrelay_moqt::{
     AuthToken, Draft, Event, Location, Parameters, PublishDoneCode, RequestCode, RequestError,
     RequestId, RequestOk, SubscribeAnswer, TrackAlias, TrackProperties,
 };
-use moqrelay_wasm::session::{CallError, Content, Kind, Via};
+use moqrelay_wasm::lines::{Counts, Lines, Packet};
+use moqrelay_wasm::session::{CallError, Content, Kind, Record, Via};
 use moqrelay_wire::audio_object::{self, Level, Properties};
 
 const DRAFT: Draft = Draft::D18;
@@ -76,7 +77,9 @@ fn voice_goes_out_in_groups_of_a_second() {
 
     for number in 0..51 {
         let at = u64::from(number) * 960;
-        pair.client.voice(7, at, 0x80 | 30, packet(number)).unwrap();
+        let place = second(number);
+        let sent = pair.client.voice(7, place, at, 0x80 | 30, packet(number));
+        assert_eq!(sent, Ok(true));
     }
     pair.settle();
 
@@ -101,7 +104,6 @@ fn voice_goes_out_in_groups_of_a_second() {
             voice: true
         })
     );
-    assert_eq!(pair.client.group(7), Some(GROUP + 1));
 }
 
 #[test]
@@ -110,8 +112,9 @@ fn without_datagrams_each_group_is_a_subgroup() {
     let (id, alias) = publish(&mut pair, Via::Stream);
 
     for number in 0..51 {
+        let at = u64::from(number) * 960;
         pair.client
-            .voice(7, u64::from(number) * 960, 127, packet(number))
+            .voice(7, second(number), at, 127, packet(number))
             .unwrap();
     }
     pair.client.end(7).unwrap();
@@ -157,8 +160,9 @@ fn nothing_is_sent_while_nobody_wants_it() {
     pair.relay.accept(id, silent).unwrap();
     pair.settle();
 
-    pair.client.voice(7, 0, 127, packet(0)).unwrap();
+    let unsent = pair.client.voice(7, second(0), 0, 127, packet(0));
     pair.settle();
+    assert_eq!(unsent, Ok(false), "so that its number may be used again");
     assert!(pair.datagrams.is_empty());
 
     let wanted = Parameters {
@@ -167,13 +171,10 @@ fn nothing_is_sent_while_nobody_wants_it() {
     };
     pair.relay.update(id, wanted).unwrap();
     pair.settle();
-    pair.client.voice(7, 960, 127, packet(1)).unwrap();
+    let sent = pair.client.voice(7, second(0), 960, 127, packet(1));
     pair.settle();
-    assert_eq!(
-        object(&pair.datagrams[0]).id,
-        0,
-        "objects that nobody wanted have no number"
-    );
+    assert_eq!(sent, Ok(true));
+    assert_eq!(object(&pair.datagrams[0]).id, 0);
     assert!(
         pair.events
             .iter()
@@ -186,8 +187,10 @@ fn a_catalog_is_a_group_of_one_object_on_a_stream() {
     let mut pair = Pair::new();
     publish(&mut pair, Via::Stream);
 
-    pair.client.single(7, Bytes::from_static(b"{}")).unwrap();
-    pair.client.single(7, Bytes::from_static(b"{}")).unwrap();
+    for group in [GROUP, GROUP + 1] {
+        let sent = pair.client.single(7, group, Bytes::from_static(b"{}"));
+        assert_eq!(sent, Ok(true));
+    }
     pair.settle();
 
     let groups: Vec<u64> = pair
@@ -235,8 +238,10 @@ fn a_subscription_waits_for_its_publisher_and_hears_it() {
         (heard[2].id, heard[2].code, &heard[2].bytes),
         (9, 0x80 | 20, &packet(2))
     );
-    assert_eq!(heard[2].at - heard[0].at, 1920.0);
-    assert_eq!(pair.client.counts(9), Some((3, 0)));
+    assert_eq!(
+        (heard[2].group, heard[2].object, heard[2].at, heard[2].ticks),
+        (5, 2, 2_020.0, 960)
+    );
 }
 
 #[test]
@@ -256,8 +261,15 @@ fn a_foreign_publisher_without_timestamps_is_heard_in_order() {
     pair.settle();
 
     let heard = pair.told(Kind::Packet);
-    let places: Vec<f64> = heard.iter().map(|record| record.at - heard[0].at).collect();
-    assert_eq!(places, [0.0, 960.0, 1920.0, 2880.0]);
+    let mut lines = Lines::default();
+    let places: Vec<u64> = heard
+        .iter()
+        .map(|record| lines.place(9, described(record)).unwrap())
+        .collect();
+    let from_first: Vec<u64> = places.iter().map(|place| place - places[0]).collect();
+    assert_eq!(from_first, [0, 960, 1920, 2880]);
+    let (received, lost) = (4, 0);
+    assert_eq!(lines.counts(9), Counts { received, lost });
     assert_eq!(heard[0].code, 255, "no level is told");
 }
 
@@ -503,6 +515,28 @@ fn random_bytes_never_panic() {
 }
 
 #[test]
+fn a_publisher_that_moves_goes_on_in_mid_group() {
+    let mut pair = Pair::new();
+    publish(&mut pair, Via::Stream);
+
+    for number in [23, 24, 49, 50] {
+        pair.client
+            .voice(7, second(number), 0, 127, packet(number))
+            .unwrap();
+    }
+    pair.client.end(7).unwrap();
+    pair.settle();
+
+    let groups: Vec<_> = pair
+        .streams
+        .values()
+        .map(|(bytes, _)| subgroup(bytes.clone().freeze()))
+        .map(|(header, objects)| (header.group, header.first_object, objects[0].id))
+        .collect();
+    assert_eq!(groups, [(GROUP, false, 23), (GROUP + 1, true, 0)]);
+}
+
+#[test]
 fn limits_and_mistakes_are_refused() {
     let mut pair = Pair::new();
     publish(&mut pair, Via::Datagram);
@@ -512,7 +546,7 @@ fn limits_and_mistakes_are_refused() {
         Err(CallError::Refused)
     );
     assert_eq!(
-        pair.client.voice(8, 0, 0, packet(0)),
+        pair.client.voice(8, second(0), 0, 0, packet(0)),
         Err(CallError::Unknown)
     );
     assert_eq!(pair.client.ping(8, NOW), Err(CallError::Unknown));
@@ -530,13 +564,28 @@ fn limits_and_mistakes_are_refused() {
 
 fn publish(pair: &mut Pair, via: Via) -> (RequestId, TrackAlias) {
     pair.client
-        .publish(7, offer("p1"), GROUP, via, Content::Voice)
+        .publish(7, offer("p1"), via, Content::Voice)
         .unwrap();
     pair.settle();
     pair.event(|event| match event {
         Event::Publish { id, alias, .. } => Some((*id, *alias)),
         _ => None,
     })
+}
+
+/// Where the n-th packet goes in groups of a second.
+fn second(number: u8) -> Location {
+    Location::new(GROUP + u64::from(number) / 50, u64::from(number) % 50)
+}
+
+/// A packet as the time lines take it.
+fn described(record: &Record) -> Packet {
+    Packet {
+        group: record.group,
+        object: record.object,
+        stamp: (record.at >= 0.0).then_some(record.at as u64),
+        ticks: record.ticks,
+    }
 }
 
 fn subscribe(pair: &mut Pair) -> RequestId {

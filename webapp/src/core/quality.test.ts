@@ -69,6 +69,7 @@ function stats(counters: Partial<PeerStats>, more: Partial<MediaStats> = {}): Me
 	return {
 		roundTripMs: 20,
 		maxDatagramBytes: 1200,
+		moves: 0,
 		sent: 0,
 		dropped: 0,
 		captureToSendMs: null,

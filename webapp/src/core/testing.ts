@@ -116,7 +116,7 @@ export class FakeEngine implements MediaEngine {
 
 	async connect(): Promise<void> {
 		this.calls.push("connect");
-		this.enter({ name: "connected", voice: "datagram" });
+		this.enter({ name: "connected", way: "webtransport", voice: "datagram" });
 	}
 
 	disconnect(): void {
@@ -188,6 +188,7 @@ export class FakeEngine implements MediaEngine {
 		return {
 			roundTripMs: 20,
 			maxDatagramBytes: 1200,
+			moves: 0,
 			sent: 0,
 			dropped: 0,
 			captureToSendMs: null,

@@ -9,7 +9,7 @@ use moqrelay_moqt::{DecodeError, ResetCode, TrackAlias};
 use moqrelay_wire::audio_object::Properties;
 
 use super::inbound::{Step, Stream};
-use super::{Client, Kind, NO_LEVEL, Record, Track};
+use super::{Client, Kind, NO_LEVEL, NO_STAMP, Record, Track};
 
 impl Client {
     pub(super) fn handle_uni(
@@ -90,7 +90,7 @@ impl Client {
         let Some(&key) = self.aliases.get(&alias) else {
             return; // Not subscribed yet, or no longer.
         };
-        let Some(Track::In(incoming)) = self.tracks.get_mut(&key) else {
+        let Some(Track::In(incoming)) = self.tracks.get(&key) else {
             return;
         };
         // Neither kills the session: what a publisher says of its objects is not the relay's fault.
@@ -100,17 +100,17 @@ impl Client {
             return;
         };
         let stamp = properties.timestamp_48k(incoming.timescale);
-        let ticks = duration.as_micros() as u64 * 48 / 1_000;
-        let Some(at) = incoming.line.place(group, id, stamp, ticks) else {
-            return;
+        let record = Record {
+            code: properties
+                .level
+                .map_or(NO_LEVEL, |level| level.to_byte().into()),
+            at: stamp.map_or(NO_STAMP, |stamp| stamp as f64),
+            group,
+            object: id,
+            ticks: (duration.as_micros() * 48 / 1_000) as u32,
+            bytes: payload,
+            ..Record::new(Kind::Packet, key)
         };
-        let level = properties
-            .level
-            .map_or(NO_LEVEL, |level| level.to_byte().into());
-        let record = Record::new(Kind::Packet, key)
-            .code(level)
-            .at(at as f64)
-            .bytes(payload);
         self.records.push_back(record);
     }
 

@@ -11,17 +11,16 @@
 use core::time::Duration;
 use std::cell::RefCell;
 
-use moqrelay_moqt::{FullTrackName, Namespace};
+use moqrelay_moqt::{FullTrackName, Location, Namespace};
 
 use super::{CallError, Client, Content, Offer, Record, Via, Wire};
-use crate::border::{self, INVALID, OK, REFUSED, Reader, UNKNOWN};
+use crate::border::{self, INVALID, OK, REFUSED, Reader, UNKNOWN, YES};
 
 #[derive(Default)]
 struct Instance {
     client: Option<Client>,
     /// The record that JavaScript looks at, and its description.
     shown: Option<(Record, Box<Wire>)>,
-    counts: [f64; 2],
 }
 
 thread_local! {
@@ -121,26 +120,24 @@ pub extern "C" fn session_subscribe(key: u32, len_bytes: u32, rendezvous: f64) -
     attempt(|client| client.subscribe(key, offer, time(rendezvous)))
 }
 
-/// Publishes the track in the input as `key`, from `group` on; `stream` other than 0: not by
-/// datagrams; `timestamps` other than 0: objects will have them.
+/// Publishes the track in the input as `key`; `stream` other than 0: not by datagrams; `voice`
+/// other than 0: objects will have timestamps.
 #[unsafe(no_mangle)]
-pub extern "C" fn session_publish(
-    key: u32,
-    len_bytes: u32,
-    group: f64,
-    stream: u32,
-    voice: u32,
-) -> i32 {
+pub extern "C" fn session_publish(key: u32, len_bytes: u32, stream: u32, voice: u32) -> i32 {
     let Some(offer) = offer(len_bytes) else {
         return INVALID;
+    };
+    let via = if stream == 0 {
+        Via::Datagram
+    } else {
+        Via::Stream
     };
     let content = if voice == 0 {
         Content::Other
     } else {
         Content::Voice
     };
-    // A float to integer cast saturates and maps NaN to 0.
-    attempt(|client| client.publish(key, offer, group as u64, via(stream), content))
+    attempt(|client| client.publish(key, offer, via, content))
 }
 
 /// Ends a track.
@@ -149,56 +146,32 @@ pub extern "C" fn session_end(key: u32) -> i32 {
     attempt(|client| client.end(key))
 }
 
-/// Sends the Opus packet in the input; `at` in 1/48000 s, `level` as in RFC 6464.
+/// Sends the Opus packet in the input as an object; `at` in 1/48000 s, `level` as in RFC 6464.
+/// Returns 1 when the relay wants objects now, else 0.
 #[unsafe(no_mangle)]
-pub extern "C" fn session_voice(key: u32, at: f64, level: u32, len_bytes: u32) -> i32 {
+pub extern "C" fn session_voice(
+    key: u32,
+    group: f64,
+    object: u32,
+    at: f64,
+    level: u32,
+    len_bytes: u32,
+) -> i32 {
     let Some(payload) = border::bytes(len_bytes) else {
         return INVALID;
     };
-    attempt(|client| client.voice(key, at as u64, level as u8, payload))
+    // A float to integer cast saturates and maps NaN to 0.
+    let place = Location::new(group as u64, object.into());
+    answer(|client| client.voice(key, place, at as u64, level as u8, payload))
 }
 
-/// Sends the input as a group of one object.
+/// Sends the input as a group of one object. Returns as `session_voice`.
 #[unsafe(no_mangle)]
-pub extern "C" fn session_single(key: u32, len_bytes: u32) -> i32 {
+pub extern "C" fn session_single(key: u32, group: f64, len_bytes: u32) -> i32 {
     let Some(payload) = border::bytes(len_bytes) else {
         return INVALID;
     };
-    attempt(|client| client.single(key, payload))
-}
-
-/// Changes how the objects of a track go out.
-#[unsafe(no_mangle)]
-pub extern "C" fn session_via(key: u32, stream: u32) -> i32 {
-    with(|client| client.set_via(key, via(stream)))
-}
-
-/// Returns the group of the next object of a track that goes out, or -1.
-#[unsafe(no_mangle)]
-pub extern "C" fn session_group(key: u32) -> f64 {
-    INSTANCE.with_borrow(|instance| {
-        let group = instance
-            .client
-            .as_ref()
-            .and_then(|client| client.group(key));
-        group.map_or(-1.0, |group| group as f64)
-    })
-}
-
-/// Returns two numbers: objects that came, objects that are missing; null for an unknown track.
-#[unsafe(no_mangle)]
-pub extern "C" fn session_counts(key: u32) -> *const f64 {
-    INSTANCE.with_borrow_mut(|instance| {
-        let Some((received, lost)) = instance
-            .client
-            .as_ref()
-            .and_then(|client| client.counts(key))
-        else {
-            return core::ptr::null();
-        };
-        instance.counts = [received as f64, lost as f64];
-        instance.counts.as_ptr()
-    })
+    answer(|client| client.single(key, group as u64, payload))
 }
 
 /// Asks for the status of a track, to measure the round trip.
@@ -215,8 +188,14 @@ fn with(call: impl FnOnce(&mut Client)) -> i32 {
 }
 
 fn attempt(call: impl FnOnce(&mut Client) -> Result<(), CallError>) -> i32 {
+    answer(|client| call(client).map(|()| false))
+}
+
+/// Returns 1 or 0 for what was answered, negative numbers for errors.
+fn answer(call: impl FnOnce(&mut Client) -> Result<bool, CallError>) -> i32 {
     INSTANCE.with_borrow_mut(|instance| match instance.client.as_mut().map(call) {
-        Some(Ok(())) => OK,
+        Some(Ok(true)) => YES,
+        Some(Ok(false)) => OK,
         None | Some(Err(CallError::Unknown)) => UNKNOWN,
         Some(Err(CallError::Invalid)) => INVALID,
         Some(Err(CallError::Refused)) => REFUSED,
@@ -232,14 +211,6 @@ fn offer(len_bytes: u32) -> Option<Offer> {
         name: FullTrackName::new(namespace, name).ok()?,
         token,
     })
-}
-
-fn via(stream: u32) -> Via {
-    if stream == 0 {
-        Via::Datagram
-    } else {
-        Via::Stream
-    }
 }
 
 /// Ms since any start as a duration; what makes no sense is zero.

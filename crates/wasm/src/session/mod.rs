@@ -9,7 +9,6 @@ pub mod exports;
 mod inbound;
 mod outputs;
 mod record;
-mod timeline;
 mod track;
 
 use core::time::Duration;
@@ -18,14 +17,13 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use moqrelay_moqt::data::{Datagram, ObjectStatus};
 use moqrelay_moqt::{
-    Config, Draft, EncodeError, FullTrackName, Parameters, PublishDoneCode, PublishOptions,
+    Config, Draft, EncodeError, FullTrackName, Location, Parameters, PublishDoneCode, PublishOptions,
     RequestId, ResetCode, Role, Session, StreamId, SubscribeOptions, TrackAlias, Transport,
 };
 use moqrelay_wire::audio_object::{Level, Properties};
 
 use inbound::{Inbound, STREAMS_MAX, Stream};
 pub use record::{Kind, Record, Wire};
-use timeline::Timeline;
 pub use track::{Content, Via};
 use track::{Incoming, Named, Outgoing, Step};
 
@@ -39,7 +37,10 @@ const PINGS_MAX: usize = 4;
 const RETIRED_MAX: usize = 64;
 
 /// A level that the packet does not tell.
-const NO_LEVEL: u64 = 255;
+const NO_LEVEL: u32 = 255;
+
+/// A timestamp that the object does not tell.
+const NO_STAMP: f64 = -1.0;
 
 /// One session.
 #[derive(Debug)]
@@ -223,15 +224,12 @@ impl Client {
             named,
             alias: None,
             timescale: None,
-            line: Timeline::default(),
         };
         self.remember(key, request, Track::In(incoming));
         Ok(())
     }
 
     /// Publishes. Objects may be sent at once. Answer: [`Kind::Live`] or [`Kind::Refused`].
-    ///
-    /// `group`: the first group.
     ///
     /// # Errors
     ///
@@ -240,7 +238,6 @@ impl Client {
         &mut self,
         key: u32,
         offer: Offer,
-        group: u64,
         via: Via,
         content: Content,
     ) -> Result<(), CallError> {
@@ -261,7 +258,7 @@ impl Client {
             .session
             .publish(named.name.clone(), options)
             .map_err(refused)?;
-        let outgoing = Outgoing::new(request, alias, named, via, group);
+        let outgoing = Outgoing::new(request, alias, named, via);
         self.remember(key, request, Track::Out(outgoing));
         Ok(())
     }
@@ -294,26 +291,33 @@ impl Client {
         Ok(())
     }
 
-    /// Sends one Opus packet; `at`: 1/48000 s, `level`: as in RFC 6464. Nothing happens while the
-    /// relay does not want objects.
+    /// Sends one Opus packet as the object of `place`, which must ascend; `at`: 1/48000 s, `level`:
+    /// as in RFC 6464. Returns whether the relay wants objects now; otherwise nothing happened.
     ///
     /// # Errors
     ///
     /// [`CallError::Unknown`] when no such track goes out; [`CallError::Invalid`].
-    pub fn voice(&mut self, key: u32, at: u64, level: u8, payload: Bytes) -> Result<(), CallError> {
+    pub fn voice(
+        &mut self,
+        key: u32,
+        place: Location,
+        at: u64,
+        level: u8,
+        payload: Bytes,
+    ) -> Result<bool, CallError> {
         let free = self.next_stream;
         let Some(Track::Out(outgoing)) = self.tracks.get_mut(&key) else {
             return Err(CallError::Unknown);
         };
         if !outgoing.forward {
-            return Ok(());
+            return Ok(false);
         }
         let level = Level {
             below_overload_db: level & 0x7f,
             voice: level & 0x80 != 0,
         };
         let properties = Properties::of_object(at, level).to_bytes();
-        let steps = outgoing.voice(self.draft, properties, payload, free);
+        let steps = outgoing.voice(self.draft, place, properties, payload, free);
         self.sent(steps)
     }
 
@@ -322,44 +326,16 @@ impl Client {
     /// # Errors
     ///
     /// As [`voice`](Self::voice).
-    pub fn single(&mut self, key: u32, payload: Bytes) -> Result<(), CallError> {
+    pub fn single(&mut self, key: u32, group: u64, payload: Bytes) -> Result<bool, CallError> {
         let free = self.next_stream;
         let Some(Track::Out(outgoing)) = self.tracks.get_mut(&key) else {
             return Err(CallError::Unknown);
         };
         if !outgoing.forward {
-            return Ok(());
+            return Ok(false);
         }
-        let steps = outgoing.single(self.draft, payload, free);
+        let steps = outgoing.single(self.draft, group, payload, free);
         self.sent(steps)
-    }
-
-    /// Changes how the objects of a track go out.
-    pub fn set_via(&mut self, key: u32, via: Via) {
-        let Some(Track::Out(outgoing)) = self.tracks.get_mut(&key) else {
-            return;
-        };
-        outgoing.via = via;
-        let last = outgoing.end_stream();
-        self.carry_out(last);
-    }
-
-    /// The group of the next object of a track that goes out.
-    #[must_use]
-    pub fn group(&self, key: u32) -> Option<u64> {
-        match self.tracks.get(&key)? {
-            Track::Out(outgoing) => Some(outgoing.group()),
-            Track::In(_) => None,
-        }
-    }
-
-    /// How many objects of a track came in, and how many are missing.
-    #[must_use]
-    pub fn counts(&self, key: u32) -> Option<(u64, u64)> {
-        match self.tracks.get(&key)? {
-            Track::In(incoming) => Some(incoming.line.counts()),
-            Track::Out(_) => None,
-        }
     }
 
     /// Asks for the status of a track, for the round trip alone. Answer: [`Kind::Pong`].
@@ -432,9 +408,9 @@ impl Client {
         id
     }
 
-    fn sent(&mut self, steps: Result<Vec<Step>, EncodeError>) -> Result<(), CallError> {
+    fn sent(&mut self, steps: Result<Vec<Step>, EncodeError>) -> Result<bool, CallError> {
         self.carry_out(steps.map_err(|_| CallError::Invalid)?);
-        Ok(())
+        Ok(true)
     }
 
     fn carry_out(&mut self, steps: impl IntoIterator<Item = Step>) {

@@ -35,8 +35,9 @@ pub enum Kind {
     Pong = 20,
     /// The peer wants us to leave within `at` ms (0: not said); `bytes`: where to, empty: the same.
     GoAway = 21,
-    /// Track `id` brought an Opus packet, `bytes`; `at`: its place, 1/48000 s; `code`: its level
-    /// (RFC 6464), or 255 when it has none.
+    /// Track `id` brought an Opus packet, `bytes`; `group`, `object`: its location; `at`: its
+    /// timestamp, 1/48000 s, negative: none; `ticks`: its duration in the same unit; `code`: its
+    /// level (RFC 6464), or 255 when it has none.
     Packet = 22,
 }
 
@@ -51,6 +52,12 @@ pub struct Record {
     pub code: u32,
     /// A time.
     pub at: f64,
+    /// Where an object belongs.
+    pub group: u64,
+    /// Its id within the group.
+    pub object: u64,
+    /// How long it plays.
+    pub ticks: u32,
     /// Bytes or words.
     pub bytes: Bytes,
 }
@@ -62,6 +69,9 @@ impl Record {
             id,
             code: 0,
             at: 0.0,
+            group: 0,
+            object: 0,
+            ticks: 0,
             bytes: Bytes::new(),
         }
     }
@@ -82,7 +92,7 @@ impl Record {
     }
 }
 
-/// A [`Record`] as it lies in memory: on wasm32 the offsets are 0, 4, 8, 12, 16 and 24.
+/// A [`Record`] as it lies in memory: on wasm32 the offsets are 0, 4, 8, 12, 16, 24, 32, 40 and 44.
 #[derive(Debug)]
 #[repr(C)]
 pub struct Wire {
@@ -91,6 +101,9 @@ pub struct Wire {
     code: u32,
     len_bytes: u32,
     at: f64,
+    group: u64,
+    object: u64,
+    ticks: u32,
     bytes: *const u8,
 }
 
@@ -104,6 +117,9 @@ impl Wire {
             code: record.code,
             len_bytes: record.bytes.len() as u32,
             at: record.at,
+            group: record.group,
+            object: record.object,
+            ticks: record.ticks,
             bytes: record.bytes.as_ptr(),
         }
     }

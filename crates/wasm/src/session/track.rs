@@ -2,10 +2,10 @@
 
 use bytes::{Bytes, BytesMut};
 use moqrelay_moqt::data::{Object, ObjectDatagram, SubgroupEncoder, SubgroupHeader, SubgroupId};
-use moqrelay_moqt::{AuthToken, Draft, EncodeError, FullTrackName, RequestId, Token, TrackAlias};
+use moqrelay_moqt::{
+    AuthToken, Draft, EncodeError, FullTrackName, Location, RequestId, Token, TrackAlias,
+};
 use moqrelay_wire::audio_object::{self, GROUP_OBJECTS};
-
-use super::timeline::Timeline;
 
 /// A track's name and the token that opens it.
 #[derive(Debug, Clone)]
@@ -67,10 +67,9 @@ pub(super) struct Incoming {
     pub(super) alias: Option<TrackAlias>,
     /// Units of a second of its timestamps, as a property of the track.
     pub(super) timescale: Option<u64>,
-    pub(super) line: Timeline,
 }
 
-/// A track that goes out.
+/// A track that goes out. Its owner numbers the objects, for they may go out on two sessions.
 #[derive(Debug)]
 pub(super) struct Outgoing {
     pub(super) request: RequestId,
@@ -79,11 +78,17 @@ pub(super) struct Outgoing {
     /// Whether the relay wants objects now.
     pub(super) forward: bool,
     alias: TrackAlias,
-    group: u64,
-    object: u64,
-    stream: Option<(u32, SubgroupEncoder)>,
+    stream: Option<Group>,
     /// Data streams opened, for PUBLISH_DONE.
     pub(super) streams: u64,
+}
+
+/// The group that is being sent on a stream.
+#[derive(Debug)]
+struct Group {
+    group: u64,
+    stream: u32,
+    encoder: SubgroupEncoder,
 }
 
 /// What to do to send an object.
@@ -96,79 +101,68 @@ pub(super) enum Step {
 }
 
 impl Outgoing {
-    pub(super) fn new(
-        request: RequestId,
-        alias: TrackAlias,
-        named: Named,
-        via: Via,
-        group: u64,
-    ) -> Self {
+    pub(super) fn new(request: RequestId, alias: TrackAlias, named: Named, via: Via) -> Self {
         Self {
             request,
             named,
             via,
             forward: true,
             alias,
-            group,
-            object: 0,
             stream: None,
             streams: 0,
         }
     }
 
-    /// The group of the next object.
-    pub(super) fn group(&self) -> u64 {
-        self.group
-    }
-
-    /// Sends the next object of a second's group. `free` is an unused stream id.
+    /// Sends an object of a second's group. `free` is an unused stream id.
     pub(super) fn voice(
         &mut self,
         draft: Draft,
+        place: Location,
         properties: Bytes,
         payload: Bytes,
         free: u32,
     ) -> Result<Vec<Step>, EncodeError> {
-        let steps = match self.via {
-            Via::Datagram => vec![Step::Datagram(
-                self.datagram(properties, payload).encode(draft)?,
-            )],
-            Via::Stream => self.on_stream(draft, properties, payload, free)?,
-        };
-        self.object += 1;
-        if self.object < GROUP_OBJECTS {
-            return Ok(steps);
+        match self.via {
+            Via::Datagram => {
+                let datagram = self.datagram(place, properties, payload);
+                Ok(vec![Step::Datagram(datagram.encode(draft)?)])
+            }
+            Via::Stream => {
+                let mut steps = self.on_stream(draft, place, properties, payload, free)?;
+                if is_last(place) {
+                    steps.extend(self.end_stream());
+                }
+                Ok(steps)
+            }
         }
-        self.group += 1;
-        self.object = 0;
-        Ok(steps.into_iter().chain(self.end_stream()).collect())
     }
 
     /// Sends a group of one object on a stream of its own.
     pub(super) fn single(
         &mut self,
         draft: Draft,
+        group: u64,
         payload: Bytes,
         stream: u32,
     ) -> Result<Vec<Step>, EncodeError> {
-        let mut steps = self.on_stream(draft, Bytes::new(), payload, stream)?;
-        self.group += 1;
+        let place = Location::new(group, 0);
+        let mut steps = self.on_stream(draft, place, Bytes::new(), payload, stream)?;
         steps.extend(self.end_stream());
         Ok(steps)
     }
 
     /// Ends the stream of the group that is being sent.
     pub(super) fn end_stream(&mut self) -> Option<Step> {
-        self.stream.take().map(|(id, _)| Step::Finish(id))
+        self.stream.take().map(|group| Step::Finish(group.stream))
     }
 
-    fn datagram(&self, properties: Bytes, payload: Bytes) -> ObjectDatagram {
+    fn datagram(&self, place: Location, properties: Bytes, payload: Bytes) -> ObjectDatagram {
         ObjectDatagram {
             alias: self.alias,
-            group: self.group,
-            id: self.object,
+            group: place.group,
+            id: place.object,
             priority: None,
-            end_of_group: self.object + 1 == GROUP_OBJECTS,
+            end_of_group: is_last(place),
             status: Default::default(),
             properties,
             payload,
@@ -178,33 +172,48 @@ impl Outgoing {
     fn on_stream(
         &mut self,
         draft: Draft,
+        place: Location,
         properties: Bytes,
         payload: Bytes,
         free: u32,
     ) -> Result<Vec<Step>, EncodeError> {
         let mut steps = Vec::new();
         let mut out = BytesMut::new();
+        if self
+            .stream
+            .as_ref()
+            .is_some_and(|now| now.group != place.group)
+        {
+            steps.extend(self.end_stream());
+        }
         if self.stream.is_none() {
             let header = SubgroupHeader {
                 alias: self.alias,
-                group: self.group,
+                group: place.group,
                 subgroup: SubgroupId::Zero,
                 priority: None,
                 properties: !properties.is_empty(),
                 end_of_group: true,
-                first_object: self.object == 0,
+                first_object: place.object == 0,
             };
             let encoder = SubgroupEncoder::new(draft, header);
             encoder.header(&mut out);
-            self.stream = Some((free, encoder));
+            self.stream = Some(Group {
+                group: place.group,
+                stream: free,
+                encoder,
+            });
             self.streams += 1;
             steps.push(Step::Open(free));
         }
-        let Some((stream, encoder)) = &mut self.stream else {
+        let Some(Group {
+            stream, encoder, ..
+        }) = &mut self.stream
+        else {
             return Ok(steps);
         };
         let object = Object {
-            id: self.object,
+            id: place.object,
             status: Default::default(),
             properties,
             payload,
@@ -214,4 +223,9 @@ impl Outgoing {
         steps.push(Step::Write(*stream, out.freeze()));
         Ok(steps)
     }
+}
+
+/// Whether a place is the last one of a second's group.
+fn is_last(place: Location) -> bool {
+    place.object + 1 == GROUP_OBJECTS
 }

@@ -27,9 +27,16 @@ export interface RoomMedia {
 	readonly peers: readonly PeerTrack[];
 }
 
+/** How MoQ reaches the relay: over UDP, or over TCP where UDP does not get through. */
+export type Way = "webtransport" | "websocket";
+
 /** `GET /api/v1/transport`, as far as the engine needs it. */
 export interface RelayAddress {
 	readonly url: string;
+	/** The WebSocket that carries MoQ over TCP; missing: there is none. */
+	readonly websocket?: string;
+	/** Other relays that a GOAWAY may send us to. */
+	readonly others?: readonly string[];
 	/** SHA-256 of acceptable certificates, 64 hex digits each; empty: the browser's own check. */
 	readonly hashes: readonly string[];
 	/** Opens the session; empty or missing: anonymous. */
@@ -38,7 +45,7 @@ export interface RelayAddress {
 
 /** Why the relay is out of reach. */
 export type LinkFailure =
-	/** The browser has no WebTransport, WebCodecs Opus or AudioWorklet. */
+	/** The browser has no WebCodecs Opus or AudioWorklet, or no way to the relay. */
 	| "unsupported"
 	/** The handshake failed: network, UDP blocked, or certificate; the browser does not say which. */
 	| "unreachable"
@@ -48,7 +55,7 @@ export type LinkFailure =
 	| "version"
 	/** The session died: network change, timeout, the relay was restarted. */
 	| "lost"
-	/** The relay asked us to leave and named no other. */
+	/** The relay asked us to leave, and no other session came to stand in time. */
 	| "going_away"
 	/** One side broke the protocol: a fault in this program or the relay. */
 	| "protocol"
@@ -60,7 +67,7 @@ export type LinkState =
 	| { readonly name: "idle" }
 	| { readonly name: "connecting" }
 	/** `voice`: whether packets go as datagrams or, where they are too small, on streams. */
-	| { readonly name: "connected"; readonly voice: "datagram" | "stream" }
+	| { readonly name: "connected"; readonly way: Way; readonly voice: "datagram" | "stream" }
 	| {
 			readonly name: "reconnecting";
 			readonly reason: LinkFailure;
@@ -166,6 +173,8 @@ export interface MediaStats {
 	/** Round trip to the relay in ms, or null while unknown. */
 	readonly roundTripMs: number | null;
 	readonly maxDatagramBytes: number;
+	/** How often the session was changed for another one while the engine ran. */
+	readonly moves: number;
 	/** Packets sent, and packets dropped here because the way out was full. */
 	readonly sent: number;
 	readonly dropped: number;

@@ -331,6 +331,7 @@ class Engine implements MediaEngine {
 const NO_STATS: WorkerStats = {
 	roundTripMs: null,
 	maxDatagramBytes: 0,
+	moves: 0,
 	sent: 0,
 	dropped: 0,
 	captureToSendMs: null,

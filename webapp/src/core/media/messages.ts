@@ -1,6 +1,6 @@
 /** What the engine's four places say to each other: page, Worker, capture worklet, playout worklet. */
 
-import type { LinkFailure, LinkState, PeerTrack, RelayAddress, RoomMedia, TrackState } from "./api.ts";
+import type { LinkState, PeerTrack, RelayAddress, RoomMedia, TrackState } from "./api.ts";
 
 /** The only rate of the engine. */
 export const SAMPLE_RATE = 48_000;
@@ -40,6 +40,7 @@ export type WorkerReport =
 export interface WorkerStats {
 	roundTripMs: number | null;
 	maxDatagramBytes: number;
+	moves: number;
 	sent: number;
 	dropped: number;
 	captureToSendMs: number | null;
@@ -120,12 +121,4 @@ export interface PlayoutPeerStats {
 	late: number;
 	underruns: number;
 	shedMs: number;
-}
-
-/** Why a session ended, from the Worker's transport. */
-export interface SessionEnd {
-	reason: LinkFailure;
-	detail: string;
-	/** Where the relay wants us (GOAWAY), or empty. */
-	elsewhere: string;
 }

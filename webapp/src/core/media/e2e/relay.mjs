@@ -6,17 +6,17 @@ import { fileURLToPath } from "node:url";
 const root = fileURLToPath(new URL("../../../../..", import.meta.url));
 
 /**
- * Returns { address, port, stop }. `MOQRELAY_OPEN_RELAY` names the program; without it Cargo builds
+ * Returns { address, port, goAway, ended, stop }. `MOQRELAY_OPEN_RELAY` names the program; without it Cargo builds
  * and runs it. `port` 0: any.
  */
 export async function startRelay(port = 0) {
 	const program = process.env.MOQRELAY_OPEN_RELAY;
 	const listen = `127.0.0.1:${port}`;
 	const child = program
-		? spawn(program, [listen], { stdio: ["ignore", "pipe", "inherit"] })
+		? spawn(program, [listen], { stdio: ["pipe", "pipe", "inherit"] })
 		: spawn("cargo", ["run", "--quiet", "-p", "moqrelay-relay", "--example", "open_relay", "--", listen], {
 				cwd: root,
-				stdio: ["ignore", "pipe", "inherit"],
+				stdio: ["pipe", "pipe", "inherit"],
 			});
 	const ended = new Promise((resolve) => child.once("exit", resolve));
 	const line = await new Promise((resolve, reject) => {
@@ -28,6 +28,9 @@ export async function startRelay(port = 0) {
 	return {
 		port: bound,
 		address: { url: `https://127.0.0.1:${bound}/moq`, hashes: [hash] },
+		/** Asks everybody to go to another one; `ended` resolves when they have. */
+		goAway: (uri) => child.stdin.write(`goaway ${uri}\n`),
+		ended,
 		/** Kills it as a crash would. */
 		async stop() {
 			child.kill("SIGKILL");

@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { beforeEach, describe, expect, it } from "vitest";
+import { Lines } from "./lines.ts";
 import { Kind, type Record, Session } from "./session.ts";
 
 // Built by ./build-wasm; without it this file fails, as it should.
@@ -8,6 +9,7 @@ const module = new WebAssembly.Module(await readFile(new URL("./session.wasm", i
 /** SETUP without options (draft-18, section 10.3), as a relay's control stream begins. */
 const SETUP = Uint8Array.of(0xaf, 0x00, 0x00, 0x00);
 const OFFER = { namespace: ["room", "r", "p1"], name: "audio", token: "ticket" };
+const GROUP = 1_800_000_000;
 /** An Opus packet of 20 ms. */
 const PACKET = Uint8Array.of(31 << 3, 1, 2, 3);
 
@@ -33,36 +35,43 @@ describe("a session in WebAssembly", () => {
 
 	it("hears what it publishes when the relay sends it back", () => {
 		setUp(session);
-		expect(session.publish(1, OFFER, 1_800_000_000, "datagram", true)).toBe(true);
+		expect(session.publish(1, OFFER, "datagram", true)).toBe(true);
 		const published = drain(session);
 		expect(published.map(({ kind }) => kind)).toEqual([Kind.OpenBi, Kind.Write]);
 		expect(text(published[1])).toContain("ticket");
-		session.voice(1, 48_000, 0x80 | 25, PACKET);
+		expect(session.voice(1, { group: GROUP, object: 7 }, 48_000, 0x80 | 25, PACKET)).toBe(true);
 		const datagram = drain(session)[0] as Record;
 		expect(datagram.kind).toBe(Kind.Datagram);
-		expect(session.group(1)).toBe(1_800_000_000);
 
 		expect(session.subscribe(2, OFFER, 10_000)).toBe(true);
 		const request = drain(session)[0] as Record;
-		// SUBSCRIBE_OK with the alias that the datagram has, no parameters, no properties.
+		// SUBSCRIBE_OK with the alias that the datagram has, no parameters, no properties: times are in microseconds.
 		const alias = datagram.bytes[1] as number;
 		session.stream(request.id, Uint8Array.of(0x04, 0, 2, alias, 0), false, 1020);
 		session.datagram(datagram.bytes, 1030);
 
 		const [live, heard] = drain(session);
 		expect(live).toMatchObject({ kind: Kind.Live, id: 2 });
-		expect(heard).toMatchObject({ kind: Kind.Packet, id: 2, code: 0x80 | 25 });
+		expect(heard).toMatchObject({ kind: Kind.Packet, id: 2, code: 0x80 | 25, at: 2_304, ticks: 960 });
+		expect(heard).toMatchObject({ group: BigInt(GROUP), object: 7n });
 		expect(heard?.bytes).toEqual(PACKET);
-		expect(session.counts(2)).toEqual({ received: 1, lost: 0 });
+
+		const lines = new Lines(module);
+		const at = lines.place(5, heard as Record);
+		expect(at).toBeGreaterThan(0);
+		expect(lines.place(5, heard as Record)).toBeNull();
+		expect(lines.counts(5)).toEqual({ received: 1, lost: 0 });
+		lines.end(5);
+		expect(lines.place(5, heard as Record)).toBe(at);
 	});
 
 	it("writes a subgroup where datagrams are too small", () => {
 		setUp(session);
-		session.publish(1, OFFER, 5, "stream", true);
+		session.publish(1, OFFER, "stream", true);
 		drain(session);
 
-		session.voice(1, 0, 30, PACKET);
-		session.voice(1, 960, 30, PACKET);
+		session.voice(1, { group: 5, object: 0 }, 0, 30, PACKET);
+		session.voice(1, { group: 5, object: 1 }, 960, 30, PACKET);
 		session.end(1);
 
 		const kinds = drain(session).map(({ kind }) => kind);

@@ -14,12 +14,10 @@ interface Exports {
 	session_stop(id: number, code: number, now: number): number;
 	session_datagram(bytes: number, now: number): number;
 	session_subscribe(key: number, bytes: number, rendezvousMs: number): number;
-	session_publish(key: number, bytes: number, group: number, stream: number, timestamps: number): number;
+	session_publish(key: number, bytes: number, stream: number, timestamps: number): number;
 	session_end(key: number): number;
-	session_voice(key: number, at: number, level: number, bytes: number): number;
-	session_single(key: number, bytes: number): number;
-	session_group(key: number): number;
-	session_counts(key: number): number;
+	session_voice(key: number, group: number, object: number, at: number, level: number, bytes: number): number;
+	session_single(key: number, group: number, bytes: number): number;
 	session_ping(key: number, now: number): number;
 }
 
@@ -48,6 +46,9 @@ export interface Record {
 	readonly id: number;
 	readonly code: number;
 	readonly at: number;
+	readonly group: bigint;
+	readonly object: bigint;
+	readonly ticks: number;
 	/** A copy, or an empty array. */
 	readonly bytes: Uint8Array<ArrayBuffer>;
 }
@@ -59,9 +60,10 @@ export interface Offer {
 	readonly token: string;
 }
 
-export interface Counts {
-	readonly received: number;
-	readonly lost: number;
+/** Where an object of ours belongs. */
+export interface Place {
+	readonly group: number;
+	readonly object: number;
 }
 
 /** A token is at most as long as a field of the border's format can be. */
@@ -88,12 +90,15 @@ export class Session {
 		const memory = this.#view();
 		const view = new DataView(memory.buffer, at);
 		const length = view.getUint32(12, true);
-		const from = view.getUint32(24, true);
+		const from = view.getUint32(44, true);
 		return {
 			kind: view.getUint32(0, true),
 			id: view.getUint32(4, true),
 			code: view.getUint32(8, true),
 			at: view.getFloat64(16, true),
+			group: view.getBigUint64(24, true),
+			object: view.getBigUint64(32, true),
+			ticks: view.getUint32(40, true),
 			bytes: length === 0 ? NOTHING : memory.slice(from, from + length),
 		};
 	}
@@ -142,36 +147,24 @@ export class Session {
 		return this.#wasm.session_subscribe(key, this.#offer(offer), rendezvousMs) === 0;
 	}
 
-	/** As {@link subscribe}; `group` is the first one. */
-	publish(key: number, offer: Offer, group: number, via: "datagram" | "stream", timestamps: boolean): boolean {
+	/** As {@link subscribe}. */
+	publish(key: number, offer: Offer, via: "datagram" | "stream", timestamps: boolean): boolean {
 		const bytes = this.#offer(offer);
-		return this.#wasm.session_publish(key, bytes, group, via === "stream" ? 1 : 0, timestamps ? 1 : 0) === 0;
+		return this.#wasm.session_publish(key, bytes, via === "stream" ? 1 : 0, timestamps ? 1 : 0) === 0;
 	}
 
 	end(key: number): void {
 		this.#wasm.session_end(key);
 	}
 
-	/** Sends an Opus packet of 20 ms. */
-	voice(key: number, at: number, level: number, packet: Uint8Array): void {
-		this.#wasm.session_voice(key, at, level, this.#write(packet));
+	/** Sends an Opus packet of 20 ms; false when the relay wants no objects now. Places must ascend. */
+	voice(key: number, { group, object }: Place, at: number, level: number, packet: Uint8Array): boolean {
+		return this.#wasm.session_voice(key, group, object, at, level, this.#write(packet)) === YES;
 	}
 
-	/** Sends a group of one object. */
-	single(key: number, payload: Uint8Array): void {
-		this.#wasm.session_single(key, this.#write(payload));
-	}
-
-	/** The group of the next object of a track that goes out, or -1. */
-	group(key: number): number {
-		return this.#wasm.session_group(key);
-	}
-
-	counts(key: number): Counts {
-		const at = this.#wasm.session_counts(key);
-		if (at === 0) return { received: 0, lost: 0 };
-		const view = new DataView(this.#view().buffer, at);
-		return { received: view.getFloat64(0, true), lost: view.getFloat64(8, true) };
+	/** Sends a group of one object; false when the relay wants none now. */
+	single(key: number, group: number, payload: Uint8Array): boolean {
+		return this.#wasm.session_single(key, group, this.#write(payload)) === YES;
 	}
 
 	ping(key: number, now: number): boolean {
@@ -210,4 +203,5 @@ export class Session {
 }
 
 /** As in `crates/wasm/src/border.rs`. */
+const YES = 1;
 const INPUT_BYTES_MAX = 256 * 1024;

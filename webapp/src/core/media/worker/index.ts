@@ -2,21 +2,18 @@
 
 import type { RelayAddress } from "../api.ts";
 import type { WorkerOrder, WorkerReport, WorkerStats } from "../messages.ts";
-import { Kind, type Record } from "../wasm/session.ts";
+import { Lines } from "../wasm/lines.ts";
 import { Link } from "./link.ts";
 import { Rooms } from "./rooms.ts";
+import { openWebTransport } from "./web-transport.ts";
 
 interface Scope {
 	postMessage(report: WorkerReport): void;
 	onmessage: ((event: MessageEvent<WorkerOrder>) => void) | null;
 }
 
-/** How often the relay is asked for a sign of life while we are in a room. */
-const PING_MS = 2_500;
 /** Asking for the relay's address is a request over HTTP. */
 const ADDRESS_TIMEOUT_MS = 5_000;
-/** Unanswered pings in a row before the session is given up; QUIC itself takes half a minute. */
-const PINGS_LOST_MAX = 3;
 
 const scope = globalThis as unknown as Scope;
 const report = (message: WorkerReport) => scope.postMessage(message);
@@ -24,13 +21,12 @@ const report = (message: WorkerReport) => scope.postMessage(message);
 let link: Link | null = null;
 let wanted: RelayAddress | null = null;
 let answer: ((address: RelayAddress | null) => void) | null = null;
-let pingsLost = 0;
-let pongMs: number | null = null;
 
 const rooms = new Rooms({
 	publishing: (room, state, detail) => report({ type: "publishing", room, state, detail }),
 	peer: (room, participant, state, detail) => report({ type: "peer", room, participant, state, detail }),
 	codecFailed: (detail) => report({ type: "codec_failed", detail }),
+	settled: (session) => link?.settled(session),
 });
 
 async function start(url: string, voice: "stream" | undefined): Promise<void> {
@@ -44,17 +40,14 @@ async function start(url: string, voice: "stream" | undefined): Promise<void> {
 		report({ type: "state", state: { name: "failed", reason: "wasm", detail: String(error) } });
 		return;
 	}
-	link = new Link(module, voice, {
+	rooms.setLines(new Lines(module));
+	const ways = "WebTransport" in globalThis ? { webtransport: openWebTransport } : {};
+	link = new Link(module, ways, voice, {
 		state: (state) => report({ type: "state", state }),
-		up: (transport) => {
-			pingsLost = 0;
-			rooms.up(transport);
-		},
-		down: () => {
-			pongMs = null;
-			rooms.down();
-		},
-		record,
+		use: (session) => rooms.use(session),
+		drop: (session) => rooms.drop(session),
+		record: (_, record) => rooms.record(record),
+		pingKey: (session) => rooms.pingKey(session),
 		address: () =>
 			new Promise((resolve) => {
 				answer?.(null);
@@ -66,44 +59,14 @@ async function start(url: string, voice: "stream" | undefined): Promise<void> {
 	if (wanted !== null) link.connect(wanted);
 }
 
-function record(record: Record): void {
-	switch (record.kind) {
-		case Kind.Pong:
-			pingsLost = 0;
-			pongMs = record.at;
-			return;
-		case Kind.GoAway:
-			link?.leave(new TextDecoder().decode(record.bytes));
-			return;
-		default:
-			rooms.record(record);
-	}
-}
-
-setInterval(() => {
-	const transport = link?.transport;
-	const key = rooms.anyKey;
-	if (!transport || key === null) {
-		pingsLost = 0;
-		return;
-	}
-	if (pingsLost >= PINGS_LOST_MAX) {
-		pingsLost = 0;
-		link?.lost("the relay does not answer");
-		return;
-	}
-	pingsLost++;
-	transport.session.ping(key, performance.now());
-	transport.drain();
-}, PING_MS);
-
 async function stats(): Promise<WorkerStats> {
-	const transport = link?.transport;
+	const session = link?.session ?? null;
 	return {
-		roundTripMs: (await transport?.roundTripMs()) ?? pongMs,
-		maxDatagramBytes: transport?.maxDatagramBytes ?? 0,
+		roundTripMs: (await session?.roundTripMs()) ?? null,
+		maxDatagramBytes: session?.maxDatagramBytes ?? 0,
+		moves: link?.moves ?? 0,
 		sent: rooms.sent,
-		dropped: transport?.dropped ?? 0,
+		dropped: rooms.dropped,
 		captureToSendMs: rooms.captureToSendMs,
 		encoderRestarts: rooms.encoderRestarts,
 		peers: rooms.stats(),

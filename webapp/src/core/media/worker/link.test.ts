@@ -1,8 +1,9 @@
 import { readFile } from "node:fs/promises";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { LinkState, RelayAddress } from "../api.ts";
-import { Kind } from "../wasm/session.ts";
 import { Link } from "./link.ts";
+import type { MoqSession } from "./moq-session.ts";
+import { openWebTransport } from "./web-transport.ts";
 
 const module = new WebAssembly.Module(await readFile(new URL("../wasm/session.wasm", import.meta.url)));
 const ADDRESS = { url: "https://relay.test:4443/moq", hashes: ["ab".repeat(32)], token: "t" };
@@ -20,6 +21,7 @@ class FakeWebTransport {
 	readonly ready: Promise<void>;
 	readonly closed: Promise<object>;
 	readonly datagrams = { readable: new ReadableStream(), writable: new WritableStream(), maxDatagramSize: 1200 };
+	isClosed = false;
 	readonly incomingBidirectionalStreams = new ReadableStream();
 	readonly incomingUnidirectionalStreams: ReadableStream;
 	control: ReadableStreamDefaultController<Uint8Array> | undefined;
@@ -56,6 +58,7 @@ class FakeWebTransport {
 
 	/** Ours, or the test's for the relay's. */
 	close({ closeCode = 0 } = {}) {
+		this.isClosed = true;
 		this.#settle.refuse(new Error("closed"));
 		this.#settle.closed({ closeCode, reason: "" });
 	}
@@ -63,7 +66,8 @@ class FakeWebTransport {
 
 describe("a link", () => {
 	const states: LinkState[] = [];
-	const down = vi.fn();
+	/** Sessions that may be used, oldest first. */
+	const used: MoqSession[] = [];
 	let fresh: RelayAddress | null;
 	let link: Link;
 	beforeEach(() => {
@@ -72,16 +76,15 @@ describe("a link", () => {
 		FakeWebTransport.made = [];
 		FakeWebTransport.behaviour = "accept";
 		states.length = 0;
-		down.mockClear();
+		used.length = 0;
 		fresh = null;
-		link = new Link(module, undefined, {
+		link = new Link(module, { webtransport: openWebTransport }, undefined, {
 			state: (state) => states.push(state),
-			up: () => {},
-			down,
-			record: ({ kind }) => {
-				if (kind === Kind.GoAway) link.leave("");
-			},
+			use: (session) => used.push(session),
+			drop: (session) => used.splice(used.indexOf(session), 1),
+			record: () => {},
 			address: async () => fresh,
+			pingKey: () => null,
 		});
 	});
 	afterEach(() => {
@@ -97,7 +100,8 @@ describe("a link", () => {
 		link.connect(ADDRESS);
 		await settle();
 
-		expect(states.at(-1)).toEqual({ name: "connected", voice: "datagram" });
+		expect(states.at(-1)).toEqual({ name: "connected", way: "webtransport", voice: "datagram" });
+		expect(used).toHaveLength(1);
 		expect(relay().url).toBe("https://relay.test:4443/moq?moqt=18");
 		expect(relay().options.protocols).toEqual(["moqt-18"]);
 		expect(relay().options.serverCertificateHashes?.[0]?.value).toEqual(new Uint8Array(32).fill(0xab));
@@ -111,7 +115,7 @@ describe("a link", () => {
 		relay().close();
 		await settle();
 		expect(names()).toEqual(["connecting", "connected", "reconnecting lost"]);
-		expect(down).toHaveBeenCalledOnce();
+		expect(used).toEqual([]);
 		await vi.advanceTimersByTimeAsync(250);
 
 		expect(names().at(-1)).toBe("connected");
@@ -157,15 +161,23 @@ describe("a link", () => {
 		expect(FakeWebTransport.made).toHaveLength(5);
 	});
 
-	it("goes when it is asked to, and comes back", async () => {
+	it("goes when it is asked to, and keeps the old session until the new one has everything", async () => {
 		link.connect(ADDRESS);
 		await settle();
+		const [old] = FakeWebTransport.made;
 
-		relay().control?.enqueue(Uint8Array.from(GOAWAY));
-		await vi.advanceTimersByTimeAsync(300);
+		old?.control?.enqueue(Uint8Array.from(GOAWAY));
+		await settle();
+		expect(used).toHaveLength(2);
+		expect(old?.isClosed).toBe(false);
+		link.settled(used[1] as MoqSession);
+		await vi.advanceTimersByTimeAsync(1_000);
 
-		expect(names().slice(-2)).toEqual(["reconnecting going_away", "connected"]);
-		expect(FakeWebTransport.made).toHaveLength(2);
+		expect(used).toHaveLength(1);
+		expect(old?.isClosed).toBe(true);
+		expect(relay().isClosed).toBe(false);
+		expect(new Set(names().slice(1))).toEqual(new Set(["connected"]));
+		expect(link.moves).toBe(1);
 	});
 
 	it("does not wait for ever for SETUP", async () => {

@@ -2,13 +2,16 @@
 
 import type { PeerTrack, RoomMedia, TrackState } from "../api.ts";
 import type { CaptureOrder, CapturedFrame, PlayoutOrder, PlayoutReturn, WorkerPeerStats } from "../messages.ts";
+import type { Lines } from "../wasm/lines.ts";
 import { Kind, type Offer, type Record } from "../wasm/session.ts";
 import { Buffers } from "./buffers.ts";
 import { Decoder } from "./decoder.ts";
 import { Encoder, type Packet } from "./encoder.ts";
+import type { MoqSession } from "./moq-session.ts";
 import {
 	CATALOG,
 	catalogOffer,
+	type Hold,
 	type Peer,
 	peerOffer,
 	RENDEZVOUS_MS,
@@ -17,7 +20,6 @@ import {
 	Track,
 	voiceOffer,
 } from "./tracks.ts";
-import type { Transport } from "./transport.ts";
 
 /** Rooms at a time: a call, others on hold, a conference. */
 const ROOMS_MAX = 16;
@@ -31,12 +33,20 @@ export interface RoomsOwner {
 	publishing(room: string, state: TrackState, detail: string): void;
 	peer(room: string, participant: string, state: TrackState, detail: string): void;
 	codecFailed(detail: string): void;
+	/** Every track is on the newest session as it was on the one before. */
+	settled(session: MoqSession): void;
 }
 
-/** What a number of the session stands for. */
-type Entry =
+/** A track, and whose it is. */
+type Subject =
 	| { readonly kind: "voice" | "catalog"; readonly room: Room; readonly track: Track }
 	| { readonly kind: "peer"; readonly room: Room; readonly peer: Peer; readonly track: Track };
+
+/** What a number stands for. */
+interface Entry {
+	readonly subject: Subject;
+	readonly hold: Hold;
+}
 
 export class Rooms {
 	readonly #owner: RoomsOwner;
@@ -46,11 +56,15 @@ export class Rooms {
 	readonly #buffers = new Buffers();
 	readonly #catalog = new TextEncoder().encode(CATALOG);
 	readonly #times: number[] = [];
-	#transport: Transport | null = null;
+	/** Sessions that stand, the newest last: two while we move. */
+	#sessions: MoqSession[] = [];
+	#lines: Lines | null = null;
 	#capture: MessagePort | null = null;
 	#playout: MessagePort | null = null;
 	#gates = "";
 	#sent = 0;
+	/** Dropped here, and by sessions that are gone. */
+	#dropped = 0;
 	#nextKey = 1;
 	#nextPeer = 1;
 
@@ -68,6 +82,11 @@ export class Rooms {
 		return this.#sent;
 	}
 
+	/** Packets given up because the way out was full. */
+	get dropped(): number {
+		return this.#sessions.reduce((sum, session) => sum + session.dropped, this.#dropped);
+	}
+
 	get encoderRestarts(): number {
 		return this.#encoder.restarts;
 	}
@@ -78,10 +97,15 @@ export class Rooms {
 		return sorted[sorted.length >> 1] ?? null;
 	}
 
-	/** A track of ours or of a peer that the session has, to be asked for the round trip. */
-	get anyKey(): number | null {
-		for (const key of this.#entries.keys()) return key;
+	/** A track that the session has, to be asked for a sign of life. */
+	pingKey(session: MoqSession): number | null {
+		for (const [key, { hold }] of this.#entries) if (hold.session === session) return key;
 		return null;
+	}
+
+	/** What says where sound belongs; it comes with the session's module. */
+	setLines(lines: Lines): void {
+		this.#lines = lines;
 	}
 
 	setCapture(port: MessagePort): void {
@@ -118,8 +142,8 @@ export class Rooms {
 			held: false,
 		};
 		this.#rooms.set(media.room, joined);
-		this.#publish(joined, "voice");
-		this.#publish(joined, "catalog");
+		this.#request({ kind: "voice", room: joined, track: joined.voice });
+		this.#request({ kind: "catalog", room: joined, track: joined.catalog });
 		for (const peer of media.peers) this.addPeer(media.room, peer);
 		this.#gate();
 	}
@@ -138,7 +162,7 @@ export class Rooms {
 		const peer = this.#makePeer(room, track.participant, offer);
 		room.peers.set(track.participant, peer);
 		if (!room.held) this.#hear(room, peer);
-		this.#subscribe(room, peer);
+		this.#request({ kind: "peer", room, peer, track: peer.track });
 	}
 
 	removePeer(name: string, participant: string): void {
@@ -148,6 +172,7 @@ export class Rooms {
 		room.peers.delete(participant);
 		this.#endTrack(peer.track);
 		peer.decoder.close();
+		this.#lines?.end(peer.id);
 		this.#play({ type: "remove", id: peer.id });
 	}
 
@@ -183,60 +208,58 @@ export class Rooms {
 		this.#gate();
 	}
 
-	/** A session stands. */
-	up(transport: Transport): void {
-		this.#transport = transport;
-		for (const room of this.#rooms.values()) {
-			this.#publish(room, "voice");
-			this.#publish(room, "catalog");
-			for (const peer of room.peers.values()) this.#subscribe(room, peer);
+	/** A session stands: everything goes there, too. */
+	use(session: MoqSession): void {
+		this.#sessions.push(session);
+		for (const subject of this.#subjects()) this.#request(subject);
+		this.#gate();
+		this.#checkSettled();
+	}
+
+	/** A session is not to be used any more. */
+	drop(session: MoqSession): void {
+		this.#sessions = this.#sessions.filter((other) => other !== session);
+		this.#dropped += session.dropped;
+		for (const [key, { subject, hold }] of this.#entries) {
+			if (hold.session !== session) continue;
+			this.#entries.delete(key);
+			this.#release(subject, hold, "");
 		}
+		// What the newest one had refused, the one that is gone may have had.
+		for (const subject of this.#subjects()) this.#request(subject);
 		this.#gate();
 	}
 
-	/** It does not any more. */
-	down(): void {
-		for (const [key, entry] of this.#entries) {
-			clearTimeout(entry.track.retry);
-			if (entry.kind !== "peer") this.#rememberGroup(entry.track, key);
-			entry.track.key = null;
-			entry.track.state = "pending";
-			this.#tell(entry, "");
-		}
-		this.#entries.clear();
-		this.#transport = null;
-		this.#gate();
-	}
-
-	/** Takes what the session says of a track. */
+	/** Takes what a session says of a track. */
 	record(record: Record): void {
 		const entry = this.#entries.get(record.id);
 		if (entry === undefined) return;
+		const { subject, hold } = entry;
 		switch (record.kind) {
 			case Kind.Live:
-				entry.track.accepted();
-				this.#tell(entry, "");
-				if (entry.kind === "catalog") this.#sendCatalog(entry.track);
+				subject.track.accepted(hold);
+				this.#tell(subject, "");
+				if (subject.kind === "catalog") this.#sendCatalog(subject.track);
+				this.#checkSettled();
 				return;
 			case Kind.Refused:
-				this.#refused(entry, record);
+				this.#entries.delete(record.id);
+				this.#refused(subject, hold, record);
 				return;
 			case Kind.Ended:
-				this.#ended(entry, record);
+				this.#entries.delete(record.id);
+				this.#ended(subject, hold, record);
 				return;
 			case Kind.Packet:
-				if (entry.kind === "peer" && !entry.room.held && this.#playout !== null) {
-					entry.peer.decoder.decode(record.bytes, record.at);
-				}
+				if (subject.kind === "peer") this.#packetOf(subject.peer, subject.room, record);
 		}
 	}
 
 	stats(): WorkerPeerStats[] {
-		const session = this.#transport?.session;
 		const all: WorkerPeerStats[] = [];
 		for (const [name, room] of this.#rooms) {
-			for (const { participant, track, decoder } of room.peers.values()) {
-				const counts = track.key === null ? undefined : session?.counts(track.key);
+			for (const { participant, id, track, decoder } of room.peers.values()) {
+				const counts = this.#lines?.counts(id);
 				all.push({
 					room: name,
 					participant,
@@ -253,14 +276,15 @@ export class Rooms {
 	#rejoin(room: Room, media: RoomMedia): void {
 		room.media = media;
 		if (!sameOffer(room.voice.offer, voiceOffer(media))) {
-			const groupMin = this.#replaceable(room.voice);
-			this.#endTrack(room.voice);
-			this.#endTrack(room.catalog);
+			const { voice, catalog } = room;
+			this.#endTrack(voice);
+			this.#endTrack(catalog);
 			room.voice = new Track(voiceOffer(media));
+			room.voice.follow(voice);
 			room.catalog = new Track(catalogOffer(media));
-			room.voice.groupMin = groupMin;
-			this.#publish(room, "voice");
-			this.#publish(room, "catalog");
+			room.catalog.follow(catalog);
+			this.#request({ kind: "voice", room, track: room.voice });
+			this.#request({ kind: "catalog", room, track: room.catalog });
 		}
 		const wanted = new Set(media.peers.map((peer) => peer.participant));
 		for (const participant of [...room.peers.keys()]) {
@@ -291,86 +315,97 @@ export class Rooms {
 		this.#playout?.postMessage(order, transfer);
 	}
 
-	#publish(room: Room, kind: "voice" | "catalog"): void {
-		const track = room[kind];
-		const transport = this.#transport;
-		if (transport === null || track.key !== null || track.state === "refused") return;
-		const via = kind === "voice" ? transport.voice : "stream";
-		const key = this.#nextKey++;
-		const entry: Entry = { kind, room, track };
-		this.#begin(transport, key, entry, () =>
-			transport.session.publish(key, track.offer, track.firstGroup(), via, kind === "voice"),
-		);
-	}
-
-	#subscribe(room: Room, peer: Peer): void {
-		const { track } = peer;
-		const transport = this.#transport;
-		if (transport === null || track.key !== null || track.state === "refused") return;
-		const key = this.#nextKey++;
-		const entry: Entry = { kind: "peer", room, peer, track };
-		this.#begin(transport, key, entry, () => transport.session.subscribe(key, track.offer, RENDEZVOUS_MS));
-	}
-
-	#begin(transport: Transport, key: number, entry: Entry, ask: () => boolean): void {
-		clearTimeout(entry.track.retry);
-		entry.track.key = key;
-		this.#entries.set(key, entry);
-		if (!ask()) {
-			this.#entries.delete(key);
-			this.#again(entry, entry.track.refused(EXCESSIVE_LOAD, -1));
+	*#subjects(): Generator<Subject> {
+		for (const room of this.#rooms.values()) {
+			yield { kind: "voice", room, track: room.voice };
+			yield { kind: "catalog", room, track: room.catalog };
+			for (const peer of room.peers.values()) yield { kind: "peer", room, peer, track: peer.track };
 		}
-		this.#tell(entry, "");
-		transport.drain();
 	}
 
-	#refused(entry: Entry, { id, code, at, bytes }: Record): void {
-		this.#entries.delete(id);
-		this.#again(entry, entry.track.refused(code, at));
-		this.#tell(entry, `${code.toString(16)} ${new TextDecoder().decode(bytes)}`.trim());
+	/** Publishes or subscribes on the newest session, unless that is done. */
+	#request(subject: Subject): void {
+		const { track } = subject;
+		const session = this.#sessions.at(-1);
+		if (session === undefined || track.on(session) !== undefined || track.state === "refused") return;
+		clearTimeout(track.retry);
+		const key = this.#nextKey++;
+		const hold: Hold = { session, key, live: false };
+		track.holds.push(hold);
+		this.#entries.set(key, { subject, hold });
+		const asked =
+			subject.kind === "peer"
+				? session.subscribe(key, track.offer, RENDEZVOUS_MS)
+				: session.publish(key, track.offer, subject.kind);
+		if (!asked) {
+			this.#entries.delete(key);
+			track.release(hold);
+			this.#again(subject, track.refused(EXCESSIVE_LOAD, -1));
+		}
+		this.#tell(subject, "");
 	}
 
-	/** A track that was live is over: its publisher went away, or comes back in a moment. */
-	#ended(entry: Entry, { id, bytes }: Record): void {
-		this.#entries.delete(id);
-		const wait = entry.track.refused(EXCESSIVE_LOAD, -1);
-		entry.track.state = "ended";
-		this.#tell(entry, new TextDecoder().decode(bytes));
-		this.#again(entry, wait);
+	#refused(subject: Subject, hold: Hold, { code, at, bytes }: Record): void {
+		this.#release(subject, hold, null);
+		this.#again(subject, subject.track.refused(code, at));
+		this.#tell(subject, `${code.toString(16)} ${new TextDecoder().decode(bytes)}`.trim());
+		this.#checkSettled();
 	}
 
-	#again(entry: Entry, waitMs: number | null): void {
-		clearTimeout(entry.track.retry);
+	/**
+	 * A track that was live is over: its publisher went away, or comes back in a moment. On an older
+	 * session it is over because the newer one has it.
+	 */
+	#ended(subject: Subject, hold: Hold, { bytes }: Record): void {
+		const { track } = subject;
+		const newest = hold.session === this.#sessions.at(-1);
+		this.#release(subject, hold, null);
+		if (!newest) return;
+		const wait = track.refused(EXCESSIVE_LOAD, -1);
+		if (track.holds.length === 0) track.state = "ended";
+		this.#tell(subject, new TextDecoder().decode(bytes));
+		this.#again(subject, wait);
+	}
+
+	/** A session has a track no more; `detail` null: more is said in a moment. */
+	#release(subject: Subject, hold: Hold, detail: string | null): void {
+		const { track } = subject;
+		const before = track.state;
+		track.release(hold);
+		if (track.holds.length === 0) clearTimeout(track.retry);
+		if (track.state !== before && detail !== null) this.#tell(subject, detail);
+	}
+
+	#again(subject: Subject, waitMs: number | null): void {
+		const { track } = subject;
+		clearTimeout(track.retry);
 		if (waitMs === null) return;
-		entry.track.retry = setTimeout(() => {
-			if (entry.kind === "peer") this.#subscribe(entry.room, entry.peer);
-			else this.#publish(entry.room, entry.kind);
-		}, waitMs);
+		track.retry = setTimeout(() => this.#request(subject), waitMs);
 	}
 
-	#tell(entry: Entry, detail: string): void {
-		const { room } = entry.room.media;
-		if (entry.kind === "peer") this.#owner.peer(room, entry.peer.participant, entry.track.state, detail);
-		if (entry.kind === "voice") this.#owner.publishing(room, entry.track.state, detail);
+	#tell({ kind, room, track, ...rest }: Subject, detail: string): void {
+		const name = room.media.room;
+		if ("peer" in rest) this.#owner.peer(name, rest.peer.participant, track.state, detail);
+		if (kind === "voice") this.#owner.publishing(name, track.state, detail);
 	}
 
 	#endTrack(track: Track): void {
 		clearTimeout(track.retry);
-		if (track.key === null || this.#transport === null) return;
-		this.#entries.delete(track.key);
-		this.#transport.session.end(track.key);
-		this.#transport.drain();
-		track.key = null;
+		for (const hold of track.holds) {
+			this.#entries.delete(hold.key);
+			hold.session.endTrack(hold.key);
+		}
+		track.holds = [];
 	}
 
-	#rememberGroup(track: Track, key: number): void {
-		const group = this.#transport?.session.group(key) ?? -1;
-		track.groupMin = Math.max(track.groupMin, group + 1);
-	}
-
-	#replaceable(track: Track): number {
-		if (track.key !== null) this.#rememberGroup(track, track.key);
-		return track.groupMin;
+	/** Says so once the newest session has every track that an older one has. */
+	#checkSettled(): void {
+		const newest = this.#sessions.at(-1);
+		if (newest === undefined) return;
+		for (const { track } of this.#subjects()) {
+			if (track.on(newest)?.live !== true && track.holds.some(({ live }) => live)) return;
+		}
+		this.#owner.settled(newest);
 	}
 
 	#sendCatalogs(): void {
@@ -378,15 +413,15 @@ export class Rooms {
 	}
 
 	#sendCatalog(track: Track): void {
-		if (track.key === null || this.#transport === null || track.state !== "live") return;
-		this.#transport.session.single(track.key, this.#catalog);
-		this.#transport.drain();
+		const hold = track.holds.at(-1);
+		if (hold?.live !== true) return;
+		if (hold.session.sendSingle(hold.key, track.next.group, this.#catalog)) track.advanceGroup();
 	}
 
 	/** Asks the capture worklet for frames only while somebody gets them. */
 	#gate(): void {
 		const speaking = this.#speaking().length > 0;
-		const on = this.#transport !== null && speaking;
+		const on = this.#sessions.length > 0 && speaking;
 		const hint = !speaking && [...this.#rooms.values()].some((room) => room.muted && !room.held);
 		const gates = `${on} ${hint}`;
 		if (gates === this.#gates || this.#capture === null) return;
@@ -407,21 +442,27 @@ export class Rooms {
 		this.#order({ type: "used", pcm: frame.pcm }, [frame.pcm.buffer]);
 	}
 
+	/** Ours goes out on every session that has the track: whoever hears one of them has no gap. */
 	#packet({ bytes, at, level, since }: Packet): void {
-		const transport = this.#transport;
-		if (transport === null) return;
-		for (const room of this.#speaking()) {
-			if (room.voice.key === null) continue;
-			if (transport.isCongested) {
-				transport.drop();
-				continue;
+		if (this.#sessions.length === 0) return;
+		for (const { voice } of this.#speaking()) {
+			let sent = false;
+			for (const { session, key } of voice.holds) {
+				if (session.isCongested) this.#dropped++;
+				else sent = session.sendVoice(key, voice.next, at, level, bytes) || sent;
 			}
-			transport.session.voice(room.voice.key, at, level, bytes);
-			transport.drain();
+			if (!sent) continue;
+			voice.advance();
 			this.#sent++;
 		}
 		if (this.#times.length >= TIMES_MAX) this.#times.shift();
 		this.#times.push(performance.now() - since);
+	}
+
+	#packetOf(peer: Peer, room: Room, record: Record): void {
+		const at = this.#lines?.place(peer.id, record) ?? null;
+		if (at === null || room.held || this.#playout === null) return;
+		peer.decoder.decode(record.bytes, at);
 	}
 }
 

@@ -1,8 +1,10 @@
-import { describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Buffers } from "./buffers.ts";
-import { backoff, failure } from "./link.ts";
-import { CATALOG, Track } from "./tracks.ts";
+import { failure } from "./link.ts";
+import type { MoqSession } from "./moq-session.ts";
+import { CATALOG, type Hold, Track } from "./tracks.ts";
 
+const hold = (key: number): Hold => ({ session: {} as MoqSession, key, live: false });
 const OFFER = { namespace: ["room", "r", "p1"], name: "audio", token: "" };
 
 describe("a track that is refused", () => {
@@ -13,7 +15,7 @@ describe("a track that is refused", () => {
 		expect(track.state).toBe("pending");
 		expect(track.refused(0x2, 9_000)).toBe(9_000);
 
-		track.accepted();
+		track.accepted(hold(1));
 		expect(track.refused(0x2, -1)).toBe(300);
 	});
 
@@ -33,32 +35,71 @@ describe("a track that is refused", () => {
 	});
 });
 
-describe("the first group", () => {
-	it("is the wall clock, and above what was sent before", () => {
+describe("a track on two sessions", () => {
+	it("lives as long as one of them has it", () => {
 		const track = new Track(OFFER);
-		expect(Math.abs(track.firstGroup() - Date.now() / 1000)).toBeLessThan(2);
-		track.groupMin = 9e9;
-		expect(track.firstGroup()).toBe(9e9);
+		const [older, newer] = [hold(1), hold(2)];
+		track.holds = [older, newer];
+		track.accepted(older);
+		expect(track.refused(0x1, -1)).toBeNull();
+		expect(track.state).toBe("live");
+
+		track.accepted(newer);
+		track.release(older);
+		expect(track.state).toBe("live");
+		track.release(newer);
+		expect(track.state).toBe("pending");
+	});
+});
+
+describe("objects of ours", () => {
+	beforeEach(() => vi.useFakeTimers({ now: 1_800_000_000_000 }));
+	afterEach(() => vi.useRealTimers());
+
+	it("are fifty in a group, and groups begin with the wall clock", () => {
+		const track = new Track(OFFER);
+		expect(track.next).toEqual({ group: 1_800_000_000, object: 0 });
+
+		for (let n = 0; n < 51; n++) track.advance();
+
+		expect(track.next).toEqual({ group: 1_800_000_001, object: 1 });
+	});
+
+	it("go on where they were while any session has the track", () => {
+		const track = new Track(OFFER);
+		const [older, newer] = [hold(1), hold(2)];
+		track.holds = [older, newer];
+		track.advance();
+
+		track.release(older);
+		expect(track.next).toEqual({ group: 1_800_000_000, object: 1 });
+	});
+
+	it("begin a group above all others, and not below the wall clock, after a break", () => {
+		const track = new Track(OFFER);
+		const only = hold(1);
+		track.holds = [only];
+		for (let n = 0; n < 510; n++) track.advance();
+		track.release(only);
+		expect(track.next).toEqual({ group: 1_800_000_011, object: 0 });
+
+		vi.setSystemTime(1_800_000_500_000);
+		const renamed = new Track(OFFER);
+		renamed.follow(track);
+		expect(renamed.next).toEqual({ group: 1_800_000_500, object: 0 });
 	});
 });
 
 describe("the end of a session", () => {
 	it("is named by its code", () => {
-		expect(failure(null)).toBe("lost");
-		expect(failure(0)).toBe("lost");
-		expect(failure(0x2)).toBe("unauthorized");
-		expect(failure(0x18)).toBe("unauthorized");
-		expect(failure(0x15)).toBe("version");
-		expect(failure(0x3)).toBe("protocol");
-	});
-
-	it("is followed by longer and longer waits, five seconds at most", () => {
-		for (let attempt = 1; attempt < 40; attempt++) {
-			const full = Math.min(5_000, 250 * 2 ** (attempt - 1));
-			const wait = backoff(attempt);
-			expect(wait).toBeGreaterThanOrEqual(full / 2);
-			expect(wait).toBeLessThanOrEqual(full);
-		}
+		expect(failure(null, true)).toBe("lost");
+		expect(failure(null, false)).toBe("unreachable");
+		expect(failure(0, true)).toBe("lost");
+		expect(failure(0x2, true)).toBe("unauthorized");
+		expect(failure(0x18, true)).toBe("unauthorized");
+		expect(failure(0x15, false)).toBe("version");
+		expect(failure(0x10, true)).toBe("going_away");
+		expect(failure(0x3, true)).toBe("protocol");
 	});
 });
 

@@ -1,8 +1,9 @@
 /** The tracks of one room: what we publish there and whom we hear. */
 
 import type { PeerTrack, RoomMedia, TrackState } from "../api.ts";
-import type { Offer } from "../wasm/session.ts";
+import type { Offer, Place } from "../wasm/session.ts";
 import type { Decoder } from "./decoder.ts";
+import type { MoqSession } from "./moq-session.ts";
 
 /** How long a relay may wait for a publisher that is about to come. */
 export const RENDEZVOUS_MS = 10_000;
@@ -15,49 +16,96 @@ const RETRIES_MAX = 400;
 /** REQUEST_ERROR codes (draft-18, section 10.6) that another try may overcome. */
 const TEMPORARY: readonly number[] = [0x0, 0x2, 0x6, 0x9, 0x10, 0x19];
 
+/** Objects of a group: a second of packets (`docs/protocol.md`, section 3). */
+const GROUP_OBJECTS = 50;
+
+/** A track as one session has it. */
+export interface Hold {
+	readonly session: MoqSession;
+	/** Its number there; no two sessions have the same one. */
+	readonly key: number;
+	/** The relay accepted it. */
+	live: boolean;
+}
+
 /** A track that is wanted, whether the relay has it now or not. */
 export class Track {
 	readonly offer: Offer;
-	/** Its number in the session of now, or null. */
-	key: number | null = null;
+	/** On which sessions it is, the newest last: two while we move. */
+	holds: Hold[] = [];
 	state: TrackState = "pending";
-	/** No group below this one: groups of earlier sessions. */
-	groupMin = 0;
 	retry: ReturnType<typeof setTimeout> | undefined;
+	#next: { group: number; object: number } | null = null;
 	#refusals = 0;
 
 	constructor(offer: Offer) {
 		this.offer = offer;
 	}
 
+	on(session: MoqSession): Hold | undefined {
+		return this.holds.find((hold) => hold.session === session);
+	}
+
 	/** The relay accepted it. */
-	accepted(): void {
+	accepted(hold: Hold): void {
+		hold.live = true;
 		this.state = "live";
 		this.#refusals = 0;
 	}
 
+	/** A session has it no more. */
+	release(hold: Hold): void {
+		this.holds = this.holds.filter((other) => other !== hold);
+		if (this.holds.length === 0) this.#skipGroup();
+		if (this.state === "live" && !this.holds.some(({ live }) => live)) this.state = "pending";
+	}
+
 	/** Returns after how many ms to try again, or null: never. `wish`: the relay's own, negative: none. */
 	refused(code: number, wish: number): number | null {
-		this.key = null;
 		this.#refusals++;
-		if (!TEMPORARY.includes(code) || this.#refusals > RETRIES_MAX) {
-			this.state = "refused";
+		const lasting = !TEMPORARY.includes(code) || this.#refusals > RETRIES_MAX;
+		if (lasting) {
+			if (this.holds.length === 0) this.state = "refused";
 			return null;
 		}
-		this.state = "pending";
+		if (this.holds.length === 0) this.state = "pending";
 		return Math.max(wish, Math.min(RETRY_MAX_MS, RETRY_FIRST_MS * 2 ** (this.#refusals - 1)));
 	}
 
-	/** The first group when it is published now: the wall clock, and above what was sent before. */
-	firstGroup(): number {
-		return Math.max(this.groupMin, Math.floor(Date.now() / 1000));
+	/** Where the next object goes: groups begin with the wall clock and count on whatever session sends them. */
+	get next(): Place {
+		this.#next ??= { group: Math.floor(Date.now() / 1000), object: 0 };
+		return this.#next;
+	}
+
+	/** The next object was sent. */
+	advance(): void {
+		const { group, object } = this.next;
+		this.#next = object + 1 < GROUP_OBJECTS ? { group, object: object + 1 } : { group: group + 1, object: 0 };
+	}
+
+	/** A group of one object was sent, or nobody knows how much of one came through. */
+	advanceGroup(): void {
+		this.#next = { group: this.next.group + 1, object: 0 };
+	}
+
+	/** Goes on where another track of the same name stopped. */
+	follow(other: Track): void {
+		this.#next = other.#next;
+		this.#skipGroup();
+	}
+
+	/** After a break a group begins: by the wall clock, and above what was sent before. */
+	#skipGroup(): void {
+		if (this.#next === null) return;
+		this.#next = { group: Math.max(this.#next.group + 1, Math.floor(Date.now() / 1000)), object: 0 };
 	}
 }
 
 /** Somebody we hear. */
 export interface Peer {
 	readonly participant: string;
-	/** The playout worklet's number for it. */
+	/** Its number in the playout worklet, and that of its time line. */
 	readonly id: number;
 	readonly track: Track;
 	readonly decoder: Decoder;
