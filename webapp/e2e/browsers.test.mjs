@@ -87,7 +87,7 @@ describe('one person alone', () => {
     await anna.wait('figures', () => /\d+ ms/.test(document.querySelector('[data-testid="quality"]')?.dataset.grade === 'unknown' ? '' : '1 ms'));
     await anna.click('quality');
     assert.match(await anna.text('stat-rtt'), /^\d+ ms$/);
-    assert.equal(await anna.text('stat-way'), 'datagrams');
+    assert.equal(await anna.text('stat-way'), 'WebTransport (UDP), datagrams');
   });
 
   test('gets a word for a name that nobody has', async () => {

@@ -47,6 +47,21 @@ fn two_peers_are_heard_together() {
 }
 
 #[test]
+fn a_peer_that_is_made_softer_lets_another_one_be_heard() {
+    let mut mixer = Mixer::default();
+    mixer.add(1);
+    mixer.add(2);
+    assert!(mixer.set_gain(2, 0.125));
+    assert!(!mixer.set_gain(3, 0.125));
+
+    let heard = play(&mut mixer, 60, &[(1, 440.0, 0.3), (2, 1_000.0, 0.4)]);
+
+    let last = &heard[heard.len() - 24_000..];
+    assert!((strength(last, 440.0) - 0.3).abs() < 0.03);
+    assert!((strength(last, 1_000.0) - 0.05).abs() < 0.01);
+}
+
+#[test]
 fn the_sum_never_passes_full_scale() {
     let mut mixer = Mixer::default();
     let peers: Vec<(u32, f32, f32)> = (1..=8).map(|id| (id, 440.0, 0.9)).collect();

@@ -4,13 +4,13 @@
  * The user interface reads the stores and calls the actions; it decides nothing.
  */
 import { reduce } from "./call/reduce.ts";
-import { type CallsEvent, type CallsState, type Effect, NO_CALLS, ongoing, targetOf } from "./call/state.ts";
+import { type CallsEvent, type CallsState, type Effect, mediaOf, NO_CALLS, ongoing, targetOf } from "./call/state.ts";
 import { wanted } from "./call/wanted.ts";
 import { normalize, partyFor } from "./dial.ts";
 import { History } from "./history.ts";
 import { Monitor } from "./monitor.ts";
 import { RelayLink } from "./relay-link.ts";
-import type { DeviceErrorCode, Levels, LinkState, MediaEngine, RelayAddress, TrackState } from "./media/api.ts";
+import type { DeviceErrorCode, Levels, LinkState, MediaEngine, RelayAddress, ReplayState, TrackState } from "./media/api.ts";
 import { People } from "./people.ts";
 import type { CallId, Event, OwnPresence, Party, Registered, Resume } from "./schema.ts";
 import { findRelay } from "./session/api.ts";
@@ -37,9 +37,19 @@ const NOTICES_MAX = 3;
 /** What the relay refuses in a room: our voice, or that of others. */
 export type VoiceFailure = "unsent" | "unheard";
 
+/** Why what was just said cannot be heard again. */
+export type ReplayFailure = Extract<ReplayState, { name: "failed" }>["reason"];
+
+/** Hearing again what was just said in a room; times are those of `Date.now`. */
+export type Replay =
+	| { readonly name: "idle" }
+	| { readonly name: "asking"; readonly room: CallId }
+	| { readonly name: "playing"; readonly room: CallId; readonly since: number; readonly totalMs: number };
+
 export type Notice = { readonly id: number } & (
 	| { readonly about: "voice"; readonly code: VoiceFailure }
 	| { readonly about: "request"; readonly code: RequestFailure }
+	| { readonly about: "replay"; readonly code: ReplayFailure }
 	| { readonly about: "device"; readonly code: DeviceErrorCode }
 );
 
@@ -77,6 +87,7 @@ export class Phone {
 	readonly levels = new Store<Levels>({ microphone: -127, peers: [] });
 	/** `ROOM/PARTICIPANT` whose sound has been asked for and is not there yet. */
 	readonly pending = new Store<readonly string[]>([]);
+	readonly replay = new Store<Replay>({ name: "idle" });
 	/** Somebody speaks into a muted microphone. */
 	readonly mutedSpeech = new Store(false);
 
@@ -183,6 +194,18 @@ export class Phone {
 		this.#dispatch({ type: "digit", key, digit });
 	}
 
+	/** Plays the last seconds of the other side once more. */
+	hearAgain(key: string, seconds: number): void {
+		const call = this.calls.value.calls.find((known) => known.key === key);
+		const room = call === undefined || call.held ? undefined : mediaOf(call)?.room;
+		if (room !== undefined) this.#engine.replay(room, seconds);
+	}
+
+	/** Back to what is said now. */
+	backToLive(): void {
+		if (this.replay.value.name !== "idle") this.#engine.stopReplay();
+	}
+
 	dismissEnded(): void {
 		this.#dispatch({ type: "dismiss" });
 	}
@@ -238,6 +261,7 @@ export class Phone {
 		this.#engine.on("heard", ({ room }) => this.#dispatch({ type: "heard", room }));
 		this.#engine.on("mutedSpeech", () => this.#spokeMuted());
 		this.#engine.on("error", ({ code }) => this.#say({ about: "device", code }));
+		this.#engine.on("replay", ({ room, state }) => this.#replayed(room, state));
 		this.#engine.on("publishing", ({ state }) => {
 			if (state === "refused") this.#say({ about: "voice", code: "unsent" });
 		});
@@ -245,6 +269,23 @@ export class Phone {
 			if (state === "refused") this.#say({ about: "voice", code: "unheard" });
 			this.#trackChanged(room, participant, state);
 		});
+	}
+
+	#replayed(room: CallId, state: ReplayState): void {
+		switch (state.name) {
+			case "asking":
+				this.replay.set({ name: "asking", room });
+				return;
+			case "playing":
+				this.replay.set({ name: "playing", room, since: Date.now(), totalMs: state.totalMs });
+				return;
+			case "failed":
+				this.#say({ about: "replay", code: state.reason });
+				this.replay.set({ name: "idle" });
+				return;
+			case "idle":
+				this.replay.set({ name: "idle" });
+		}
 	}
 
 	#spokeMuted(): void {
@@ -396,6 +437,7 @@ export class Phone {
 type About =
 	| { about: "voice"; code: VoiceFailure }
 	| { about: "request"; code: RequestFailure }
+	| { about: "replay"; code: ReplayFailure }
 	| { about: "device"; code: DeviceErrorCode };
 
 function failureOf(error: unknown): RequestFailure {

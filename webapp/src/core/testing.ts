@@ -159,6 +159,14 @@ export class FakeEngine implements MediaEngine {
 		if (known !== undefined) known.held = held;
 	}
 
+	replay(room: string, seconds: number): void {
+		this.calls.push(`replay ${room} ${seconds}`);
+	}
+
+	stopReplay(): void {
+		this.calls.push("stopReplay");
+	}
+
 	async listDevices(): Promise<MediaDevices> {
 		return { microphones: [{ id: "m1", name: "Headset" }], speakers: [], canChooseSpeaker: true };
 	}

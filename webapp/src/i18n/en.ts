@@ -1,8 +1,8 @@
 /** English, and the shape of every other language. */
 import type { Result } from "../core/call/state.ts";
-import type { DeviceErrorCode, LinkFailure } from "../core/media/api.ts";
+import type { DeviceErrorCode, LinkFailure, Way } from "../core/media/api.ts";
 import type { Grade } from "../core/quality.ts";
-import type { VoiceFailure } from "../core/phone.ts";
+import type { ReplayFailure, VoiceFailure } from "../core/phone.ts";
 import type { Cause, OwnPresence, PresenceState } from "../core/schema.ts";
 import type { SignOutReason } from "../core/session/session.ts";
 import type { StopReason } from "../core/signal/line.ts";
@@ -73,7 +73,7 @@ const deviceHelp: Record<DeviceErrorCode, string> = {
 };
 
 const link: Record<LinkFailure, string> = {
-	unsupported: "This browser cannot carry voice over WebTransport",
+	unsupported: "This browser cannot carry voice to the voice server",
 	unreachable: "Voice does not get through. A firewall or VPN may block UDP here.",
 	unauthorized: "The voice server refuses this sign-in",
 	version: "Page and voice server do not fit. Reload the page.",
@@ -87,6 +87,13 @@ const voice: Record<VoiceFailure, string> = {
 	unsent: "The voice server does not take your voice: nobody hears you",
 	unheard: "The voice server does not give you the other side's voice",
 };
+
+const replayFailures: Record<ReplayFailure, string> = {
+	nothing: "There is nothing to hear again",
+	unavailable: "The voice server does not give what was said before",
+};
+
+const ways: Record<Way, string> = { webtransport: "WebTransport (UDP)", websocket: "WebSocket (TCP)" };
 
 const signOut: Record<SignOutReason, string> = {
 	unreachable: "The telephone system cannot be reached",
@@ -145,6 +152,8 @@ export const en = {
 	deviceHelp,
 	link,
 	voice,
+	replayFailures,
+	ways,
 	signOut,
 	stopped,
 	presence,
@@ -220,6 +229,13 @@ export const en = {
 	levelOf: (name: string) => `Level of ${name}`,
 	digitsSent: "Keys pressed",
 
+	hearAgain: (name: string) => `Hear again what ${name} said`,
+	hearAgainSeconds: (seconds: number) => `Hear the last ${seconds} seconds again`,
+	seconds: (value: number) => `${value} s`,
+	replayAsking: "One moment…",
+	replaying: "What was said before",
+	backToLive: "Back to live",
+
 	incomingCall: "Incoming call",
 	waitingCall: "Another call",
 	isCalling: (name: string) => `${name} is calling`,
@@ -242,6 +258,9 @@ export const en = {
 	transport: "Voice goes by",
 	byDatagram: "datagrams",
 	byStream: "streams",
+	byTcp: "By TCP – quality may suffer",
+	byTcpHint: "UDP does not get through here, so voice goes by TCP and may stutter. UDP is tried again from time to time.",
+	moves: "Changes of connection",
 	sentPackets: "Packets sent",
 	receivedPackets: "Packets received",
 	unknownValue: "–",
@@ -260,6 +279,8 @@ export const en = {
 	echoCancellation: "Echo cancellation",
 	noiseSuppression: "Noise suppression",
 	autoGainControl: "Automatic volume",
+	connection: "Voice connection",
+	noConnection: "Not connected",
 	appearance: "Appearance",
 	theme: "Colours",
 	themes: { system: "As the system", light: "Light", dark: "Dark" } as Record<string, string>,
@@ -273,6 +294,7 @@ export const en = {
 		["Enter", "Call"],
 		["A / D", "Answer / decline"],
 		["M", "Mute"],
+		["R", "Hear the last 10 seconds again, or stop it; with Shift the last 30"],
 		["H, H", "Hang up"],
 		["Esc", "Close what is open"],
 	] as readonly (readonly [string, string])[],

@@ -92,6 +92,48 @@ describe("the screen", () => {
 		expect(find("service-echo")).toHaveProperty("disabled", true);
 	});
 
+	it("plays what was said before, in three states", async () => {
+		const { find, click, engine } = await talking();
+		const state = () => find("replay")?.getAttribute("data-state");
+		expect(find("replay-10")).toHaveProperty("disabled", true);
+		await act(() => engine.emit("heard", { room: CALL, participant: "p2" }));
+
+		await click("replay-10");
+		expect(engine.calls).toContain(`replay ${CALL} 10`);
+		await act(() => engine.emit("replay", { room: CALL, state: { name: "asking" } }));
+		expect(state()).toBe("asking");
+		expect(find("replay-30")).toHaveProperty("disabled", true);
+		await act(() => engine.emit("replay", { room: CALL, state: { name: "playing", totalMs: 8_000 } }));
+		await act(() => void vi.advanceTimersByTime(2_000));
+		expect(state()).toBe("playing");
+		expect(find("replay")?.querySelector("[role=progressbar]")?.getAttribute("aria-valuenow")).toBe("25");
+		await click("replay-live");
+		expect(engine.calls).toContain("stopReplay");
+		await act(() => engine.emit("replay", { room: CALL, state: { name: "idle" } }));
+
+		expect(state()).toBe("idle");
+		expect(find("replay-10")).toHaveProperty("disabled", false);
+	});
+
+	it("says when there is nothing to play again", async () => {
+		const { find, engine } = await talking();
+
+		await act(() => engine.emit("replay", { room: CALL, state: { name: "failed", reason: "nothing" } }));
+
+		expect(find("notice")?.textContent).toContain(en.replayFailures.nothing);
+	});
+
+	it("says when sound goes by TCP, and where it goes", async () => {
+		const { find, click, engine } = await talking();
+		expect(find("way-tcp")).toBeNull();
+
+		await act(() => engine.enter({ name: "connected", way: "websocket", voice: "stream" }));
+		await click("settings");
+
+		expect(find("way-tcp")?.textContent).toContain(en.byTcp);
+		expect(find("setting-way")?.textContent).toContain(en.ways.websocket);
+	});
+
 	it("names what an old browser lacks", () => {
 		render(<Unsupported missing={["webtransport"]} />, document.body);
 
@@ -129,6 +171,22 @@ describe("the keyboard", () => {
 
 		expect(find("call-mute")?.getAttribute("aria-pressed")).toBe("true");
 		expect(socket().last("dtmf")).toMatchObject({ digits: "5" });
+	});
+
+	it("hears again with R, longer with Shift, and goes back with R or Esc", async () => {
+		const { press, engine } = await talking();
+		await press("r");
+		expect(engine.calls.filter((call) => call.startsWith("replay"))).toEqual([]);
+		await act(() => engine.emit("heard", { room: CALL, participant: "p2" }));
+		await press("r");
+		await press("R");
+		expect(engine.calls.filter((call) => call.startsWith("replay"))).toEqual([`replay ${CALL} 10`, `replay ${CALL} 30`]);
+
+		await act(() => engine.emit("replay", { room: CALL, state: { name: "playing", totalMs: 8_000 } }));
+		await press("r");
+		await press("Escape");
+
+		expect(engine.calls.filter((call) => call === "stopReplay")).toHaveLength(2);
 	});
 
 	it("opens the muted microphone while Space is held", async () => {

@@ -193,6 +193,8 @@ function noticeInWords(notice: Notice, t: Messages): string {
 			return `${t.devices[notice.code]}. ${t.deviceHelp[notice.code]}`;
 		case "voice":
 			return t.voice[notice.code];
+		case "replay":
+			return t.replayFailures[notice.code];
 		case "request":
 			return t.refusals[notice.code];
 	}

@@ -8,7 +8,8 @@ import { Icon, type IconName } from "./icons.tsx";
 import { Keypad } from "./keypad.tsx";
 import { detailOf, nameOf } from "./names.ts";
 import { Avatar, Meter, Timer, useLevel } from "./pieces.tsx";
-import { QualityChip, QualityPanel } from "./quality.tsx";
+import { QualityChip, QualityPanel, WayChip } from "./quality.tsx";
+import { ReplayBar } from "./replay.tsx";
 import { type CallPanel, useView } from "./view.ts";
 
 export function CallScreen({ call }: { call: Call }) {
@@ -32,6 +33,7 @@ export function CallScreen({ call }: { call: Call }) {
 		>
 			<header class="call-top">
 				{call.phase.name === "up" && <QualityChip />}
+				{mediaOf(call) !== null && <WayChip />}
 			</header>
 			<div class="call-who">
 				<Portrait call={call} name={name} />
@@ -48,6 +50,7 @@ export function CallScreen({ call }: { call: Call }) {
 				<Hint call={call} name={name} />
 			</div>
 			{mediaOf(call) !== null && <Meters call={call} name={name} />}
+			{call.phase.name === "up" && <ReplayBar call={call} name={name} />}
 			<Panel call={call} />
 			<Controls call={call} />
 			{others.map((other) => (

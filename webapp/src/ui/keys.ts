@@ -1,7 +1,10 @@
 /** The keyboard: digits, Enter, A, D, M, H, Space, Esc. */
 import { mediaOf } from "../core/call/state.ts";
 import { isTyping } from "./incoming.tsx";
+import { REPLAY_SECONDS } from "./replay.tsx";
 import type { View } from "./view.ts";
+
+const [SHORT_S, LONG_S] = REPLAY_SECONDS;
 
 /** Between the two presses of H. */
 const HANGUP_MS = 2_000;
@@ -65,6 +68,8 @@ function shortcut(view: View, key: string, hangup: () => void): boolean {
 		case "m":
 			if (call !== undefined) view.phone.mute(call.key, !call.muted);
 			return call !== undefined;
+		case "r":
+			return again(view, key === "R" ? LONG_S : SHORT_S);
 		case "h":
 			hangup();
 			return call !== undefined;
@@ -77,6 +82,15 @@ function shortcut(view: View, key: string, hangup: () => void): boolean {
 		default:
 			return digit(view, key);
 	}
+}
+
+/** Hears the other side again, or stops it. */
+function again(view: View, seconds: number): boolean {
+	const call = view.ongoing.value[0];
+	if (view.replay.value.name !== "idle") view.phone.backToLive();
+	else if (call?.phase.name === "up" && call.heard) view.phone.hearAgain(call.key, seconds);
+	else return false;
+	return true;
 }
 
 function digit(view: View, key: string): boolean {
@@ -114,7 +128,8 @@ function stopTalking(view: View): void {
 
 /** Never a call: what ends one is pressed on purpose. */
 function closeSomething(view: View): void {
-	if (view.panel.value !== "none") view.panel.value = "none";
+	if (view.replay.value.name !== "idle") view.phone.backToLive();
+	else if (view.panel.value !== "none") view.panel.value = "none";
 	else if (view.calls.value.ended !== null) view.phone.dismissEnded();
 	else if (view.waitingDial.value !== null) view.phone.forgetDial();
 	else view.dialed.value = "";

@@ -1,5 +1,8 @@
 /** How the call sounds: a chip, and the figures behind it. */
+import type { LinkState } from "../core/media/api.ts";
+import type { Messages } from "../i18n/en.ts";
 import { words } from "../i18n/index.ts";
+import { Icon } from "./icons.tsx";
 import { useView } from "./view.ts";
 
 const BARS: Record<string, number> = { unknown: 0, poor: 1, fair: 2, good: 3 };
@@ -29,13 +32,32 @@ export function QualityChip() {
 	);
 }
 
+/** Says that sound goes the slower way; silent on the good one. */
+export function WayChip() {
+	const { link } = useView();
+	const t = words.value;
+	const state = link.value;
+	if (state.name !== "connected" || state.way !== "websocket") return null;
+	return (
+		<span class="chip way" role="status" title={t.byTcpHint} data-testid="way-tcp">
+			<Icon name="warning" size={15} />
+			{t.byTcp}
+		</span>
+	);
+}
+
+/** How sound travels, in words; null while it does not. */
+export function wayInWords(state: LinkState, t: Messages): string | null {
+	return state.name === "connected" ? `${t.ways[state.way]}, ${state.voice === "datagram" ? t.byDatagram : t.byStream}` : null;
+}
+
 export function QualityPanel() {
 	const { quality, stats, link } = useView();
 	const t = words.value;
 	const q = quality.value;
 	const ms = (value: number | null) => (value === null ? t.unknownValue : t.ms(value));
 	const percent = (value: number | null) => (value === null ? t.unknownValue : t.percent(value));
-	const way = link.value.name === "connected" ? (link.value.voice === "datagram" ? t.byDatagram : t.byStream) : t.unknownValue;
+	const way = wayInWords(link.value, t) ?? t.unknownValue;
 	const received = stats.value?.peers.reduce((sum, peer) => sum + peer.received, 0);
 	const figures: readonly (readonly [string, string, string])[] = [
 		["rtt", t.roundTrip, ms(q.roundTripMs)],
@@ -47,6 +69,7 @@ export function QualityPanel() {
 		["received", t.receivedPackets, String(received ?? t.unknownValue)],
 		["rating", t.rating, q.rating === null ? t.unknownValue : q.rating.toFixed(0)],
 		["way", t.transport, way],
+		["moves", t.moves, String(stats.value?.moves ?? t.unknownValue)],
 	];
 	return (
 		<div class="call-panel figures" data-testid="quality-panel">

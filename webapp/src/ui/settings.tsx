@@ -7,6 +7,7 @@ import { askForNotifications, notificationState } from "./comforts.ts";
 import { DevicePickers } from "./devices.tsx";
 import { Icon } from "./icons.tsx";
 import { IconButton, Meter } from "./pieces.tsx";
+import { wayInWords } from "./quality.tsx";
 import { useView } from "./view.ts";
 
 export function SettingsDialog() {
@@ -33,6 +34,7 @@ export function SettingsDialog() {
 				<DevicePickers />
 				<MicrophoneTest />
 				<Processing />
+				<Connection />
 				<Appearance />
 				<Notifications />
 				<Keyboard />
@@ -108,6 +110,20 @@ function Check({ label, setting }: { label: string; setting: Switch }) {
 			/>
 			<span>{label}</span>
 		</label>
+	);
+}
+
+function Connection() {
+	const { link } = useView();
+	const t = words.value;
+	return (
+		<fieldset>
+			<legend>{t.connection}</legend>
+			<p class="small" data-testid="setting-way">
+				{wayInWords(link.value, t) ?? t.noConnection}
+			</p>
+			{link.value.name === "connected" && link.value.way === "websocket" && <p class="small muted">{t.byTcpHint}</p>}
+		</fieldset>
 	);
 }
 

@@ -42,6 +42,7 @@ export function createView(phone: Phone) {
 		notices: read(phone.notices),
 		waitingDial: read(phone.waitingDial),
 		mutedSpeech: read(phone.mutedSpeech),
+		replay: read(phone.replay),
 		pending: read(phone.pending),
 		microphone: read(phone.voice.microphone),
 		audio: read(phone.voice.audio),

@@ -64,9 +64,7 @@ impl Timeline {
             return None;
         }
         let at = match (packet.stamp, newest.packet.stamp) {
-            (Some(stamp), Some(before)) => {
-                leap(newest, step, stamp.wrapping_sub(before) as i64)
-            }
+            (Some(stamp), Some(before)) => leap(newest, step, stamp.wrapping_sub(before) as i64),
             _ => by_count(newest, step, packet.ticks),
         };
         if let Step::Behind(_) = step {
@@ -250,7 +248,16 @@ mod tests {
     fn what_comes_by_two_sessions_is_played_once() {
         let mut line = Timeline::default();
         // The second session begins in mid-group and is sometimes the faster one.
-        let came = [(7, 47), (7, 48), (7, 48), (7, 49), (8, 0), (7, 49), (8, 0), (8, 1)];
+        let came = [
+            (7, 47),
+            (7, 48),
+            (7, 48),
+            (7, 49),
+            (8, 0),
+            (7, 49),
+            (8, 0),
+            (8, 1),
+        ];
 
         let places: Vec<_> = came
             .into_iter()
@@ -280,10 +287,7 @@ mod tests {
         line.place(packet(1_000, 3, Some(48_000 * 60)));
 
         // Another page of the same person: the wall clock's groups went on, its own clock did not.
-        assert_eq!(
-            line.place(packet(1_003, 0, Some(960))),
-            Some(START + FRAME)
-        );
+        assert_eq!(line.place(packet(1_003, 0, Some(960))), Some(START + FRAME));
         assert_eq!(
             line.place(packet(1_003, 1, Some(1_920))),
             Some(START + 2 * FRAME)

@@ -45,6 +45,18 @@ pub extern "C" fn playout_remove(peer: u32) {
     INSTANCE.with_borrow_mut(|instance| instance.mixer.remove(peer));
 }
 
+/// Makes a peer softer or louder; 1 is as it comes.
+#[unsafe(no_mangle)]
+pub extern "C" fn playout_gain(peer: u32, gain: f32) -> i32 {
+    INSTANCE.with_borrow_mut(|instance| {
+        if instance.mixer.set_gain(peer, gain) {
+            OK
+        } else {
+            UNKNOWN
+        }
+    })
+}
+
 /// Takes `samples` floats of a peer from the input; the first belongs at `at` of the peer's clock.
 /// They arrived at `frame` of ours.
 #[unsafe(no_mangle)]

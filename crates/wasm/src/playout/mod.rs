@@ -28,6 +28,9 @@ const DELAY_MIN: Duration = Duration::from_millis(10);
 /// come that unevenly on the quietest network; with less the first syllable has a gap.
 const DELAY_START: Duration = Duration::from_millis(30);
 
+/// How fast a peer is made softer or louder: from one end to the other in 10 ms, without a click.
+const GAIN_STEP: f32 = 1.0 / 480.0;
+
 /// Above this the sum is bent towards full scale instead of being clipped.
 const KNEE: f32 = 0.8;
 
@@ -44,10 +47,30 @@ pub struct Mixer {
 struct Peer {
     id: u32,
     player: PcmPlayer<f32>,
+    gain: Gain,
     /// Energy since the level was asked for.
     energy: f64,
     samples: u32,
     heard: bool,
+}
+
+/// How loud a peer is: on its way from what it was to what it shall be.
+#[derive(Debug, Clone, Copy)]
+struct Gain {
+    now: f32,
+    wanted: f32,
+}
+
+impl Gain {
+    const FULL: Self = Self {
+        now: 1.0,
+        wanted: 1.0,
+    };
+
+    fn next(&mut self) -> f32 {
+        self.now += (self.wanted - self.now).clamp(-GAIN_STEP, GAIN_STEP);
+        self.now
+    }
 }
 
 /// Numbers of one peer, in the order in which `wasm/playout.ts` reads them: the delay aimed at, the
@@ -70,10 +93,24 @@ impl Mixer {
         self.peers.push(Peer {
             id,
             player: PcmPlayer::pcm(SampleRate::Hz48000, config),
+            gain: Gain::FULL,
             energy: 0.0,
             samples: 0,
             heard: false,
         });
+        true
+    }
+
+    /// Makes a peer softer or louder; 1 is as it comes. False for an unknown peer.
+    pub fn set_gain(&mut self, id: u32, gain: f32) -> bool {
+        let Some(peer) = self.peers.iter_mut().find(|peer| peer.id == id) else {
+            return false;
+        };
+        peer.gain.wanted = if gain.is_finite() {
+            gain.clamp(0.0, 1.0)
+        } else {
+            1.0
+        };
         true
     }
 
@@ -102,6 +139,7 @@ impl Mixer {
             peer.player.pull(time(frame), &mut self.one);
             let mut energy = 0.0;
             for (sum, &sample) in self.sum.iter_mut().zip(&self.one) {
+                let sample = sample * peer.gain.next();
                 *sum += sample;
                 energy += sample * sample;
             }

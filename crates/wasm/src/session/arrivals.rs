@@ -5,7 +5,7 @@ use core::time::Duration;
 use bytes::Bytes;
 use moqrelay_audio::packet;
 use moqrelay_moqt::data::ObjectStatus;
-use moqrelay_moqt::{DecodeError, ResetCode, TrackAlias};
+use moqrelay_moqt::{DecodeError, Location, ResetCode, TrackAlias};
 use moqrelay_wire::audio_object::Properties;
 
 use super::inbound::{Step, Stream};
@@ -27,6 +27,7 @@ impl Client {
             }
             Step::Stop => self.stop(id),
             Step::Objects => self.deliver(id)?,
+            Step::Past => self.deliver_past(id)?,
             Step::Control(bytes) => {
                 let stream = match self.inbound.streams.get(&id) {
                     Some(Stream::Control(stream)) => *stream,
@@ -93,20 +94,39 @@ impl Client {
         let Some(Track::In(incoming)) = self.tracks.get(&key) else {
             return;
         };
+        let timescale = incoming.timescale;
+        self.packet(
+            key,
+            timescale,
+            Location::new(group, id),
+            properties,
+            payload,
+        );
+    }
+
+    /// Tells of an Opus packet.
+    pub(super) fn packet(
+        &mut self,
+        key: u32,
+        timescale: Option<u64>,
+        place: Location,
+        properties: &[u8],
+        payload: Bytes,
+    ) {
         // Neither kills the session: what a publisher says of its objects is not the relay's fault.
         let (Ok(duration), Ok(properties)) =
             (packet::duration(&payload), Properties::decode(properties))
         else {
             return;
         };
-        let stamp = properties.timestamp_48k(incoming.timescale);
+        let stamp = properties.timestamp_48k(timescale);
         let record = Record {
             code: properties
                 .level
                 .map_or(NO_LEVEL, |level| level.to_byte().into()),
             at: stamp.map_or(NO_STAMP, |stamp| stamp as f64),
-            group,
-            object: id,
+            group: place.group,
+            object: place.object,
             ticks: (duration.as_micros() * 48 / 1_000) as u32,
             bytes: payload,
             ..Record::new(Kind::Packet, key)
@@ -114,7 +134,7 @@ impl Client {
         self.records.push_back(record);
     }
 
-    fn stop(&mut self, id: u32) {
+    pub(super) fn stop(&mut self, id: u32) {
         self.inbound.streams.insert(id, Stream::Ignored);
         let code = ResetCode::Cancelled.to_code(self.draft);
         self.records

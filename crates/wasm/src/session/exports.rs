@@ -140,7 +140,22 @@ pub extern "C" fn session_publish(key: u32, len_bytes: u32, stream: u32, voice: 
     attempt(|client| client.publish(key, offer, via, content))
 }
 
-/// Ends a track.
+/// Asks for objects of the past of the incoming track `of`, both ends included, to be told as `key`.
+#[unsafe(no_mangle)]
+pub extern "C" fn session_fetch(
+    key: u32,
+    of: u32,
+    from_group: u64,
+    from_object: u64,
+    last_group: u64,
+    last_object: u64,
+) -> i32 {
+    let from = Location::new(from_group, from_object);
+    let last = Location::new(last_group, last_object);
+    attempt(|client| client.fetch(key, of, from, last))
+}
+
+/// Ends a track, or a fetch.
 #[unsafe(no_mangle)]
 pub extern "C" fn session_end(key: u32) -> i32 {
     attempt(|client| client.end(key))

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use bytes::{Bytes, BytesMut};
 use moqrelay_moqt::data::{
-    self, Limits, StreamKind, SubgroupDecoder, SubgroupHeader, SubgroupItem,
+    self, FetchDecoder, FetchHeader, FetchItem, Limits, StreamKind, SubgroupDecoder,
+    SubgroupHeader, SubgroupItem,
 };
-use moqrelay_moqt::{DecodeError, Draft, StreamId};
+use moqrelay_moqt::{DecodeError, Draft, GroupOrder, StreamId};
 
 /// Streams open at a time: a few for each of 31 other participants.
 pub(super) const STREAMS_MAX: usize = 256;
@@ -29,6 +30,8 @@ pub(super) enum Stream {
     Control(StreamId),
     /// Objects.
     Subgroup(Box<Subgroup>),
+    /// Objects of the past.
+    Fetch(Box<FetchStream>),
     /// Nobody wants it: whatever comes is dropped.
     Ignored,
 }
@@ -43,6 +46,13 @@ pub(super) struct Subgroup {
     fin: bool,
 }
 
+/// A stream that answers a FETCH.
+#[derive(Debug)]
+pub(super) struct FetchStream {
+    decoder: FetchDecoder,
+    fin: bool,
+}
+
 /// What happened to a stream.
 #[derive(Debug)]
 pub(super) enum Step {
@@ -52,6 +62,8 @@ pub(super) enum Step {
     Control(Bytes),
     /// It has objects, perhaps.
     Objects,
+    /// It has objects of the past, perhaps.
+    Past,
     /// Nobody will want it: stop it.
     Stop,
 }
@@ -75,6 +87,7 @@ impl Inbound {
             None | Some(Stream::Ignored) => Ok(Step::Wait),
             Some(Stream::Control(_)) => Ok(Step::Control(bytes)),
             Some(Stream::Subgroup(subgroup)) => subgroup.feed(bytes, fin),
+            Some(Stream::Fetch(fetch)) => Ok(fetch.feed(bytes, fin)),
             Some(Stream::New(head)) => {
                 head.extend_from_slice(&bytes);
                 let Some(kind) = data::classify(draft, head)? else {
@@ -96,7 +109,16 @@ impl Inbound {
     ) -> Result<Step, DecodeError> {
         match kind {
             StreamKind::Control => Ok(Step::Control(head)),
-            StreamKind::Fetch | StreamKind::Padding => {
+            StreamKind::Fetch => {
+                let mut fetch = Box::new(FetchStream {
+                    decoder: FetchDecoder::new(draft, GroupOrder::Ascending, LIMITS),
+                    fin: false,
+                });
+                let step = fetch.feed(head, fin);
+                self.streams.insert(id, Stream::Fetch(fetch));
+                Ok(step)
+            }
+            StreamKind::Padding => {
                 self.streams.insert(id, Stream::Ignored);
                 Ok(Step::Stop)
             }
@@ -157,5 +179,32 @@ impl Subgroup {
     /// Whether it holds more than an unknown track may.
     pub(super) fn is_too_early(&self) -> bool {
         self.early_bytes > EARLY_BYTES_MAX
+    }
+}
+
+impl FetchStream {
+    fn feed(&mut self, bytes: Bytes, fin: bool) -> Step {
+        self.fin |= fin;
+        self.decoder.push(bytes);
+        Step::Past
+    }
+
+    /// The FETCH that it answers, once that is known.
+    pub(super) fn header(&self) -> Option<FetchHeader> {
+        self.decoder.header()
+    }
+
+    /// The next item.
+    pub(super) fn item(&mut self) -> Result<Option<FetchItem>, DecodeError> {
+        let item = self.decoder.poll()?;
+        if item.is_none() && self.fin {
+            self.decoder.finish()?;
+        }
+        Ok(item)
+    }
+
+    /// Whether its end arrived.
+    pub(super) fn is_finished(&self) -> bool {
+        self.fin
     }
 }

@@ -8,6 +8,7 @@ mod arrivals;
 pub mod exports;
 mod inbound;
 mod outputs;
+mod past;
 mod record;
 mod track;
 
@@ -17,15 +18,16 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use moqrelay_moqt::data::{Datagram, ObjectStatus};
 use moqrelay_moqt::{
-    Config, Draft, EncodeError, FullTrackName, Location, Parameters, PublishDoneCode, PublishOptions,
-    RequestId, ResetCode, Role, Session, StreamId, SubscribeOptions, TrackAlias, Transport,
+    Config, Draft, EncodeError, FullTrackName, Location, Parameters, PublishDoneCode,
+    PublishOptions, RequestId, ResetCode, Role, Session, StreamId, SubscribeOptions, TrackAlias,
+    Transport,
 };
 use moqrelay_wire::audio_object::{Level, Properties};
 
 use inbound::{Inbound, STREAMS_MAX, Stream};
 pub use record::{Kind, Record, Wire};
 pub use track::{Content, Via};
-use track::{Incoming, Named, Outgoing, Step};
+use track::{Incoming, Named, Outgoing, Past, Step};
 
 /// Tracks of either direction: two of ours and 31 others in each of a few rooms.
 const TRACKS_MAX: usize = 256;
@@ -63,6 +65,7 @@ pub struct Client {
 enum Track {
     In(Incoming),
     Out(Outgoing),
+    Past(Past),
 }
 
 /// Why a call did nothing.
@@ -162,8 +165,14 @@ impl Client {
         self.now = now;
         if let Some(stream) = control_stream(id) {
             self.session.handle_reset(stream, u64::from(code), now);
-        } else if let Some(Stream::Control(stream)) = self.inbound.streams.remove(&id) {
-            self.session.handle_reset(stream, u64::from(code), now);
+        } else {
+            match self.inbound.streams.remove(&id) {
+                Some(Stream::Control(stream)) => {
+                    self.session.handle_reset(stream, u64::from(code), now);
+                }
+                Some(Stream::Fetch(fetch)) => self.past_reset(fetch.header(), code),
+                Some(Stream::New(_) | Stream::Subgroup(_) | Stream::Ignored) | None => {}
+            }
         }
         self.drain();
     }
@@ -277,6 +286,7 @@ impl Client {
                     .cancel(incoming.request, ResetCode::Cancelled)
                     .ok();
             }
+            Track::Past(past) => self.end_past(&past, ResetCode::Cancelled),
             Track::Out(mut outgoing) => {
                 let last = outgoing.end_stream();
                 self.carry_out(last);
@@ -351,6 +361,7 @@ impl Client {
         let named = match self.tracks.get(&key).ok_or(CallError::Unknown)? {
             Track::In(incoming) => incoming.named.clone(),
             Track::Out(outgoing) => outgoing.named.clone(),
+            Track::Past(past) => past.named.clone(),
         };
         let params = Parameters {
             authorization: named.authorization(),
@@ -383,6 +394,9 @@ impl Client {
         match &track {
             Track::Out(outgoing) => {
                 self.requests.remove(&outgoing.request);
+            }
+            Track::Past(past) => {
+                self.requests.remove(&past.request);
             }
             Track::In(incoming) => {
                 self.requests.remove(&incoming.request);

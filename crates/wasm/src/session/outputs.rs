@@ -63,6 +63,7 @@ impl Client {
                     self.accepted(id, params.forward);
                 }
             }
+            Event::FetchOk { id, end, .. } => self.fetch_accepted(id, end),
             Event::Rejected { id, error } => {
                 if !self.pong(id) {
                     self.rejected(id, error);
@@ -101,7 +102,6 @@ impl Client {
             | Event::Namespace { .. }
             | Event::NamespaceDone { .. }
             | Event::PublishBlocked { .. }
-            | Event::FetchOk { .. }
             | Event::RequestGoAway { .. } => {}
         }
     }

@@ -1,7 +1,9 @@
 //! The tracks of a session: ours that go out, others' that come in.
 
 use bytes::{Bytes, BytesMut};
-use moqrelay_moqt::data::{Object, ObjectDatagram, SubgroupEncoder, SubgroupHeader, SubgroupId};
+use moqrelay_moqt::data::{
+    FetchCheck, Object, ObjectDatagram, SubgroupEncoder, SubgroupHeader, SubgroupId,
+};
 use moqrelay_moqt::{
     AuthToken, Draft, EncodeError, FullTrackName, Location, RequestId, Token, TrackAlias,
 };
@@ -67,6 +69,28 @@ pub(super) struct Incoming {
     pub(super) alias: Option<TrackAlias>,
     /// Units of a second of its timestamps, as a property of the track.
     pub(super) timescale: Option<u64>,
+}
+
+/// Objects of the past of a track that comes in, on their way.
+#[derive(Debug)]
+pub(super) struct Past {
+    pub(super) request: RequestId,
+    pub(super) named: Named,
+    /// That of the track.
+    pub(super) timescale: Option<u64>,
+    pub(super) check: FetchCheck,
+    /// The relay accepted the request.
+    pub(super) accepted: bool,
+    /// The stream that answers it, and once that has ended nothing.
+    pub(super) stream: PastStream,
+}
+
+/// What became of the stream that answers a FETCH.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PastStream {
+    Awaited,
+    Open(u32),
+    Ended,
 }
 
 /// A track that goes out. Its owner numbers the objects, for they may go out on two sessions.

@@ -88,6 +88,16 @@ export type TrackState =
 	/** The relay refused it (`detail` says why), retries included. */
 	| "refused";
 
+/** Hearing again what was just said. */
+export type ReplayState =
+	| { readonly name: "idle" }
+	/** The relay was asked for it. */
+	| { readonly name: "asking" }
+	/** It plays, and live sound is soft meanwhile. */
+	| { readonly name: "playing"; readonly totalMs: number }
+	/** `nothing`: the relay has none of it any more. `unavailable`: it does not give it. */
+	| { readonly name: "failed"; readonly reason: "nothing" | "unavailable" };
+
 /** Why a microphone or loudspeaker does not work. */
 export type DeviceErrorCode =
 	/** The user or the browser's settings forbid it. */
@@ -214,6 +224,8 @@ export interface MediaEvents {
 		readonly state: TrackState;
 		readonly detail: string;
 	};
+	/** What becomes of a replay; the last one told is `idle` or `failed`. */
+	replay: { readonly room: string; readonly state: ReplayState };
 	/** The first sound of a peer since it was added (or came back). */
 	heard: { readonly room: string; readonly participant: string };
 	/** About ten times a second while the engine runs. */
@@ -284,6 +296,14 @@ export interface MediaEngine {
 	setMuted(room: string, muted: boolean): void;
 	/** Held: nothing goes out and nothing is heard. */
 	setHeld(room: string, held: boolean): void;
+
+	/**
+	 * Plays the last seconds of sound of whoever spoke last in the room, once more. Live sound goes on softly.
+	 * One replay at a time: another one takes its place.
+	 */
+	replay(room: string, seconds: number): void;
+	/** Back to live sound alone. */
+	stopReplay(): void;
 
 	listDevices(): Promise<MediaDevices>;
 	/** Rejects with a `mic_…` code and keeps the microphone in use. */

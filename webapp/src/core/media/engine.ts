@@ -123,6 +123,14 @@ class Engine implements MediaEngine {
 		this.#tell({ type: "held", room, held });
 	}
 
+	replay(room: string, seconds: number): void {
+		this.#tell({ type: "replay", room, seconds });
+	}
+
+	stopReplay(): void {
+		this.#tell({ type: "stop_replay" });
+	}
+
 	listDevices(): Promise<MediaDevices> {
 		return listDevices(Sound.canChooseSpeaker);
 	}
@@ -233,6 +241,9 @@ class Engine implements MediaEngine {
 				return;
 			case "peer":
 				this.#events.emit("peer", report);
+				return;
+			case "replay":
+				this.#events.emit("replay", report);
 				return;
 			case "codec_failed":
 				this.#events.emit("error", new MediaError("codec_failed", report.detail));

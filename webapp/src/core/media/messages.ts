@@ -1,6 +1,6 @@
 /** What the engine's four places say to each other: page, Worker, capture worklet, playout worklet. */
 
-import type { LinkState, PeerTrack, RelayAddress, RoomMedia, TrackState } from "./api.ts";
+import type { LinkState, PeerTrack, RelayAddress, ReplayState, RoomMedia, TrackState } from "./api.ts";
 
 /** The only rate of the engine. */
 export const SAMPLE_RATE = 48_000;
@@ -24,6 +24,8 @@ export type WorkerOrder =
 	| { type: "leave"; room: string }
 	| { type: "muted"; room: string; muted: boolean }
 	| { type: "held"; room: string; held: boolean }
+	| { type: "replay"; room: string; seconds: number }
+	| { type: "stop_replay" }
 	| { type: "online" }
 	| { type: "stats"; id: number };
 
@@ -33,6 +35,7 @@ export type WorkerReport =
 	| { type: "address_wanted" }
 	| { type: "publishing"; room: string; state: TrackState; detail: string }
 	| { type: "peer"; room: string; participant: string; state: TrackState; detail: string }
+	| { type: "replay"; room: string; state: ReplayState }
 	| { type: "codec_failed"; detail: string }
 	| { type: "stats"; id: number; stats: WorkerStats };
 
@@ -85,6 +88,7 @@ export type CaptureReport =
 export type PlayoutOrder =
 	| { type: "add"; id: number; room: string; participant: string }
 	| { type: "remove"; id: number }
+	| { type: "gain"; id: number; gain: number }
 	| { type: "play"; id: number; at: number; pcm: Float32Array<ArrayBuffer> };
 
 /** Playout worklet to Worker: buffers that may be filled again. */

@@ -8,6 +8,7 @@ interface Exports {
 	playout_reset(): void;
 	playout_add(peer: number): number;
 	playout_remove(peer: number): void;
+	playout_gain(peer: number, gain: number): number;
 	playout_push(peer: number, at: number, samples: number, frame: number): number;
 	playout_render(samples: number, frame: number): number;
 	playout_level(peer: number): number;
@@ -39,6 +40,11 @@ export class Playout {
 
 	remove(peer: number): void {
 		this.#wasm.playout_remove(peer);
+	}
+
+	/** Makes a peer softer or louder; 1 is as it comes. */
+	setGain(peer: number, gain: number): void {
+		this.#wasm.playout_gain(peer, gain);
 	}
 
 	/** Takes sound of `peer` whose first sample belongs at `at`; `frame` is the context's clock now. */

@@ -18,6 +18,14 @@ interface Exports {
 	session_end(key: number): number;
 	session_voice(key: number, group: number, object: number, at: number, level: number, bytes: number): number;
 	session_single(key: number, group: number, bytes: number): number;
+	session_fetch(
+		key: number,
+		of: number,
+		fromGroup: bigint,
+		fromObject: bigint,
+		lastGroup: bigint,
+		lastObject: bigint,
+	): number;
 	session_ping(key: number, now: number): number;
 }
 
@@ -65,6 +73,9 @@ export interface Place {
 	readonly group: number;
 	readonly object: number;
 }
+
+/** Where an object of another one belongs. */
+export type Location = Pick<Record, "group" | "object">;
 
 /** A token is at most as long as a field of the border's format can be. */
 const FIELD_BYTES_MAX = 0xffff;
@@ -165,6 +176,11 @@ export class Session {
 	/** Sends a group of one object; false when the relay wants none now. */
 	single(key: number, group: number, payload: Uint8Array): boolean {
 		return this.#wasm.session_single(key, group, this.#write(payload)) === YES;
+	}
+
+	/** Asks for packets of the past of an incoming track: `Packet`s of `key`, then `Ended` with code 0. */
+	fetch(key: number, of: number, from: Location, last: Location): boolean {
+		return this.#wasm.session_fetch(key, of, from.group, from.object, last.group, last.object) === 0;
 	}
 
 	ping(key: number, now: number): boolean {

@@ -26,6 +26,7 @@ const rooms = new Rooms({
 	publishing: (room, state, detail) => report({ type: "publishing", room, state, detail }),
 	peer: (room, participant, state, detail) => report({ type: "peer", room, participant, state, detail }),
 	codecFailed: (detail) => report({ type: "codec_failed", detail }),
+	replay: (room, state) => report({ type: "replay", room, state }),
 	settled: (session) => link?.settled(session),
 });
 
@@ -114,6 +115,12 @@ scope.onmessage = ({ data: order }) => {
 			return;
 		case "held":
 			rooms.setHeld(order.room, order.held);
+			return;
+		case "replay":
+			rooms.replay(order.room, order.seconds);
+			return;
+		case "stop_replay":
+			rooms.stopReplay();
 			return;
 		case "online":
 			link?.hurry();

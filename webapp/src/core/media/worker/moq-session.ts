@@ -1,7 +1,7 @@
 /** One MoQ session with the relay: the machine decides, the transport moves bytes. */
 
 import type { Way } from "../api.ts";
-import { Kind, type Offer, type Place, type Record, Session } from "../wasm/session.ts";
+import { Kind, type Location, type Offer, type Place, type Record, Session } from "../wasm/session.ts";
 import type { Open, Transport } from "./transport.ts";
 
 /** What the session's owner is told. */
@@ -145,6 +145,11 @@ export class MoqSession {
 	/** Sends a group of one object; false when the relay wants none now. */
 	sendSingle(key: number, group: number, payload: Uint8Array): boolean {
 		return this.#do(() => this.#machine.single(key, group, payload));
+	}
+
+	/** Asks for packets of the past of an incoming track: `Packet`s of `key`, then `Ended` with code 0. */
+	fetch(key: number, of: number, from: Location, last: Location): boolean {
+		return this.#do(() => this.#machine.fetch(key, of, from, last));
 	}
 
 	/** Asks the relay for a sign of life by means of a track. */

@@ -1,6 +1,6 @@
 /** Rooms on top of the link: tracks published and subscribed, again after each loss; voice in and out. */
 
-import type { PeerTrack, RoomMedia, TrackState } from "../api.ts";
+import type { PeerTrack, ReplayState, RoomMedia, TrackState } from "../api.ts";
 import type { CaptureOrder, CapturedFrame, PlayoutOrder, PlayoutReturn, WorkerPeerStats } from "../messages.ts";
 import type { Lines } from "../wasm/lines.ts";
 import { Kind, type Offer, type Record } from "../wasm/session.ts";
@@ -8,6 +8,8 @@ import { Buffers } from "./buffers.ts";
 import { Decoder } from "./decoder.ts";
 import { Encoder, type Packet } from "./encoder.ts";
 import type { MoqSession } from "./moq-session.ts";
+import { Player } from "./player.ts";
+import { REPLAY_SECONDS_MAX, Seconds } from "./replay.ts";
 import {
 	CATALOG,
 	catalogOffer,
@@ -26,6 +28,8 @@ const ROOMS_MAX = 16;
 const PEERS_MAX = 31;
 /** The catalog comes again for those who joined late. */
 const CATALOG_MS = 5_000;
+/** Live sound while something is heard again: 18 dB softer, so that one hears that there is some. */
+const SOFT = 0.125;
 /** Packets whose time on the way is remembered. */
 const TIMES_MAX = 64;
 
@@ -33,6 +37,7 @@ export interface RoomsOwner {
 	publishing(room: string, state: TrackState, detail: string): void;
 	peer(room: string, participant: string, state: TrackState, detail: string): void;
 	codecFailed(detail: string): void;
+	replay(room: string, state: ReplayState): void;
 	/** Every track is on the newest session as it was on the one before. */
 	settled(session: MoqSession): void;
 }
@@ -41,6 +46,14 @@ export interface RoomsOwner {
 type Subject =
 	| { readonly kind: "voice" | "catalog"; readonly room: Room; readonly track: Track }
 	| { readonly kind: "peer"; readonly room: Room; readonly peer: Peer; readonly track: Track };
+
+/** What was said in a room, being heard again. */
+interface Replay {
+	readonly room: Room;
+	readonly player: Player;
+	readonly session: MoqSession;
+	readonly key: number;
+}
 
 /** What a number stands for. */
 interface Entry {
@@ -59,6 +72,7 @@ export class Rooms {
 	/** Sessions that stand, the newest last: two while we move. */
 	#sessions: MoqSession[] = [];
 	#lines: Lines | null = null;
+	#replay: Replay | null = null;
 	#capture: MessagePort | null = null;
 	#playout: MessagePort | null = null;
 	#gates = "";
@@ -179,11 +193,43 @@ export class Rooms {
 	leave(name: string): void {
 		const room = this.#rooms.get(name);
 		if (room === undefined) return;
+		if (this.#replay?.room === room) this.stopReplay();
 		for (const participant of [...room.peers.keys()]) this.removePeer(name, participant);
 		this.#endTrack(room.voice);
 		this.#endTrack(room.catalog);
 		this.#rooms.delete(name);
 		this.#gate();
+	}
+
+	/** Plays the last seconds of whoever was heard last, once more. */
+	replay(name: string, seconds: number): void {
+		this.stopReplay();
+		const room = this.#rooms.get(name);
+		const peer = [...(room?.peers.values() ?? [])].toSorted((a, b) => a.heardAt - b.heardAt).at(-1);
+		const hold = peer?.track.holds.findLast(({ live }) => live);
+		const range = peer?.seconds.last(Math.min(REPLAY_SECONDS_MAX, Math.max(1, Math.round(seconds))));
+		const lines = this.#lines;
+		if (room === undefined || peer === undefined || hold === undefined || range == null || lines === null) {
+			this.#owner.replay(name, { name: "failed", reason: "nothing" });
+			return;
+		}
+		const [id, key] = [this.#nextPeer++, this.#nextKey++];
+		const player = new Player({
+			id,
+			lines,
+			buffers: this.#buffers,
+			play: (id, at, pcm) => this.#play({ type: "play", id, at, pcm }, [pcm.buffer]),
+			state: (state) => this.#replayed(state),
+		});
+		this.#replay = { room, player, session: hold.session, key };
+		this.#owner.replay(name, { name: "asking" });
+		this.#play({ type: "add", id, room: name, participant: `${peer.participant} before` });
+		if (!hold.session.fetch(key, hold.key, range.from, range.last)) player.refused();
+	}
+
+	/** Back to live sound alone. */
+	stopReplay(): void {
+		this.#replay?.player.stop();
 	}
 
 	leaveAll(): void {
@@ -201,6 +247,7 @@ export class Rooms {
 		const room = this.#rooms.get(name);
 		if (room === undefined || room.held === held) return;
 		room.held = held;
+		if (held && this.#replay?.room === room) this.stopReplay();
 		for (const peer of room.peers.values()) {
 			if (held) this.#play({ type: "remove", id: peer.id });
 			else this.#hear(room, peer);
@@ -225,6 +272,7 @@ export class Rooms {
 			this.#entries.delete(key);
 			this.#release(subject, hold, "");
 		}
+		if (this.#replay?.session === session) this.#replay.player.refused();
 		// What the newest one had refused, the one that is gone may have had.
 		for (const subject of this.#subjects()) this.#request(subject);
 		this.#gate();
@@ -232,6 +280,10 @@ export class Rooms {
 
 	/** Takes what a session says of a track. */
 	record(record: Record): void {
+		if (record.id === this.#replay?.key) {
+			this.#past(this.#replay.player, record);
+			return;
+		}
 		const entry = this.#entries.get(record.id);
 		if (entry === undefined) return;
 		const { subject, hold } = entry;
@@ -303,7 +355,7 @@ export class Rooms {
 				this.#owner.codecFailed(detail);
 			},
 		);
-		return { participant, id, decoder, track: new Track(offer) };
+		return { participant, id, decoder, track: new Track(offer), seconds: new Seconds(), heardAt: 0 };
 	}
 
 	/** Tells the playout worklet of a peer. */
@@ -459,9 +511,42 @@ export class Rooms {
 		this.#times.push(performance.now() - since);
 	}
 
+	/** What the session says of a replay. */
+	#past(player: Player, record: Record): void {
+		switch (record.kind) {
+			case Kind.Packet:
+				player.packet(record);
+				return;
+			case Kind.Refused:
+				player.refused();
+				return;
+			case Kind.Ended:
+				if (record.code === 0) player.complete();
+				else player.refused();
+		}
+	}
+
+	/** A replay begins to sound, or is over. */
+	#replayed(state: ReplayState): void {
+		const replay = this.#replay;
+		if (replay === null) return;
+		const { room, player, session, key } = replay;
+		const playing = state.name === "playing";
+		for (const { id } of room.peers.values()) this.#play({ type: "gain", id, gain: playing ? SOFT : 1 });
+		if (!playing) {
+			this.#replay = null;
+			this.#play({ type: "remove", id: player.id });
+			session.endTrack(key);
+		}
+		this.#owner.replay(room.media.room, state);
+	}
+
 	#packetOf(peer: Peer, room: Room, record: Record): void {
 		const at = this.#lines?.place(peer.id, record) ?? null;
-		if (at === null || room.held || this.#playout === null) return;
+		if (at === null) return;
+		peer.seconds.heard(record);
+		peer.heardAt = performance.now();
+		if (room.held || this.#playout === null) return;
 		peer.decoder.decode(record.bytes, at);
 	}
 }

@@ -4,6 +4,7 @@ import type { PeerTrack, RoomMedia, TrackState } from "../api.ts";
 import type { Offer, Place } from "../wasm/session.ts";
 import type { Decoder } from "./decoder.ts";
 import type { MoqSession } from "./moq-session.ts";
+import type { Seconds } from "./replay.ts";
 
 /** How long a relay may wait for a publisher that is about to come. */
 export const RENDEZVOUS_MS = 10_000;
@@ -109,6 +110,9 @@ export interface Peer {
 	readonly id: number;
 	readonly track: Track;
 	readonly decoder: Decoder;
+	/** Where its last seconds of sound began, and when the last of it came, ms. */
+	readonly seconds: Seconds;
+	heardAt: number;
 }
 
 /** A room we are in. */

@@ -88,6 +88,9 @@ class PlayoutProcessor extends scope.AudioWorkletProcessor {
 				this.#wasm?.remove(order.id);
 				this.#peers = this.#peers.filter((peer) => peer.id !== order.id);
 				return;
+			case "gain":
+				this.#wasm?.setGain(order.id, order.gain);
+				return;
 			case "play": {
 				this.#wasm?.push(order.id, order.at, order.pcm, scope.currentFrame);
 				const back: PlayoutReturn = { pcm: order.pcm };
