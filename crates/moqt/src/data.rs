@@ -66,11 +66,13 @@ impl Default for Limits {
 }
 
 impl ObjectStatus {
-    pub(crate) fn from_code(code: u64) -> Result<Self, DecodeError> {
+    /// Reads a status; `None`: the object does not exist, which only draft 14 says so.
+    pub(crate) fn from_code(draft: Draft, code: u64) -> Result<Option<Self>, DecodeError> {
         match code {
-            0x0 => Ok(Self::Normal),
-            0x3 => Ok(Self::EndOfGroup),
-            0x4 => Ok(Self::EndOfTrack),
+            0x0 => Ok(Some(Self::Normal)),
+            0x1 if draft == Draft::D14 => Ok(None),
+            0x3 => Ok(Some(Self::EndOfGroup)),
+            0x4 => Ok(Some(Self::EndOfTrack)),
             other => Err(DecodeError::Forbidden("object status", other)),
         }
     }
@@ -106,36 +108,43 @@ pub fn classify(draft: Draft, bytes: &[u8]) -> Result<Option<StreamKind>, Decode
         return Ok(None);
     };
     let streams = &draft.table().streams;
-    if code == streams.control {
+    if Some(code) == streams.control {
         Ok(Some(StreamKind::Control))
     } else if code == streams.fetch {
         Ok(Some(StreamKind::Fetch))
-    } else if code == streams.padding {
+    } else if Some(code) == streams.padding {
         Ok(Some(StreamKind::Padding))
-    } else if subgroup::is_type(code) {
+    } else if subgroup::is_type(draft, code) {
         Ok(Some(StreamKind::Subgroup))
     } else {
         Err(DecodeError::UnknownStream(code))
     }
 }
 
-/// Returns the bytes that a padding stream begins with; only zeros may follow.
-pub fn padding_stream_header(draft: Draft) -> Bytes {
+/// Returns the bytes that a padding stream begins with; only zeros may follow. `None`: the draft has no padding.
+pub fn padding_stream_header(draft: Draft) -> Option<Bytes> {
+    let code = draft.table().streams.padding?;
     let mut out = BytesMut::new();
-    VarInt::encode(draft.varint(), draft.table().streams.padding, &mut out);
-    out.freeze()
+    VarInt::encode(draft.varint(), code, &mut out);
+    Some(out.freeze())
 }
 
-/// Returns a padding datagram of `len_bytes` zeros after its type.
-pub fn padding_datagram(draft: Draft, len_bytes: usize) -> Bytes {
+/// Returns a padding datagram of `len_bytes` zeros after its type. `None`: the draft has no padding.
+pub fn padding_datagram(draft: Draft, len_bytes: usize) -> Option<Bytes> {
+    let code = draft.table().streams.padding_datagram?;
     let mut out = BytesMut::with_capacity(VarInt::LEN_BYTES_MAX + len_bytes);
-    VarInt::encode(
-        draft.varint(),
-        draft.table().streams.padding_datagram,
-        &mut out,
-    );
+    VarInt::encode(draft.varint(), code, &mut out);
     out.put_bytes(0, len_bytes);
-    out.freeze()
+    Some(out.freeze())
+}
+
+/// Checks that ids can be written: up to draft 16 integers have 62 bits.
+fn check_ids(draft: Draft, ids: [u64; 2]) -> Result<(), EncodeError> {
+    if ids.iter().all(|id| *id <= VarInt::max(draft.varint())) {
+        Ok(())
+    } else {
+        Err(EncodeError::Value("group or object id"))
+    }
 }
 
 /// Looks at fields without taking them; `None`: more bytes needed.

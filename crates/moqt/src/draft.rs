@@ -1,11 +1,16 @@
 //! The drafts and what differs between them on the wire.
 //!
 //! A draft is a [`Table`] of code points; codec and session ask the table and know no numbers themselves. What another
-//! draft lays out differently is a branch in the codec of that message, never in the session.
+//! draft lays out differently is a branch in the codec of that message. The session knows one difference only: one
+//! control stream for everything ([`Draft::one_control_stream`]) or a stream for each request.
 
 /// A version of MoQT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Draft {
+    /// draft-ietf-moq-transport-14.
+    D14,
+    /// draft-ietf-moq-transport-16.
+    D16,
     /// draft-ietf-moq-transport-18.
     D18,
 }
@@ -51,8 +56,24 @@ impl Draft {
         self.table().varint
     }
 
+    /// Returns true when one bidirectional stream carries all control messages, and they name the requests they are
+    /// about (draft 16 and earlier).
+    pub fn one_control_stream(self) -> bool {
+        self.table().setup.max_request_id.is_some()
+    }
+
+    /// Returns the version number in SETUP, for drafts that are not told apart by ALPN (14).
+    pub(crate) fn version(self) -> Option<u64> {
+        match self {
+            Self::D14 => Some(0xff00_000e),
+            Self::D16 | Self::D18 => None,
+        }
+    }
+
     pub(crate) fn table(self) -> &'static Table {
         match self {
+            Self::D14 => &D14,
+            Self::D16 => &D16,
             Self::D18 => &D18,
         }
     }
@@ -63,6 +84,8 @@ pub(crate) struct Table {
     number: u32,
     alpn: &'static str,
     varint: VarIntFlavour,
+    pub(crate) keys: Keys,
+    pub(crate) layout: Layout,
     /// Types of control messages; when a message has several, the first one is written.
     messages: &'static [(u64, MessageType)],
     params: &'static [(u64, Param)],
@@ -71,20 +94,59 @@ pub(crate) struct Table {
     pub(crate) streams: StreamCodes,
 }
 
+/// How the keys of key-value pairs are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keys {
+    /// As the difference to the key before.
+    Delta,
+    /// As they are (draft 14).
+    Plain,
+}
+
+/// How message parameters are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// Each has the form of its own type (draft 17 and later).
+    Typed,
+    /// Key-value pairs (15 and 16).
+    Pairs,
+    /// Most of them are fixed fields of their messages, the others key-value pairs (14).
+    Fields,
+}
+
 /// Every control message, whatever its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum MessageType {
     Setup,
+    ClientSetup,
+    ServerSetup,
     GoAway,
+    MaxRequestId,
+    RequestsBlocked,
     Subscribe,
     SubscribeOk,
+    SubscribeError,
+    Unsubscribe,
     Publish,
+    PublishOk,
+    PublishError,
     PublishDone,
     Fetch,
     FetchOk,
+    FetchError,
+    FetchCancel,
     TrackStatus,
+    TrackStatusOk,
+    TrackStatusError,
     PublishNamespace,
+    PublishNamespaceOk,
+    PublishNamespaceError,
+    PublishNamespaceDone,
+    PublishNamespaceCancel,
     SubscribeNamespace,
+    SubscribeNamespaceOk,
+    SubscribeNamespaceError,
+    UnsubscribeNamespace,
     SubscribeTracks,
     Namespace,
     NamespaceDone,
@@ -119,6 +181,8 @@ pub(crate) struct SetupCodes {
     pub(crate) auth_token_cache_size_max: u64,
     pub(crate) authority: u64,
     pub(crate) implementation: u64,
+    /// Only with [`Draft::one_control_stream`].
+    pub(crate) max_request_id: Option<u64>,
 }
 
 /// Keys of properties.
@@ -132,15 +196,20 @@ pub(crate) struct PropertyCodes {
     pub(crate) dynamic_groups: u64,
     pub(crate) prior_group_gap: u64,
     pub(crate) prior_object_gap: u64,
-    pub(crate) mandatory: core::ops::RangeInclusive<u64>,
+    pub(crate) mandatory: core::ops::Range<u64>,
 }
 
-/// Types of streams and datagrams other than those with flag bits.
+/// Types of streams and datagrams. Those of subgroups and objects are bits, the same ones in every draft.
 pub(crate) struct StreamCodes {
-    pub(crate) control: u64,
+    /// Unidirectional control streams.
+    pub(crate) control: Option<u64>,
     pub(crate) fetch: u64,
-    pub(crate) padding: u64,
-    pub(crate) padding_datagram: u64,
+    pub(crate) padding: Option<u64>,
+    pub(crate) padding_datagram: Option<u64>,
+    /// Bits that a subgroup stream's type may have.
+    pub(crate) subgroup: u64,
+    /// Bits that an object datagram's type may have.
+    pub(crate) datagram: u64,
 }
 
 impl Table {
@@ -151,14 +220,12 @@ impl Table {
             .map(|(_, message)| *message)
     }
 
-    pub(crate) fn message_code(&self, message: MessageType) -> u64 {
-        let found = self
-            .messages
+    /// Returns the number to write; `None`: the draft has no such message.
+    pub(crate) fn message_code(&self, message: MessageType) -> Option<u64> {
+        self.messages
             .iter()
-            .find(|(_, candidate)| *candidate == message);
-        found
+            .find(|(_, candidate)| *candidate == message)
             .map(|(code, _)| *code)
-            .expect("each draft's table lists every message; a test checks it")
     }
 
     pub(crate) fn param(&self, code: u64) -> Option<Param> {
@@ -166,6 +233,14 @@ impl Table {
             .iter()
             .find(|(number, _)| *number == code)
             .map(|(_, param)| *param)
+    }
+
+    /// `None`: the draft has no such parameter.
+    pub(crate) fn param_code(&self, param: Param) -> Option<u64> {
+        self.params
+            .iter()
+            .find(|(_, candidate)| *candidate == param)
+            .map(|(number, _)| *number)
     }
 
     /// All parameters in the order in which they stand in a message.
@@ -179,6 +254,8 @@ static D18: Table = Table {
     number: 18,
     alpn: "moqt-18",
     varint: VarIntFlavour::LeadingOnes,
+    keys: Keys::Delta,
+    layout: Layout::Typed,
     messages: &[
         (0x2f00, MessageType::Setup),
         (0x10, MessageType::GoAway),
@@ -222,6 +299,7 @@ static D18: Table = Table {
         auth_token_cache_size_max: 0x04,
         authority: 0x05,
         implementation: 0x07,
+        max_request_id: None,
     },
     properties: PropertyCodes {
         object_delivery_timeout: 0x02,
@@ -233,33 +311,173 @@ static D18: Table = Table {
         dynamic_groups: 0x30,
         prior_group_gap: 0x3c,
         prior_object_gap: 0x3e,
-        mandatory: 0x4000..=0x7fff,
+        mandatory: 0x4000..0x8000,
     },
     streams: StreamCodes {
-        control: 0x2f00,
+        control: Some(0x2f00),
         fetch: 0x05,
-        padding: 0x132b_3e28,
-        padding_datagram: 0x132b_3e29,
+        padding: Some(0x132b_3e28),
+        padding_datagram: Some(0x132b_3e29),
+        subgroup: 0x7f,
+        datagram: 0x2f,
     },
+};
+
+/// Section 9's table, 9.2 and 13 of draft-ietf-moq-transport-16.
+static D16: Table = Table {
+    number: 16,
+    alpn: "moqt-16",
+    varint: VarIntFlavour::Quic,
+    keys: Keys::Delta,
+    layout: Layout::Pairs,
+    messages: &[
+        (0x20, MessageType::ClientSetup),
+        (0x21, MessageType::ServerSetup),
+        (0x10, MessageType::GoAway),
+        (0x15, MessageType::MaxRequestId),
+        (0x1a, MessageType::RequestsBlocked),
+        (0x7, MessageType::RequestOk),
+        (0x5, MessageType::RequestError),
+        (0x3, MessageType::Subscribe),
+        (0x4, MessageType::SubscribeOk),
+        (0x2, MessageType::RequestUpdate),
+        (0xa, MessageType::Unsubscribe),
+        (0x1d, MessageType::Publish),
+        (0x1e, MessageType::PublishOk),
+        (0xb, MessageType::PublishDone),
+        (0x16, MessageType::Fetch),
+        (0x18, MessageType::FetchOk),
+        (0x17, MessageType::FetchCancel),
+        (0xd, MessageType::TrackStatus),
+        (0x6, MessageType::PublishNamespace),
+        (0x8, MessageType::Namespace),
+        (0x9, MessageType::PublishNamespaceDone),
+        (0xe, MessageType::NamespaceDone),
+        (0xc, MessageType::PublishNamespaceCancel),
+        (0x11, MessageType::SubscribeNamespace),
+    ],
+    params: &[
+        (0x02, Param::ObjectDeliveryTimeout),
+        (0x03, Param::AuthorizationToken),
+        (0x08, Param::Expires),
+        (0x09, Param::LargestObject),
+        (0x10, Param::Forward),
+        (0x20, Param::SubscriberPriority),
+        (0x21, Param::SubscriptionFilter),
+        (0x22, Param::GroupOrder),
+        (0x32, Param::NewGroupRequest),
+    ],
+    setup: OLD_SETUP,
+    properties: OLD_PROPERTIES,
+    streams: StreamCodes {
+        subgroup: 0x3f,
+        datagram: 0x2f,
+        ..OLD_STREAMS
+    },
+};
+
+/// Section 9's table, 9.2.1 and 10 of draft-ietf-moq-transport-14.
+static D14: Table = Table {
+    number: 14,
+    alpn: "moq-00",
+    varint: VarIntFlavour::Quic,
+    keys: Keys::Plain,
+    layout: Layout::Fields,
+    messages: &[
+        (0x20, MessageType::ClientSetup),
+        (0x21, MessageType::ServerSetup),
+        (0x10, MessageType::GoAway),
+        (0x15, MessageType::MaxRequestId),
+        (0x1a, MessageType::RequestsBlocked),
+        (0x3, MessageType::Subscribe),
+        (0x4, MessageType::SubscribeOk),
+        (0x5, MessageType::SubscribeError),
+        (0x2, MessageType::RequestUpdate),
+        (0xa, MessageType::Unsubscribe),
+        (0xb, MessageType::PublishDone),
+        (0x1d, MessageType::Publish),
+        (0x1e, MessageType::PublishOk),
+        (0x1f, MessageType::PublishError),
+        (0x16, MessageType::Fetch),
+        (0x18, MessageType::FetchOk),
+        (0x19, MessageType::FetchError),
+        (0x17, MessageType::FetchCancel),
+        (0xd, MessageType::TrackStatus),
+        (0xe, MessageType::TrackStatusOk),
+        (0xf, MessageType::TrackStatusError),
+        (0x6, MessageType::PublishNamespace),
+        (0x7, MessageType::PublishNamespaceOk),
+        (0x8, MessageType::PublishNamespaceError),
+        (0x9, MessageType::PublishNamespaceDone),
+        (0xc, MessageType::PublishNamespaceCancel),
+        (0x11, MessageType::SubscribeNamespace),
+        (0x12, MessageType::SubscribeNamespaceOk),
+        (0x13, MessageType::SubscribeNamespaceError),
+        (0x14, MessageType::UnsubscribeNamespace),
+    ],
+    params: &[
+        (0x02, Param::ObjectDeliveryTimeout),
+        (0x03, Param::AuthorizationToken),
+    ],
+    setup: OLD_SETUP,
+    // Draft 14 has no track properties: its fields and parameters are turned into these (`message::codec::fields`).
+    properties: OLD_PROPERTIES,
+    streams: StreamCodes {
+        subgroup: 0x1f,
+        datagram: 0x27,
+        ..OLD_STREAMS
+    },
+};
+
+/// Draft 14 gives 0x05 to MOQT_IMPLEMENTATION, too; the later number is the one in use.
+const OLD_SETUP: SetupCodes = SetupCodes {
+    path: 0x01,
+    authorization_token: 0x03,
+    auth_token_cache_size_max: 0x04,
+    authority: 0x05,
+    implementation: 0x07,
+    max_request_id: Some(0x02),
+};
+
+const OLD_PROPERTIES: PropertyCodes = PropertyCodes {
+    object_delivery_timeout: 0x02,
+    cache_duration_max: 0x04,
+    subgroup_delivery_timeout: 0x06,
+    immutable: 0x0b,
+    publisher_priority: 0x0e,
+    group_order: 0x22,
+    dynamic_groups: 0x30,
+    prior_group_gap: 0x3c,
+    prior_object_gap: 0x3e,
+    mandatory: 0..0,
+};
+
+const OLD_STREAMS: StreamCodes = StreamCodes {
+    control: None,
+    fetch: 0x05,
+    padding: None,
+    padding_datagram: None,
+    subgroup: 0,
+    datagram: 0,
 };
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const TABLES: [&Table; 3] = [&D14, &D16, &D18];
+
     #[test]
-    fn every_draft_names_every_message_and_lists_parameters_ascending() {
-        for draft in Draft::ALL {
-            let table = draft.table();
-            for (_, message) in table.messages {
-                let code = table.message_code(*message);
-                assert_eq!(table.message(code), Some(*message));
+    fn a_number_stands_for_one_message_and_parameters_ascend() {
+        for table in TABLES {
+            for (code, message) in table.messages {
+                assert_eq!(table.message(*code), Some(*message));
+                let written = table.message_code(*message).unwrap();
+                assert_eq!(table.message(written), Some(*message));
             }
-            // One entry for each variant, plus the second number of REQUEST_OK.
-            assert_eq!(table.messages.len(), MessageType::RequestError as usize + 2);
-            assert_eq!(table.params.len(), Param::TrackNamespacePrefix as usize + 1);
             assert!(table.params.is_sorted_by(|a, b| a.0 < b.0));
         }
+        assert_eq!(D18.params.len(), Param::TrackNamespacePrefix as usize + 1);
     }
 
     #[test]

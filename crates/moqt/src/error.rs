@@ -111,6 +111,9 @@ pub enum EncodeError {
     /// Even keys carry integers, odd keys bytes.
     #[error("key {0:#x} does not carry that kind of value")]
     KeyKind(u64),
+    /// The draft has no such message.
+    #[error("the draft has no {0}")]
+    NotInDraft(&'static str),
     /// A value cannot be written in this draft.
     #[error("{0} cannot have that value")]
     Value(&'static str),

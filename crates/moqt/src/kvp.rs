@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::{DecodeError, Draft, EncodeError, VarInt};
+use crate::{DecodeError, Draft, EncodeError, VarInt, draft::Keys};
 
 /// Longest value of an odd key, in bytes.
 pub(crate) const VALUE_LEN_BYTES_MAX: u64 = 0xffff;
@@ -45,11 +45,8 @@ impl KeyValues {
 
     fn read(&mut self) -> Result<KeyValue, DecodeError> {
         let flavour = self.draft.varint();
-        let delta = VarInt::decode(flavour, &mut self.rest).ok_or(DecodeError::Truncated("key"))?;
-        self.key = self
-            .key
-            .checked_add(delta)
-            .ok_or(DecodeError::Overflow("key"))?;
+        let key = VarInt::decode(flavour, &mut self.rest).ok_or(DecodeError::Truncated("key"))?;
+        self.key = next_key(self.draft, self.key, key)?;
         let number =
             VarInt::decode(flavour, &mut self.rest).ok_or(DecodeError::Truncated("value"))?;
         if self.key.is_multiple_of(2) {
@@ -88,6 +85,16 @@ impl Iterator for KeyValues {
             self.rest.clear();
         }
         Some(pair)
+    }
+}
+
+/// Returns the key that stands as `written` after `last`.
+pub(crate) fn next_key(draft: Draft, last: u64, written: u64) -> Result<u64, DecodeError> {
+    match draft.table().keys {
+        Keys::Plain => Ok(written),
+        Keys::Delta => last
+            .checked_add(written)
+            .ok_or(DecodeError::Overflow("key")),
     }
 }
 
@@ -150,7 +157,11 @@ impl KeyValueEncoder {
         let delta = key
             .checked_sub(self.key)
             .ok_or(EncodeError::KeyOrder(key, self.key))?;
-        VarInt::encode(self.draft.varint(), delta, &mut self.out);
+        let written = match self.draft.table().keys {
+            Keys::Plain => key,
+            Keys::Delta => delta,
+        };
+        VarInt::encode(self.draft.varint(), written, &mut self.out);
         self.key = key;
         Ok(())
     }

@@ -60,12 +60,13 @@ pub use error::{DecodeError, EncodeError};
 pub use ids::{Location, RequestId, StreamId, TrackAlias};
 pub use kvp::{KeyValue, KeyValueEncoder, KeyValues, Value};
 pub use message::{
-    Fetch, FetchOk, FetchRange, GoAway, Message, Publish, PublishBlocked, PublishDone, Redirect,
-    RequestError, RequestOk, RequestUpdate, Setup, Subscribe, SubscribeOk, SubscribePrefix,
+    About, Envelope, Fetch, FetchOk, FetchRange, GoAway, Message, Publish, PublishBlocked,
+    PublishDone, Redirect, RequestError, RequestKind, RequestOk, RequestUpdate, Setup, Subscribe,
+    SubscribeOk, SubscribePrefix,
 };
 pub use name::{FullTrackName, NameError, Namespace};
 pub use param::{Filter, GroupOrder, Parameters, Scope};
-pub use property::{ObjectProperties, TrackProperties};
+pub use property::{ObjectProperties, TrackProperties, translate_properties};
 pub use session::{
     CallError, Config, Direction, Event, FetchAnswer, FetchOptions, Limits, Output, PeerSetup,
     PublishOptions, Role, Session, SubscribeAnswer, SubscribeOptions, Transport,

@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::{
     DecodeError, Draft, EncodeError, FullTrackName, Location, Namespace, Parameters,
-    PublishDoneCode, RequestCode, RequestId, Token, TrackAlias,
+    PublishDoneCode, RequestCode, RequestId, Role, Token, TrackAlias,
 };
 
 /// A control message.
@@ -38,8 +38,10 @@ pub enum Message {
     PublishNamespace(SubscribePrefix),
     /// SUBSCRIBE_NAMESPACE.
     SubscribeNamespace(SubscribePrefix),
-    /// SUBSCRIBE_TRACKS.
+    /// SUBSCRIBE_TRACKS; draft 16: SUBSCRIBE_NAMESPACE that wants PUBLISH.
     SubscribeTracks(SubscribePrefix),
+    /// SUBSCRIBE_NAMESPACE that wants namespaces and PUBLISH: drafts 14 and 16.
+    SubscribeBoth(SubscribePrefix),
     /// NAMESPACE: the namespace without the subscribed prefix.
     Namespace(Namespace),
     /// NAMESPACE_DONE: the namespace without the subscribed prefix.
@@ -52,11 +54,74 @@ pub enum Message {
     RequestOk(RequestOk),
     /// REQUEST_ERROR.
     RequestError(RequestError),
+    /// MAX_REQUEST_ID: the peer's request ids must be below this. Up to draft 16, as all that follow.
+    MaxRequestId(u64),
+    /// REQUESTS_BLOCKED: the sender has come to this MAX_REQUEST_ID.
+    RequestsBlocked(u64),
+    /// UNSUBSCRIBE.
+    Unsubscribe,
+    /// FETCH_CANCEL.
+    FetchCancel,
+    /// PUBLISH_NAMESPACE_DONE: the publisher takes PUBLISH_NAMESPACE back.
+    PublishNamespaceDone,
+    /// PUBLISH_NAMESPACE_CANCEL: the subscriber takes its answer to PUBLISH_NAMESPACE back.
+    PublishNamespaceCancel(RequestError),
+    /// UNSUBSCRIBE_NAMESPACE: draft 14.
+    UnsubscribeNamespace,
+}
+
+/// A control message and the request it is about, where messages say so themselves: on the one control stream of
+/// draft 16 and earlier. Later drafts have a stream for each request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Envelope {
+    /// What an answer, an update or an end is about; `None` in other messages, and always from draft 17 on.
+    pub about: Option<About>,
+    /// The message.
+    pub message: Message,
+}
+
+/// What a message is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum About {
+    /// An open request.
+    Request {
+        /// Its id.
+        id: RequestId,
+        /// Its kind, where the message's type tells; when it is written it must be there.
+        kind: Option<RequestKind>,
+    },
+    /// The open request about this namespace or prefix (draft 14).
+    Namespace(Namespace),
+}
+
+/// The kinds of requests that earlier drafts answer with messages of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RequestKind {
+    /// SUBSCRIBE.
+    Subscribe,
+    /// PUBLISH.
+    Publish,
+    /// FETCH.
+    Fetch,
+    /// TRACK_STATUS.
+    TrackStatus,
+    /// PUBLISH_NAMESPACE.
+    PublishNamespace,
+    /// SUBSCRIBE_NAMESPACE, whatever it wants.
+    SubscribeNamespace,
 }
 
 /// Options of SETUP (section 10.3.1); unknown ones are ignored.
+///
+/// Drafts 14 and 16: parameters of CLIENT_SETUP and SERVER_SETUP.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Setup {
+    /// Who says it: up to draft 16, where the message's type tells.
+    pub sender: Option<Role>,
+    /// Versions the client offers, or the one the server has chosen: draft 14.
+    pub versions: Vec<u64>,
+    /// MAX_REQUEST_ID: request ids must be below this; absent: none may be sent. Up to draft 16.
+    pub max_request_id: Option<u64>,
     /// PATH: client only, raw QUIC only.
     pub path: Option<Bytes>,
     /// AUTHORITY: client only, raw QUIC only.
@@ -262,7 +327,32 @@ impl RequestError {
 impl Message {
     /// Longest payload of a message, in bytes.
     pub const PAYLOAD_LEN_BYTES_MAX: usize = 0xffff;
+    /// Most versions in CLIENT_SETUP: far more than there have been.
+    pub const VERSIONS_MAX: usize = 64;
 
+    /// Takes one message from the front of `buf`; `None`, and nothing taken: more bytes needed.
+    ///
+    /// What the message is about is lost where it says so: see [`Envelope::decode`].
+    ///
+    /// # Errors
+    ///
+    /// When the bytes break the draft; the session must end.
+    pub fn decode(draft: Draft, buf: &mut BytesMut) -> Result<Option<Self>, DecodeError> {
+        Ok(Envelope::decode(draft, buf)?.map(|envelope| envelope.message))
+    }
+
+    /// Adds the message to `out`.
+    ///
+    /// # Errors
+    ///
+    /// When a field is longer than the draft allows, a parameter does not belong there, or the draft wants to know what
+    /// it is about (see [`Envelope::encode`]); `out` is then unchanged.
+    pub fn encode(&self, draft: Draft, out: &mut BytesMut) -> Result<(), EncodeError> {
+        codec::encode(self, None, draft, out)
+    }
+}
+
+impl Envelope {
     /// Takes one message from the front of `buf`; `None`, and nothing taken: more bytes needed.
     ///
     /// # Errors
@@ -272,12 +362,13 @@ impl Message {
         codec::decode(draft, buf)
     }
 
-    /// Adds the message to `out`.
+    /// Adds the message to `out`. What the draft has no way to say (a redirect, a parameter) is left out.
     ///
     /// # Errors
     ///
-    /// When a field is longer than the draft allows or a parameter does not belong there; `out` is then unchanged.
+    /// When the draft has no such message, a field is longer than it allows, a parameter does not belong there, or it
+    /// is not said what the message is about; `out` is then unchanged.
     pub fn encode(&self, draft: Draft, out: &mut BytesMut) -> Result<(), EncodeError> {
-        codec::encode(self, draft, out)
+        codec::encode(&self.message, self.about.as_ref(), draft, out)
     }
 }

@@ -5,7 +5,7 @@ use core::time::Duration;
 use bytes::Bytes;
 
 use crate::{
-    DecodeError, Draft, GroupOrder, KeyValueEncoder, KeyValues, Value, draft::PropertyCodes,
+    DecodeError, Draft, GroupOrder, KeyValueEncoder, KeyValues, Value, VarInt, draft::PropertyCodes,
 };
 
 /// What the draft's own track properties say; everything else stays in the raw bytes.
@@ -91,6 +91,19 @@ impl TrackProperties {
         encoder.finish()
     }
 
+    /// Writes properties that were read from one draft for another: see [`translate_properties`].
+    ///
+    /// What may not be zero there is left out: it means the same.
+    pub fn translate(from: Draft, to: Draft, properties: &Bytes) -> Result<Bytes, DecodeError> {
+        if from == to {
+            return Ok(properties.clone());
+        }
+        let timeout = to.table().properties.object_delivery_timeout;
+        translate(from, to, properties, |key, value| {
+            to.one_control_stream() && key == timeout && *value == Value::Int(0)
+        })
+    }
+
     fn set(&mut self, codes: &PropertyCodes, key: u64, value: Value) -> Result<(), DecodeError> {
         if codes.mandatory.contains(&key) {
             self.mandatory.push(key);
@@ -153,6 +166,57 @@ impl ObjectProperties {
         })?;
         Ok(object)
     }
+}
+
+/// Writes an object's properties that came in one draft's form in another's.
+///
+/// Keys and values stay; integers that need more bits than the other draft has are left out, with their keys.
+///
+/// # Errors
+///
+/// When the bytes are not key-value pairs.
+pub fn translate_properties(
+    from: Draft,
+    to: Draft,
+    properties: &Bytes,
+) -> Result<Bytes, DecodeError> {
+    let same = from.varint() == to.varint() && from.table().keys == to.table().keys;
+    if same || properties.is_empty() {
+        return Ok(properties.clone());
+    }
+    translate(from, to, properties, |_, _| false)
+}
+
+/// Keys of draft 14 come in any order, the others want them to ascend.
+fn translate(
+    from: Draft,
+    to: Draft,
+    properties: &Bytes,
+    leave_out: impl Fn(u64, &Value) -> bool,
+) -> Result<Bytes, DecodeError> {
+    let max = VarInt::max(to.varint());
+    let immutable = from.table().properties.immutable;
+    let mut pairs = KeyValues::new(from, properties.clone()).collect::<Result<Vec<_>, _>>()?;
+    pairs.sort_by_key(|pair| pair.key);
+    let mut encoder = KeyValueEncoder::new(to);
+    for pair in pairs {
+        if pair.key > max || leave_out(pair.key, &pair.value) {
+            continue;
+        }
+        // Errors of the encoder are about kinds and order, which are right here, and lengths, which are checked.
+        let written = match pair.value {
+            Value::Int(value) if value > max => continue,
+            Value::Int(value) => encoder.int(pair.key, value),
+            Value::Bytes(inner) if pair.key == immutable => {
+                // Immutable Properties are pairs themselves.
+                let inner = translate(from, to, &inner, |key, _| key == immutable)?;
+                encoder.bytes(pair.key, &inner)
+            }
+            Value::Bytes(value) => encoder.bytes(pair.key, &value),
+        };
+        written.map_err(|_| DecodeError::KeyValueFormat("property"))?;
+    }
+    Ok(encoder.finish())
 }
 
 /// Visits every property, those inside Immutable Properties too (section 12.7).

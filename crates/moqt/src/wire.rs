@@ -5,7 +5,10 @@ use core::time::Duration;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::{
-    DecodeError, Draft, EncodeError, FullTrackName, Location, NameError, Namespace, VarInt,
+    DecodeError, Draft, EncodeError, FullTrackName, KeyValue, Location, NameError, Namespace,
+    Value, VarInt,
+    draft::{Keys, Layout},
+    kvp::{VALUE_LEN_BYTES_MAX, next_key},
 };
 
 /// Longest reason phrase, in bytes (section 1.4.4).
@@ -52,6 +55,15 @@ impl Reader {
         Ok(self.bytes.get_u8())
     }
 
+    /// Takes a byte that is 0 or 1.
+    pub(crate) fn flag(&mut self, field: &'static str) -> Result<bool, DecodeError> {
+        match self.byte(field)? {
+            0 => Ok(false),
+            1 => Ok(true),
+            other => Err(DecodeError::Forbidden(field, other.into())),
+        }
+    }
+
     /// Takes a length and as many bytes.
     pub(crate) fn sized(&mut self, field: &'static str, max: usize) -> Result<Bytes, DecodeError> {
         let len = self.varint(field)?;
@@ -96,9 +108,52 @@ impl Reader {
 
     pub(crate) fn track(&mut self) -> Result<FullTrackName, DecodeError> {
         let fields = self.namespace_fields()?;
+        if fields.is_empty() && self.draft.one_control_stream() {
+            return Err(DecodeError::Forbidden("number of namespace fields", 0));
+        }
         let name = self.sized("track name", Namespace::LEN_BYTES_MAX)?;
         let (namespace, name) = own_names(fields, &name)?;
         Ok(FullTrackName::new(namespace, name)?)
+    }
+
+    /// Takes a key-value pair; `last`: the key before it.
+    pub(crate) fn pair(&mut self, last: u64) -> Result<KeyValue, DecodeError> {
+        let written = self.varint("parameter type")?;
+        let key = next_key(self.draft, last, written)?;
+        let value = if key.is_multiple_of(2) {
+            Value::Int(self.varint("parameter")?)
+        } else {
+            Value::Bytes(self.sized("parameter", VALUE_LEN_BYTES_MAX as usize)?)
+        };
+        Ok(KeyValue { key, value })
+    }
+
+    /// Takes a small number: a byte where parameters are typed, otherwise an integer of variable length.
+    pub(crate) fn small(&mut self, field: &'static str) -> Result<u64, DecodeError> {
+        match self.draft.table().layout {
+            Layout::Typed => self.byte(field).map(u64::from),
+            Layout::Pairs | Layout::Fields => self.varint(field),
+        }
+    }
+
+    /// Takes the bytes of a parameter: with a length where parameters are typed, otherwise all that are left.
+    pub(crate) fn value(&mut self, field: &'static str) -> Result<Bytes, DecodeError> {
+        match self.draft.table().layout {
+            Layout::Typed => self.sized(field, crate::Message::PAYLOAD_LEN_BYTES_MAX),
+            Layout::Pairs | Layout::Fields => Ok(self.rest()),
+        }
+    }
+
+    /// Reads a pair's value as if it stood alone.
+    pub(crate) fn pair_value(draft: Draft, value: Value) -> Self {
+        match value {
+            Value::Bytes(bytes) => Self::new(draft, bytes),
+            Value::Int(value) => {
+                let mut out = BytesMut::new();
+                VarInt::encode(draft.varint(), value, &mut out);
+                Self::new(draft, out.freeze())
+            }
+        }
     }
 
     /// Takes what is left, in a buffer of its own: properties outlive their message.
@@ -189,9 +244,39 @@ impl Writer<'_> {
         }
     }
 
-    pub(crate) fn track(&mut self, track: &FullTrackName) {
+    /// Up to draft 16 a track has a namespace.
+    pub(crate) fn track(&mut self, track: &FullTrackName) -> Result<(), EncodeError> {
+        if track.namespace().is_empty() && self.draft.one_control_stream() {
+            return Err(EncodeError::Value("track namespace"));
+        }
         self.namespace(track.namespace());
         self.varint(track.name().len() as u64);
         self.raw(track.name());
+        Ok(())
+    }
+
+    /// Writes a key-value pair with an integer; `last`: the key before it, from then on this one.
+    pub(crate) fn int_pair(&mut self, last: &mut u64, key: u64, value: u64) {
+        self.key(last, key);
+        self.varint(value);
+    }
+
+    /// Writes a key-value pair with bytes.
+    pub(crate) fn bytes_pair(
+        &mut self,
+        last: &mut u64,
+        key: u64,
+        value: &[u8],
+    ) -> Result<(), EncodeError> {
+        self.key(last, key);
+        self.sized("parameter", value, VALUE_LEN_BYTES_MAX as usize)
+    }
+
+    pub(crate) fn key(&mut self, last: &mut u64, key: u64) {
+        let before = core::mem::replace(last, key);
+        self.varint(match self.draft.table().keys {
+            Keys::Delta => key - before,
+            Keys::Plain => key,
+        });
     }
 }

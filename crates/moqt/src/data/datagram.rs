@@ -3,8 +3,8 @@
 use bytes::{Bytes, BytesMut};
 
 use crate::{
-    DecodeError, Draft, EncodeError, TrackAlias, VarInt,
-    data::ObjectStatus,
+    DecodeError, Draft, EncodeError, TrackAlias, TrackProperties, VarInt,
+    data::{ObjectStatus, check_ids},
     wire::{Reader, Writer},
 };
 
@@ -13,7 +13,7 @@ use crate::{
 pub enum Datagram {
     /// One object.
     Object(ObjectDatagram),
-    /// Nothing: discard it.
+    /// Nothing: discard it. Draft 14: an object that does not exist.
     Padding,
 }
 
@@ -54,13 +54,16 @@ impl Datagram {
     pub fn decode(draft: Draft, bytes: Bytes) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(draft, bytes);
         let code = reader.varint("datagram type")?;
-        if code == draft.table().streams.padding_datagram {
+        let streams = &draft.table().streams;
+        if Some(code) == streams.padding_datagram {
             return Ok(Self::Padding);
         }
-        if code & !0x2f != 0 || code & (STATUS | END_OF_GROUP) == STATUS | END_OF_GROUP {
+        let not_with_status = END_OF_GROUP | status_forbids(draft);
+        if code & !streams.datagram != 0 || (code & STATUS != 0 && code & not_with_status != 0) {
             return Err(DecodeError::UnknownDatagram(code));
         }
-        ObjectDatagram::read(&mut reader, code).map(Self::Object)
+        let object = ObjectDatagram::read(&mut reader, code)?;
+        Ok(object.map_or(Self::Padding, Self::Object))
     }
 }
 
@@ -94,12 +97,16 @@ impl ObjectDatagram {
                 "an object that marks an end cannot end its group, too",
             ));
         }
+        check_ids(draft, [self.group, self.id])?;
+        let bits = draft.table().streams.datagram;
+        let without_id = self.id == 0 && !(is_status && status_forbids(draft) != 0);
+        let default_priority = self.priority.is_none() && bits & DEFAULT_PRIORITY != 0;
         let mut code = 0;
         for (set, bit) in [
             (!self.properties.is_empty(), PROPERTIES),
             (self.end_of_group, END_OF_GROUP),
-            (self.id == 0, ZERO_OBJECT_ID),
-            (self.priority.is_none(), DEFAULT_PRIORITY),
+            (without_id, ZERO_OBJECT_ID),
+            (default_priority, DEFAULT_PRIORITY),
             (is_status, STATUS),
         ] {
             code |= if set { bit } else { 0 };
@@ -108,10 +115,11 @@ impl ObjectDatagram {
         writer.varint(code);
         writer.varint(self.alias.0);
         writer.varint(self.group);
-        if self.id != 0 {
+        if !without_id {
             writer.varint(self.id);
         }
-        if let Some(priority) = self.priority {
+        if !default_priority {
+            let priority = self.priority.unwrap_or(TrackProperties::PRIORITY_DEFAULT);
             writer.byte(priority);
         }
         if !self.properties.is_empty() {
@@ -124,7 +132,8 @@ impl ObjectDatagram {
         Ok(())
     }
 
-    fn read(reader: &mut Reader, code: u64) -> Result<Self, DecodeError> {
+    /// `None`: the object does not exist.
+    fn read(reader: &mut Reader, code: u64) -> Result<Option<Self>, DecodeError> {
         let alias = TrackAlias(reader.varint("track alias")?);
         let group = reader.varint("group id")?;
         let id = if code & ZERO_OBJECT_ID == 0 {
@@ -150,8 +159,17 @@ impl ObjectDatagram {
         }
         let mut status = ObjectStatus::Normal;
         if code & STATUS != 0 {
-            status = ObjectStatus::from_code(reader.varint("object status")?)?;
+            let code = reader.varint("object status")?;
+            let read = ObjectStatus::from_code(reader.draft, code)?;
             reader.end()?;
+            let Some(read) = read else {
+                return Ok(None);
+            };
+            status = read;
+        }
+        if status != ObjectStatus::Normal && reader.draft == Draft::D14 {
+            // It lets them have some; nobody after it does.
+            properties = Bytes::new();
         }
         if status != ObjectStatus::Normal && !properties.is_empty() {
             return Err(DecodeError::Forbidden(
@@ -159,7 +177,7 @@ impl ObjectDatagram {
                 status.to_code(),
             ));
         }
-        Ok(Self {
+        Ok(Some(Self {
             alias,
             group,
             id,
@@ -168,7 +186,15 @@ impl ObjectDatagram {
             status,
             properties,
             payload: reader.rest(),
-        })
+        }))
+    }
+}
+
+/// Bits that draft 14 does not combine with a status.
+fn status_forbids(draft: Draft) -> u64 {
+    match draft {
+        Draft::D14 => ZERO_OBJECT_ID,
+        Draft::D16 | Draft::D18 => 0,
     }
 }
 

@@ -3,10 +3,11 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::{
-    DecodeError, Draft, EncodeError, TrackAlias, VarInt,
+    DecodeError, Draft, EncodeError, TrackAlias, TrackProperties, VarInt,
     data::{
         Cursor, Limits, ObjectStatus,
         buffer::{Buffer, within},
+        check_ids,
     },
 };
 
@@ -88,7 +89,8 @@ pub struct SubgroupEncoder {
 /// An object's fields before its payload, all of which are there.
 struct Fields {
     id: u64,
-    status: ObjectStatus,
+    /// `None`: the object does not exist.
+    status: Option<ObjectStatus>,
     properties: core::ops::Range<usize>,
     payload: core::ops::Range<usize>,
 }
@@ -104,9 +106,11 @@ const END_OF_GROUP: u64 = 0x08;
 const DEFAULT_PRIORITY: u64 = 0x20;
 const FIRST_OBJECT: u64 = 0x40;
 
-/// Tells whether a stream type is one of subgroups: 0b0XX1XXXX, and the subgroup id's mode is not the reserved one.
-pub(super) fn is_type(code: u64) -> bool {
-    code & !0x6f == BASE && code & ID_MODE != ID_MODE
+/// Tells whether a stream type is one of subgroups: no bits but the draft's, and the subgroup id's mode is not the
+/// reserved one.
+pub(super) fn is_type(draft: Draft, code: u64) -> bool {
+    let bits = draft.table().streams.subgroup;
+    code & !bits == 0 && code & BASE != 0 && code & ID_MODE != ID_MODE
 }
 
 impl SubgroupDecoder {
@@ -148,19 +152,25 @@ impl SubgroupDecoder {
             };
             return Ok(Some(SubgroupItem::Header(header)));
         };
-        let Some(fields) = self.peek_object(header)? else {
-            return Ok(None);
-        };
-        let bytes = self.buffer.take(fields.payload.end);
-        self.last = Some(fields.id);
-        self.subgroup.get_or_insert(fields.id);
-        self.ended = fields.status != ObjectStatus::Normal;
-        Ok(Some(SubgroupItem::Object(Object {
-            id: fields.id,
-            status: fields.status,
-            properties: bytes.slice(fields.properties),
-            payload: bytes.slice(fields.payload),
-        })))
+        loop {
+            let Some(fields) = self.peek_object(header)? else {
+                return Ok(None);
+            };
+            let bytes = self.buffer.take(fields.payload.end);
+            self.last = Some(fields.id);
+            self.subgroup.get_or_insert(fields.id);
+            let Some(status) = fields.status else {
+                // It does not exist.
+                continue;
+            };
+            self.ended = status != ObjectStatus::Normal;
+            return Ok(Some(SubgroupItem::Object(Object {
+                id: fields.id,
+                status,
+                properties: bytes.slice(fields.properties),
+                payload: bytes.slice(fields.payload),
+            })));
+        }
     }
 
     /// Returns the header once it has been read.
@@ -216,18 +226,22 @@ impl SubgroupDecoder {
             return Ok(None);
         };
         let len = within("payload", len, self.limits.payload_bytes_max)?;
-        let mut status = ObjectStatus::Normal;
+        let mut status = Some(ObjectStatus::Normal);
         if len == 0 {
             let Some(code) = cursor.varint() else {
                 return Ok(None);
             };
-            status = ObjectStatus::from_code(code)?;
-        }
-        if status != ObjectStatus::Normal && !properties.is_empty() {
-            return Err(DecodeError::Forbidden(
-                "properties of an object with status",
-                status.to_code(),
-            ));
+            status = ObjectStatus::from_code(self.draft, code)?;
+            if code != ObjectStatus::Normal.to_code() && self.draft == Draft::D14 {
+                // It lets them have some; nobody after it does.
+                properties = 0..0;
+            }
+            if code != ObjectStatus::Normal.to_code() && !properties.is_empty() {
+                return Err(DecodeError::Forbidden(
+                    "properties of an object with status",
+                    code,
+                ));
+            }
         }
         let payload = cursor.at..cursor.at + len;
         if payload.end > bytes.len() {
@@ -253,7 +267,7 @@ impl SubgroupHeader {
         let Some(code) = cursor.varint() else {
             return Ok(None);
         };
-        if !is_type(code) {
+        if !is_type(cursor.draft, code) {
             return Err(DecodeError::UnknownStream(code));
         }
         Ok(Self::peek_fields(&mut cursor, code).map(|header| (header, cursor.at)))
@@ -275,6 +289,8 @@ impl SubgroupHeader {
         ] {
             code |= if set { bit } else { 0 };
         }
+        // What the draft cannot say is left unsaid.
+        code &= draft.table().streams.subgroup;
         let flavour = draft.varint();
         VarInt::encode(flavour, code, out);
         VarInt::encode(flavour, self.alias.0, out);
@@ -282,7 +298,8 @@ impl SubgroupHeader {
         if let SubgroupId::Explicit(id) = self.subgroup {
             VarInt::encode(flavour, id, out);
         }
-        if let Some(priority) = self.priority {
+        if code & DEFAULT_PRIORITY == 0 {
+            let priority = self.priority.unwrap_or(TrackProperties::PRIORITY_DEFAULT);
             out.put_u8(priority);
         }
     }
@@ -330,7 +347,8 @@ impl SubgroupEncoder {
     ///
     /// # Errors
     ///
-    /// When the id does not ascend, or properties or payload are not allowed there; `out` is then unchanged.
+    /// When the id does not ascend, the draft has no way to write it or its group, or properties or payload are not
+    /// allowed there; `out` is then unchanged.
     pub fn object(&mut self, object: &Object, out: &mut BytesMut) -> Result<(), EncodeError> {
         let delta = match self.last {
             None => object.id,
@@ -345,6 +363,7 @@ impl SubgroupEncoder {
             ));
         }
         object.status.check(&object.properties, &object.payload)?;
+        check_ids(self.draft, [self.header.group, object.id])?;
         let flavour = self.draft.varint();
         VarInt::encode(flavour, delta, out);
         if self.header.properties {

@@ -5,7 +5,8 @@ use bytes::Bytes;
 use super::{Filter, GroupOrder, Parameters, Scope};
 use crate::{
     DecodeError, Draft, EncodeError, Token,
-    draft::Param,
+    draft::{Layout, Param},
+    kvp::next_key,
     wire::{Reader, Writer},
 };
 
@@ -146,41 +147,126 @@ impl Parameters {
         }
     }
 
+    /// Reads parameters and checks that they may stand in `scope`.
+    ///
+    /// Up to draft 16 those that do not belong there are ignored, up to 14 unknown ones, too.
     pub(crate) fn read(reader: &mut Reader, scope: Scope) -> Result<Self, DecodeError> {
         let table = reader.draft.table();
         let mut params = Self::default();
+        let mut elsewhere = Self::default();
+        let mut seen = 0_u32;
         let mut code = 0_u64;
         let count = reader.varint("number of parameters")?;
         // Each parameter takes two bytes at least, so the message's length bounds the loop.
-        for index in 0..count {
-            let delta = reader.varint("parameter type")?;
-            code = code
-                .checked_add(delta)
-                .ok_or(DecodeError::Overflow("parameter type"))?;
-            let param = table
-                .param(code)
-                .ok_or(DecodeError::UnknownParameter(code))?;
-            if !scope.allows(param) {
+        for _ in 0..count {
+            let mut value = Reader::new(reader.draft, Bytes::new());
+            let value = match table.layout {
+                Layout::Typed => {
+                    let written = reader.varint("parameter type")?;
+                    code = next_key(reader.draft, code, written)?;
+                    &mut *reader
+                }
+                Layout::Pairs | Layout::Fields => {
+                    let pair = reader.pair(code)?;
+                    code = pair.key;
+                    value = Reader::pair_value(reader.draft, pair.value);
+                    &mut value
+                }
+            };
+            let Some(param) = table.param(code) else {
+                if table.layout == Layout::Fields {
+                    continue;
+                }
+                return Err(DecodeError::UnknownParameter(code));
+            };
+            let allowed = scope.allows(param);
+            if !allowed && table.layout == Layout::Typed {
                 return Err(DecodeError::MisplacedParameter(code, scope.name()));
             }
-            if index > 0 && delta == 0 && param != Param::AuthorizationToken {
+            let bit = 1 << param as u32;
+            if seen & bit != 0 && param != Param::AuthorizationToken {
                 return Err(DecodeError::DuplicateParameter(code));
             }
-            params.read_value(reader, param)?;
+            seen |= bit;
+            let target = if allowed { &mut params } else { &mut elsewhere };
+            target.read_value(value, param)?;
+            if table.layout != Layout::Typed {
+                value
+                    .end()
+                    .map_err(|_| DecodeError::KeyValueFormat("message parameter"))?;
+            }
         }
         Ok(params)
     }
 
+    /// Writes the parameters; those that the draft does not have are left out.
     pub(crate) fn write(&self, writer: &mut Writer<'_>, scope: Scope) -> Result<(), EncodeError> {
-        self.check_to_write(writer.draft, scope)?;
-        let table = writer.draft.table();
-        let count: usize = table.params().map(|(_, param)| self.count(param)).sum();
+        let draft = writer.draft;
+        self.check_to_write(draft, scope)?;
+        let table = draft.table();
+        let count: usize = table
+            .params()
+            .map(|(_, param)| self.count(draft, param))
+            .sum();
         writer.varint(count as u64);
         let mut last = 0;
         for (code, param) in table.params() {
-            for index in 0..self.count(param) {
-                writer.varint(code - last);
-                last = code;
+            for index in 0..self.count(draft, param) {
+                match table.layout {
+                    Layout::Typed => {
+                        writer.varint(code - last);
+                        last = code;
+                        self.write_value(writer, param, index)?;
+                    }
+                    Layout::Pairs | Layout::Fields => {
+                        self.write_pair(writer, &mut last, (code, param), index)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a parameter as a key-value pair: bytes get a length, and all numbers are integers of variable length.
+    fn write_pair(
+        &self,
+        writer: &mut Writer<'_>,
+        last: &mut u64,
+        (code, param): (u64, Param),
+        index: usize,
+    ) -> Result<(), EncodeError> {
+        match param {
+            Param::Forward => {
+                writer.int_pair(last, code, self.forward.unwrap_or_default().into());
+            }
+            Param::SubscriberPriority => {
+                let priority = self.subscriber_priority.unwrap_or_default();
+                writer.int_pair(last, code, priority.into());
+            }
+            Param::GroupOrder => {
+                let order = self.group_order.unwrap_or_default();
+                writer.int_pair(last, code, order.to_code().into());
+            }
+            Param::LargestObject => {
+                let mut out = bytes::BytesMut::new();
+                let mut value = Writer {
+                    draft: writer.draft,
+                    out: &mut out,
+                };
+                value.location(self.largest_object.unwrap_or_default());
+                writer.bytes_pair(last, code, &out)?;
+            }
+            // These already have the form that their keys demand.
+            Param::ObjectDeliveryTimeout
+            | Param::AuthorizationToken
+            | Param::RendezvousTimeout
+            | Param::SubgroupDeliveryTimeout
+            | Param::Expires
+            | Param::FillTimeout
+            | Param::SubscriptionFilter
+            | Param::NewGroupRequest
+            | Param::TrackNamespacePrefix => {
+                writer.key(last, code);
                 self.write_value(writer, param, index)?;
             }
         }
@@ -191,16 +277,20 @@ impl Parameters {
         let mut present = draft
             .table()
             .params()
-            .filter(|(_, param)| self.count(*param) > 0);
+            .filter(|(_, param)| self.count(draft, *param) > 0);
         present
             .find(|(_, param)| !scope.allows(*param))
             .map(|(code, _)| code)
     }
 
     /// How often a parameter is present.
-    fn count(&self, param: Param) -> usize {
+    fn count(&self, draft: Draft, param: Param) -> usize {
         let present = match param {
             Param::AuthorizationToken => return self.authorization.len(),
+            // Up to draft 16 there is no zero: its absence is what later drafts call zero.
+            Param::ObjectDeliveryTimeout if draft.one_control_stream() => self
+                .object_delivery_timeout
+                .is_some_and(|timeout| !timeout.is_zero()),
             Param::ObjectDeliveryTimeout => self.object_delivery_timeout.is_some(),
             Param::RendezvousTimeout => self.rendezvous_timeout.is_some(),
             Param::SubgroupDeliveryTimeout => self.subgroup_delivery_timeout.is_some(),
@@ -218,14 +308,17 @@ impl Parameters {
     }
 
     fn read_value(&mut self, reader: &mut Reader, param: Param) -> Result<(), DecodeError> {
+        let typed = reader.draft.table().layout == Layout::Typed;
         match param {
             Param::ObjectDeliveryTimeout => {
-                self.object_delivery_timeout =
-                    Some(reader.milliseconds("OBJECT_DELIVERY_TIMEOUT")?);
+                let timeout = reader.milliseconds("OBJECT_DELIVERY_TIMEOUT")?;
+                if timeout.is_zero() && reader.draft == Draft::D16 {
+                    return Err(DecodeError::Forbidden("DELIVERY_TIMEOUT", 0));
+                }
+                self.object_delivery_timeout = Some(timeout);
             }
             Param::AuthorizationToken => {
-                let token =
-                    reader.sized("AUTHORIZATION_TOKEN", crate::Message::PAYLOAD_LEN_BYTES_MAX)?;
+                let token = reader.value("AUTHORIZATION_TOKEN")?;
                 self.authorization.push(Token::decode(reader.draft, token)?);
             }
             Param::RendezvousTimeout => {
@@ -236,26 +329,35 @@ impl Parameters {
                     Some(reader.milliseconds("SUBGROUP_DELIVERY_TIMEOUT")?);
             }
             Param::Expires => self.expires = Some(reader.milliseconds("EXPIRES")?),
-            Param::LargestObject => self.largest_object = Some(reader.location("LARGEST_OBJECT")?),
+            Param::LargestObject => {
+                let read = reader.location("LARGEST_OBJECT");
+                let malformed = |_| DecodeError::KeyValueFormat("LARGEST_OBJECT");
+                self.largest_object = Some(if typed {
+                    read?
+                } else {
+                    read.map_err(malformed)?
+                });
+            }
             Param::FillTimeout => self.fill_timeout = Some(reader.milliseconds("FILL_TIMEOUT")?),
             Param::Forward => {
-                self.forward = Some(match reader.byte("FORWARD")? {
+                self.forward = Some(match reader.small("FORWARD")? {
                     0 => false,
                     1 => true,
-                    other => return Err(DecodeError::Forbidden("FORWARD", other.into())),
+                    other => return Err(DecodeError::Forbidden("FORWARD", other)),
                 });
             }
             Param::SubscriberPriority => {
-                self.subscriber_priority = Some(reader.byte("SUBSCRIBER_PRIORITY")?)
+                let value = reader.small("SUBSCRIBER_PRIORITY")?;
+                let forbidden = |_| DecodeError::Forbidden("SUBSCRIBER_PRIORITY", value);
+                self.subscriber_priority = Some(u8::try_from(value).map_err(forbidden)?);
             }
             Param::SubscriptionFilter => {
-                let filter =
-                    reader.sized("SUBSCRIPTION_FILTER", crate::Message::PAYLOAD_LEN_BYTES_MAX)?;
+                let filter = reader.value("SUBSCRIPTION_FILTER")?;
                 self.filter = Some(Filter::decode(reader.draft, filter)?);
             }
             Param::GroupOrder => {
-                let code = reader.byte("GROUP_ORDER")?;
-                self.group_order = Some(GroupOrder::from_code("GROUP_ORDER", code.into())?);
+                let code = reader.small("GROUP_ORDER")?;
+                self.group_order = Some(GroupOrder::from_code("GROUP_ORDER", code)?);
             }
             Param::NewGroupRequest => {
                 self.new_group_request = Some(reader.varint("NEW_GROUP_REQUEST")?)
@@ -317,26 +419,40 @@ impl Parameters {
 }
 
 impl Filter {
+    /// Reads a filter that fills all of `bytes`.
     fn decode(draft: Draft, bytes: Bytes) -> Result<Self, DecodeError> {
-        let malformed = |_| DecodeError::KeyValueFormat("SUBSCRIPTION_FILTER");
         let mut reader = Reader::new(draft, bytes);
-        let filter = match reader.varint("filter type").map_err(malformed)? {
+        let filter = match Self::read(&mut reader) {
+            Err(DecodeError::Truncated(_)) => None,
+            read => Some(read?),
+        };
+        filter
+            .filter(|_| reader.is_empty())
+            .ok_or(DecodeError::KeyValueFormat("SUBSCRIPTION_FILTER"))
+    }
+
+    pub(crate) fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(match reader.varint("filter type")? {
             0x1 => Self::NextGroupStart,
             0x2 => Self::LargestObject,
-            0x3 => Self::AbsoluteStart(reader.location("start location").map_err(malformed)?),
+            0x3 => Self::AbsoluteStart(reader.location("start location")?),
             0x4 => {
-                let start = reader.location("start location").map_err(malformed)?;
-                let groups = reader.varint("end group delta").map_err(malformed)?;
-                let end_group = start
-                    .group
-                    .checked_add(groups)
-                    .ok_or(DecodeError::Overflow("end group"))?;
+                let start = reader.location("start location")?;
+                let written = reader.varint("end group")?;
+                let end_group = if ends_relative(reader.draft) {
+                    start
+                        .group
+                        .checked_add(written)
+                        .ok_or(DecodeError::Overflow("end group"))?
+                } else if written < start.group {
+                    return Err(DecodeError::Forbidden("end group", written));
+                } else {
+                    written
+                };
                 Self::AbsoluteRange { start, end_group }
             }
             other => return Err(DecodeError::Forbidden("filter type", other)),
-        };
-        reader.end().map_err(malformed)?;
-        Ok(filter)
+        })
     }
 
     fn encode(self, draft: Draft) -> Result<Bytes, EncodeError> {
@@ -345,6 +461,11 @@ impl Filter {
             draft,
             out: &mut out,
         };
+        self.write(&mut writer)?;
+        Ok(out.freeze())
+    }
+
+    pub(crate) fn write(self, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
         match self {
             Self::NextGroupStart => writer.varint(0x1),
             Self::LargestObject => writer.varint(0x2),
@@ -358,11 +479,20 @@ impl Filter {
                     .ok_or(EncodeError::Value("end group"))?;
                 writer.varint(0x4);
                 writer.location(start);
-                writer.varint(groups);
+                writer.varint(if ends_relative(writer.draft) {
+                    groups
+                } else {
+                    end_group
+                });
             }
         }
-        Ok(out.freeze())
+        Ok(())
     }
+}
+
+/// The end of a range is written as the number of groups after the first one (draft 17 and later).
+fn ends_relative(draft: Draft) -> bool {
+    !draft.one_control_stream()
 }
 
 impl GroupOrder {
