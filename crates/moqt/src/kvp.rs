@@ -46,7 +46,7 @@ impl KeyValues {
     fn read(&mut self) -> Result<KeyValue, DecodeError> {
         let flavour = self.draft.varint();
         let key = VarInt::decode(flavour, &mut self.rest).ok_or(DecodeError::Truncated("key"))?;
-        self.key = next_key(self.draft, self.key, key)?;
+        self.key = next_key(self.draft, "key", self.key, key)?;
         let number =
             VarInt::decode(flavour, &mut self.rest).ok_or(DecodeError::Truncated("value"))?;
         if self.key.is_multiple_of(2) {
@@ -89,12 +89,17 @@ impl Iterator for KeyValues {
 }
 
 /// Returns the key that stands as `written` after `last`.
-pub(crate) fn next_key(draft: Draft, last: u64, written: u64) -> Result<u64, DecodeError> {
+pub(crate) fn next_key(
+    draft: Draft,
+    field: &'static str,
+    last: u64,
+    written: u64,
+) -> Result<u64, DecodeError> {
     match draft.table().keys {
         Keys::Plain => Ok(written),
         Keys::Delta => last
             .checked_add(written)
-            .ok_or(DecodeError::Overflow("key")),
+            .ok_or(DecodeError::Overflow(field)),
     }
 }
 

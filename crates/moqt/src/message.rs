@@ -352,6 +352,17 @@ impl Message {
     }
 }
 
+impl Message {
+    pub(crate) fn encode_about(
+        &self,
+        about: Option<&About>,
+        draft: Draft,
+        out: &mut BytesMut,
+    ) -> Result<(), EncodeError> {
+        codec::encode(self, about, draft, out)
+    }
+}
+
 impl Envelope {
     /// Takes one message from the front of `buf`; `None`, and nothing taken: more bytes needed.
     ///

@@ -57,6 +57,23 @@ pub enum Filter {
     },
 }
 
+impl Filter {
+    /// Returns what a relative filter means once the largest object is known (section 5.1.2).
+    pub(crate) fn after(self, largest: Option<Location>) -> Self {
+        let start = match (self, largest) {
+            (Self::AbsoluteStart(_) | Self::AbsoluteRange { .. }, _) => return self,
+            (_, None) => Location::default(),
+            (Self::NextGroupStart, Some(largest)) => {
+                Location::new(largest.group.saturating_add(1), 0)
+            }
+            (Self::LargestObject, Some(largest)) => {
+                Location::new(largest.group, largest.object.saturating_add(1))
+            }
+        };
+        Self::AbsoluteStart(start)
+    }
+}
+
 /// Which group goes first when several are ready (section 7.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum GroupOrder {

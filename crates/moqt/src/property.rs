@@ -99,7 +99,7 @@ impl TrackProperties {
             return Ok(properties.clone());
         }
         let timeout = to.table().properties.object_delivery_timeout;
-        translate(from, to, properties, |key, value| {
+        translate(from, to, properties, &|key, value| {
             to.one_control_stream() && key == timeout && *value == Value::Int(0)
         })
     }
@@ -184,7 +184,7 @@ pub fn translate_properties(
     if same || properties.is_empty() {
         return Ok(properties.clone());
     }
-    translate(from, to, properties, |_, _| false)
+    translate(from, to, properties, &|_, _| false)
 }
 
 /// Keys of draft 14 come in any order, the others want them to ascend.
@@ -192,7 +192,7 @@ fn translate(
     from: Draft,
     to: Draft,
     properties: &Bytes,
-    leave_out: impl Fn(u64, &Value) -> bool,
+    leave_out: &dyn Fn(u64, &Value) -> bool,
 ) -> Result<Bytes, DecodeError> {
     let max = VarInt::max(to.varint());
     let immutable = from.table().properties.immutable;
@@ -209,7 +209,7 @@ fn translate(
             Value::Int(value) => encoder.int(pair.key, value),
             Value::Bytes(inner) if pair.key == immutable => {
                 // Immutable Properties are pairs themselves.
-                let inner = translate(from, to, &inner, |key, _| key == immutable)?;
+                let inner = translate(from, to, &inner, &|key, _| key == immutable)?;
                 encoder.bytes(pair.key, &inner)
             }
             Value::Bytes(value) => encoder.bytes(pair.key, &value),

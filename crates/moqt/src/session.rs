@@ -6,6 +6,8 @@ mod event;
 mod fault;
 mod fetch;
 mod incoming;
+mod offers;
+mod one_stream;
 mod receive;
 mod request;
 mod seen;
@@ -24,10 +26,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use bytes::{Bytes, BytesMut};
 
 use crate::{
-    Draft, EncodeError, FullTrackName, Message, RequestId, ResetCode, SessionCode, StreamId,
+    Draft, Envelope, FullTrackName, Message, RequestId, ResetCode, SessionCode, StreamId,
     TokenCache, TrackAlias, message::Head,
 };
 use fault::Fault;
+use one_stream::OneStream;
 use request::{Kind, Request};
 use seen::Seen;
 
@@ -48,8 +51,13 @@ pub struct Session {
     streams: BTreeMap<StreamId, Stream>,
     /// Bytes in the buffers of all streams.
     buffered_bytes: usize,
-    our_control: StreamId,
+    /// Not there yet for servers that share the client's (draft 16 and earlier).
+    our_control: Option<StreamId>,
     peer_control: Option<StreamId>,
+    /// Drafts with one control stream.
+    one_stream: Option<OneStream>,
+    /// Requests with a stream of their own.
+    own_streams: usize,
 
     requests: BTreeMap<RequestId, Request>,
     peer_requests: usize,
@@ -112,17 +120,19 @@ struct GoAwaySent {
 impl Session {
     /// Begins a session on a transport that is up; the first outputs open the control stream and send SETUP.
     pub fn new(config: Config, now: Duration) -> Self {
-        let our_control = StreamId(0);
+        let one_stream = OneStream::new(&config);
         let mut session = Self {
             outputs: VecDeque::new(),
             state: State::Opening {
                 until: now.saturating_add(config.limits.setup_timeout),
             },
-            next_stream: 1,
+            next_stream: 0,
             streams: BTreeMap::new(),
             buffered_bytes: 0,
-            our_control,
+            our_control: None,
             peer_control: None,
+            one_stream,
+            own_streams: 0,
             requests: BTreeMap::new(),
             peer_requests: 0,
             next_request: RequestId(config.role.parity()),
@@ -139,15 +149,35 @@ impl Session {
             peer_aliases: BTreeMap::new(),
             config,
         };
+        session.open_control();
         session
-            .outputs
-            .push_back(Output::Open(our_control, Direction::Uni));
-        let setup = Message::Setup(setup::ours(&session.config));
-        match session.encode(&setup) {
-            Ok(bytes) => session.outputs.push_back(Output::Write(our_control, bytes)),
-            Err(error) => session.close(SessionCode::InternalError, &error.to_string()),
+    }
+
+    /// Opens our control stream, or the one that both sides share.
+    fn open_control(&mut self) {
+        let direction = match (&self.one_stream, self.config.role) {
+            (None, _) => Direction::Uni,
+            (Some(_), Role::Client) => Direction::Bi,
+            // The client opens it.
+            (Some(_), Role::Server) => return,
+        };
+        let control = self.new_stream();
+        self.our_control = Some(control);
+        if direction == Direction::Bi {
+            self.peer_control = Some(control);
+            self.streams
+                .insert(control, Stream::new(StreamRole::Control));
         }
-        session
+        self.outputs.push_back(Output::Open(control, direction));
+        self.send_setup();
+    }
+
+    fn send_setup(&mut self) {
+        let setup = Message::Setup(setup::ours(&self.config));
+        match self.encode(None, &setup) {
+            Ok(bytes) => self.write_control(bytes),
+            Err(error) => self.close(SessionCode::InternalError, &error.to_string()),
+        }
     }
 
     /// Names a bidirectional stream that the peer opened.
@@ -156,7 +186,7 @@ impl Session {
         if self.state == State::Closed {
             return stream;
         }
-        let fresh = self.streams.len().saturating_sub(self.requests.len());
+        let fresh = self.streams.len().saturating_sub(self.own_streams);
         if fresh > self.config.limits.peer_requests_max {
             self.outputs
                 .push_back(Output::Reset(stream, ResetCode::ExcessiveLoad));
@@ -234,7 +264,7 @@ impl Session {
     /// The peer does not want what we send on a stream (STOP_SENDING); `code` as on the wire.
     pub fn handle_stop(&mut self, stream: StreamId, code: u64, now: Duration) {
         self.handle_timeout(now);
-        if stream == self.our_control && self.state != State::Closed {
+        if Some(stream) == self.our_control && self.state != State::Closed {
             self.close(
                 SessionCode::ProtocolViolation,
                 "the control stream was stopped",
@@ -346,6 +376,7 @@ impl Session {
         self.streams.clear();
         self.buffered_bytes = 0;
         self.requests.clear();
+        self.own_streams = 0;
         self.peer_requests = 0;
         self.our_goaway = None;
         self.deadlines.clear();
@@ -372,9 +403,12 @@ impl Session {
             };
             let early =
                 matches!(self.state, State::Opening { .. }) && entry.role != StreamRole::Control;
-            if early {
+            if early && !self.recognize_control(stream)? {
                 return Ok(());
             }
+            let Some(entry) = self.streams.get_mut(&stream) else {
+                return Ok(());
+            };
             let role = entry.role;
             if let Some(head) = Head::peek(draft, &entry.buffer)?
                 && head.payload_len > self.config.limits.message_bytes_max
@@ -385,19 +419,19 @@ impl Session {
                 ));
             }
             let before = entry.buffer.len();
-            let message = Message::decode(draft, &mut entry.buffer)?;
+            let envelope = Envelope::decode(draft, &mut entry.buffer)?;
             self.buffered_bytes -= before - entry.buffer.len();
             if entry.buffer.is_empty() {
                 // Gives the memory back.
                 entry.buffer = BytesMut::new();
             }
-            let Some(message) = message else {
+            let Some(envelope) = envelope else {
                 break;
             };
             match role {
-                StreamRole::Control => self.receive_control(message)?,
-                StreamRole::Fresh => self.receive_first(stream, message)?,
-                StreamRole::Request(id) => self.receive_on_request(id, message)?,
+                StreamRole::Control => self.receive_control(envelope)?,
+                StreamRole::Fresh => self.receive_first(Some(stream), envelope.message)?,
+                StreamRole::Request(id) => self.receive_on_stream(id, envelope)?,
             }
         }
         match self.streams.get(&stream) {
@@ -432,38 +466,73 @@ impl Session {
 
     /// The peer has ended a request without a further word.
     fn end_by_peer(&mut self, id: RequestId, code: Option<ResetCode>) {
-        self.tell_namespaces_done(id);
-        self.abort(id, ResetCode::Cancelled);
-        self.outputs
-            .push_back(Output::Event(Event::Cancelled { id, code }));
+        let other = self
+            .requests
+            .get(&id)
+            .and_then(|request| request.other_half);
+        for id in [Some(id), other].into_iter().flatten() {
+            self.tell_namespaces_done(id);
+            self.withdraw_told(id);
+            let own_stream = self
+                .requests
+                .get(&id)
+                .is_some_and(|request| request.stream.is_some());
+            if own_stream {
+                self.abort(id, ResetCode::Cancelled);
+            } else {
+                self.forget(id);
+            }
+            self.outputs
+                .push_back(Output::Event(Event::Cancelled { id, code }));
+        }
     }
 
-    /// Ends whatever directions of a request's stream are open, and forgets it.
+    /// Ends whatever directions of a request's stream are open, or says that it ends, and forgets it.
     fn abort(&mut self, id: RequestId, code: ResetCode) {
-        let Some(request) = self.forget(id) else {
+        self.withdraw_told(id);
+        let farewell = match self.requests.get(&id) {
+            Some(request) if request.stream.is_none() => self.farewell(request, code),
+            Some(_) | None => None,
+        };
+        if let Some(message) = farewell
+            && self.answers(id, true)
+        {
+            // Made here and short, so writing it cannot fail.
+            let _ = self.write(id, &message).is_ok();
+        }
+        let Some((request, Some(stream))) = self.forget(id) else {
             return;
         };
         if request.sending {
-            self.outputs.push_back(Output::Reset(request.stream, code));
+            self.put(id, Output::Reset(stream, code));
         }
         if request.receiving {
-            self.outputs.push_back(Output::Stop(request.stream, code));
+            self.put(id, Output::Stop(stream, code));
         }
     }
 
     /// Ends our direction of a request's stream, and forgets it.
     fn finish(&mut self, id: RequestId) {
-        let Some(request) = self.forget(id) else {
+        let Some((request, Some(stream))) = self.forget(id) else {
             return;
         };
         if request.sending {
-            self.outputs.push_back(Output::Finish(request.stream));
+            self.put(id, Output::Finish(stream));
         }
     }
 
-    fn forget(&mut self, id: RequestId) -> Option<Request> {
+    /// Returns the request and its own stream, if nobody else uses it now.
+    fn forget(&mut self, id: RequestId) -> Option<(Request, Option<StreamId>)> {
         let request = self.requests.remove(&id)?;
-        self.forget_stream(request.stream);
+        let mut stream = request.stream;
+        if self.leave_to_other_half(&request) {
+            stream = None;
+        }
+        if let Some(stream) = stream {
+            self.forget_stream(stream);
+            self.own_streams = self.own_streams.saturating_sub(1);
+        }
+        self.forget_updates(&request);
         if request.side == request::Side::Peers {
             self.peer_requests -= 1;
         }
@@ -489,7 +558,10 @@ impl Session {
             }
             _ => {}
         }
-        Some(request)
+        if request.side == request::Side::Peers {
+            self.grant_requests(self.config.limits.peer_requests_max as u64 / 2 + 1);
+        }
+        Some((request, stream))
     }
 
     fn forget_stream(&mut self, stream: StreamId) {
@@ -502,12 +574,6 @@ impl Session {
         let stream = StreamId(self.next_stream);
         self.next_stream += 1;
         stream
-    }
-
-    fn encode(&self, message: &Message) -> Result<Bytes, EncodeError> {
-        let mut out = BytesMut::new();
-        message.encode(self.config.draft, &mut out)?;
-        Ok(out.freeze())
     }
 
     fn event(&mut self, event: Event) {

@@ -119,7 +119,7 @@ impl Reader {
     /// Takes a key-value pair; `last`: the key before it.
     pub(crate) fn pair(&mut self, last: u64) -> Result<KeyValue, DecodeError> {
         let written = self.varint("parameter type")?;
-        let key = next_key(self.draft, last, written)?;
+        let key = next_key(self.draft, "parameter type", last, written)?;
         let value = if key.is_multiple_of(2) {
             Value::Int(self.varint("parameter")?)
         } else {

@@ -51,7 +51,7 @@ fn stream_types_are_those_of_the_draft() {
         "the second byte is missing"
     );
     assert_eq!(
-        classify(D18, &padding_stream_header(D18)),
+        classify(D18, &padding_stream_header(D18).unwrap()),
         Ok(Some(StreamKind::Padding))
     );
 }
@@ -361,7 +361,7 @@ fn forbidden_datagrams_end_the_session() {
 
 #[test]
 fn padding_is_recognised_and_holds_only_zeros() {
-    let datagram = padding_datagram(D18, 20);
+    let datagram = padding_datagram(D18, 20).unwrap();
 
     assert_eq!(
         datagram.as_ref(),

@@ -29,7 +29,7 @@ const ABSOLUTE_JOINING: u64 = 0x3;
 
 /// What stands before a message's payload.
 pub(crate) struct Head {
-    message: MessageType,
+    pub(crate) message: MessageType,
     head_len: usize,
     pub(crate) payload_len: usize,
 }
@@ -628,7 +628,10 @@ fn read_fetch_ok(reader: &mut Reader) -> Result<FetchOk, DecodeError> {
     let end = reader.location("end location")?;
     let RequestOk { params, properties } = match order {
         None => read_ok(reader, Scope::FetchOk)?,
-        Some(order) => fields::read_properties(reader, order)?,
+        Some(order) => RequestOk {
+            params: Parameters::default(),
+            ..fields::read_properties(reader, order)?
+        },
     };
     Ok(FetchOk {
         end_of_track,

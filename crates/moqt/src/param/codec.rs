@@ -159,11 +159,11 @@ impl Parameters {
         let count = reader.varint("number of parameters")?;
         // Each parameter takes two bytes at least, so the message's length bounds the loop.
         for _ in 0..count {
-            let mut value = Reader::new(reader.draft, Bytes::new());
+            let mut value;
             let value = match table.layout {
                 Layout::Typed => {
                     let written = reader.varint("parameter type")?;
-                    code = next_key(reader.draft, code, written)?;
+                    code = next_key(reader.draft, "parameter type", code, written)?;
                     &mut *reader
                 }
                 Layout::Pairs | Layout::Fields => {
@@ -315,7 +315,9 @@ impl Parameters {
                 if timeout.is_zero() && reader.draft == Draft::D16 {
                     return Err(DecodeError::Forbidden("DELIVERY_TIMEOUT", 0));
                 }
-                self.object_delivery_timeout = Some(timeout);
+                // What draft 14 calls zero is what its absence means.
+                let is_none = timeout.is_zero() && !typed;
+                self.object_delivery_timeout = (!is_none).then_some(timeout);
             }
             Param::AuthorizationToken => {
                 let token = reader.value("AUTHORIZATION_TOKEN")?;

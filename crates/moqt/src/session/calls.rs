@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::{
     EncodeError, FullTrackName, GoAway, Message, Namespace, Parameters, Publish, PublishBlocked,
     PublishDone, PublishDoneCode, RequestCode, RequestError, RequestId, RequestOk, ResetCode,
-    Subscribe, SubscribeOk, SubscribePrefix, TrackAlias,
+    Subscribe, SubscribeOk, SubscribePrefix, TrackAlias, draft::Layout,
 };
 
 use super::{
@@ -32,6 +32,12 @@ impl Session {
         if self.subscribing.contains_key(&track) || self.offered.contains_key(&track) {
             return Err(CallError::Duplicate);
         }
+        let asked = Parameters {
+            filter: params.filter,
+            subscriber_priority: params.subscriber_priority,
+            forward: params.forward,
+            ..Parameters::default()
+        };
         let message = Message::Subscribe(Subscribe {
             id: self.next_request,
             track: track.clone(),
@@ -44,6 +50,7 @@ impl Session {
             },
             &message,
         )?;
+        self.open_request(id)?.asked = asked;
         self.subscribing.insert(track, id);
         Ok(id)
     }
@@ -108,9 +115,10 @@ impl Session {
         let id = self.open(Kind::TrackStatus, &message)?;
         // It is the only message of its stream (section 10.15).
         let request = self.open_request(id)?;
-        request.sending = false;
-        let stream = request.stream;
-        self.outputs.push_back(Output::Finish(stream));
+        if let Some(stream) = request.stream {
+            request.sending = false;
+            self.put(id, Output::Finish(stream));
+        }
         Ok(id)
     }
 
@@ -124,12 +132,16 @@ impl Session {
         namespace: Namespace,
         params: Parameters,
     ) -> Result<RequestId, CallError> {
+        let kind = Kind::PublishNamespace {
+            namespace: namespace.clone(),
+            told_to: None,
+        };
         let message = SubscribePrefix {
             id: self.next_request,
             prefix: namespace,
             params,
         };
-        self.open(Kind::PublishNamespace, &Message::PublishNamespace(message))
+        self.open(kind, &Message::PublishNamespace(message))
     }
 
     /// Asks which namespaces exist below a prefix (SUBSCRIBE_NAMESPACE). Answer: [`Event::Accepted`] or
@@ -261,11 +273,21 @@ impl Session {
         if let Some(track) = track {
             self.give_way(id, &track)?;
         }
-        self.write(id, &Message::RequestOk(ok))?;
+        let asked = Parameters {
+            filter: ok.params.filter,
+            subscriber_priority: ok.params.subscriber_priority,
+            forward: ok.params.forward,
+            ..Parameters::default()
+        };
+        if self.answers(id, false) {
+            self.write(id, &Message::RequestOk(ok))?;
+        }
         if is_status {
             self.finish(id);
         } else {
-            self.open_request(id)?.phase = Phase::Established;
+            let request = self.open_request(id)?;
+            request.phase = Phase::Established;
+            request.asked = asked;
         }
         Ok(())
     }
@@ -281,7 +303,9 @@ impl Session {
             return Err(CallError::WrongState);
         }
         self.check_redirect_to_write(&error)?;
-        self.write(id, &Message::RequestError(error))?;
+        if self.answers(id, true) {
+            self.write(id, &Message::RequestError(error))?;
+        }
         self.finish(id);
         Ok(())
     }
@@ -323,9 +347,13 @@ impl Session {
     /// See [`CallError`].
     pub fn namespace(&mut self, id: RequestId, suffix: Namespace) -> Result<(), CallError> {
         let (full, told) = self.told(id, &suffix)?;
-        if told.insert(full) {
-            self.write(id, &Message::Namespace(suffix))?;
+        if !told.insert(full.clone()) {
+            return Ok(());
         }
+        if self.config.draft.table().layout == Layout::Fields {
+            return self.tell_by_offer(id, full);
+        }
+        self.write(id, &Message::Namespace(suffix))?;
         Ok(())
     }
 
@@ -336,9 +364,14 @@ impl Session {
     /// See [`CallError`].
     pub fn namespace_done(&mut self, id: RequestId, suffix: Namespace) -> Result<(), CallError> {
         let (full, told) = self.told(id, &suffix)?;
-        if told.remove(&full) {
-            self.write(id, &Message::NamespaceDone(suffix))?;
+        if !told.remove(&full) {
+            return Ok(());
         }
+        if self.config.draft.table().layout == Layout::Fields {
+            self.withdraw_offer(id, &full);
+            return Ok(());
+        }
+        self.write(id, &Message::NamespaceDone(suffix))?;
         Ok(())
     }
 
@@ -383,9 +416,8 @@ impl Session {
             timeout,
             request: Some(self.seen.next()),
         };
-        let bytes = self.encode(&Message::GoAway(goaway))?;
-        self.outputs
-            .push_back(Output::Write(self.our_control, bytes));
+        let bytes = self.encode(None, &Message::GoAway(goaway))?;
+        self.write_control(bytes);
         let until = (!timeout.is_zero()).then(|| now.saturating_add(timeout));
         self.our_goaway = Some(GoAwaySent { until });
         Ok(())
@@ -404,6 +436,9 @@ impl Session {
         now: Duration,
     ) -> Result<(), CallError> {
         let uri = self.goaway_bytes(uri)?;
+        if self.one_stream.is_some() {
+            return Err(EncodeError::NotInDraft("GOAWAY of one request").into());
+        }
         if self.open_request(id)?.goaway_sent {
             return Err(CallError::WrongState);
         }
@@ -427,11 +462,12 @@ impl Session {
 
     /// Writes a message on a request's stream; nothing when the peer does not want to hear more.
     pub(super) fn write(&mut self, id: RequestId, message: &Message) -> Result<(), EncodeError> {
-        let bytes = self.encode(message)?;
+        let bytes = self.encode(self.about(id, message).as_ref(), message)?;
         if let Some(request) = self.requests.get(&id)
             && request.sending
         {
-            self.outputs.push_back(Output::Write(request.stream, bytes));
+            let stream = self.stream_of(request);
+            self.put(id, Output::Write(stream, bytes));
         }
         Ok(())
     }
@@ -459,19 +495,25 @@ impl Session {
         if self.peer_goaway {
             return Err(CallError::GoingAway);
         }
-        if self.requests.len() - self.peer_requests >= self.config.limits.local_requests_max {
+        let open = self.requests.len() - self.peer_requests;
+        if open.max(self.waiting_requests()) >= self.config.limits.local_requests_max {
             return Err(CallError::TooMany);
         }
-        let bytes = self.encode(message)?;
+        let bytes = self.encode(None, message)?;
         let id = self.next_request;
         self.next_request.0 += 2;
-        let stream = self.new_stream();
-        self.streams
-            .insert(stream, Stream::new(StreamRole::Request(id)));
-        self.requests
-            .insert(id, Request::new(stream, Side::Ours, kind));
-        self.outputs.push_back(Output::Open(stream, Direction::Bi));
-        self.outputs.push_back(Output::Write(stream, bytes));
+        let stream = self.has_own_stream(&kind).then(|| self.new_stream());
+        let mut outputs = Vec::with_capacity(2);
+        if let Some(stream) = stream {
+            self.streams
+                .insert(stream, Stream::new(StreamRole::Request(id)));
+            self.own_streams += 1;
+            outputs.push(Output::Open(stream, Direction::Bi));
+        }
+        let request = Request::new(stream, Side::Ours, kind);
+        outputs.push(Output::Write(self.stream_of(&request), bytes));
+        self.requests.insert(id, request);
+        self.put_request(id, outputs);
         Ok(id)
     }
 

@@ -102,7 +102,11 @@ impl Session {
         Ok(())
     }
 
-    pub(super) fn receive_fetch(&mut self, stream: StreamId, fetch: Fetch) -> Result<(), Fault> {
+    pub(super) fn receive_fetch(
+        &mut self,
+        stream: Option<StreamId>,
+        fetch: Fetch,
+    ) -> Result<(), Fault> {
         let Fetch { id, range, params } = fetch;
         let (namespace, start, joins) = match &range {
             FetchRange::Standalone { track, start, .. } => {

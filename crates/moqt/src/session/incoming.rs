@@ -9,6 +9,8 @@ use crate::{
     TrackProperties,
 };
 
+use crate::draft::Layout;
+
 use super::{
     Event, Session, StreamRole,
     fault::Fault,
@@ -21,33 +23,16 @@ type Verdict = ControlFlow<RequestError>;
 impl Session {
     pub(super) fn receive_first(
         &mut self,
-        stream: StreamId,
+        stream: Option<StreamId>,
         message: Message,
     ) -> Result<(), Fault> {
+        self.check_own_stream(stream, &message)?;
         match message {
             Message::Subscribe(subscribe) => self.receive_subscribe(stream, subscribe),
             Message::Publish(publish) => self.receive_publish(stream, publish),
             Message::TrackStatus(status) => self.receive_track_status(stream, status),
             Message::Fetch(fetch) => self.receive_fetch(stream, fetch),
-            Message::PublishNamespace(request) => {
-                let SubscribePrefix {
-                    id,
-                    prefix: namespace,
-                    params,
-                } = request;
-                let about = Some(&namespace);
-                let Some((_, tokens)) =
-                    self.admit(stream, id, Kind::PublishNamespace, params, about)?
-                else {
-                    return Ok(());
-                };
-                self.event(Event::PublishNamespace {
-                    id,
-                    namespace,
-                    tokens,
-                });
-                Ok(())
-            }
+            Message::PublishNamespace(request) => self.receive_offer(stream, request),
             Message::SubscribeNamespace(SubscribePrefix { id, prefix, params }) => {
                 let kind = Kind::SubscribeNamespace {
                     prefix: prefix.clone(),
@@ -55,6 +40,32 @@ impl Session {
                 };
                 if let Some((_, tokens)) = self.admit_prefix(stream, id, kind, &prefix, params)? {
                     self.event(Event::SubscribeNamespace { id, prefix, tokens });
+                }
+                Ok(())
+            }
+            Message::SubscribeBoth(SubscribePrefix { id, prefix, params }) => {
+                let kind = Kind::SubscribeNamespace {
+                    prefix: prefix.clone(),
+                    told: BTreeSet::new(),
+                };
+                let Some((params, tokens)) =
+                    self.admit_prefix(stream, id, kind, &prefix, params)?
+                else {
+                    return Ok(());
+                };
+                let half = self.add_half(id, prefix.clone());
+                self.event(Event::SubscribeNamespace {
+                    id,
+                    prefix: prefix.clone(),
+                    tokens: tokens.clone(),
+                });
+                if let Some(id) = half {
+                    self.event(Event::SubscribeTracks {
+                        id,
+                        prefix,
+                        params,
+                        tokens,
+                    });
                 }
                 Ok(())
             }
@@ -84,7 +95,14 @@ impl Session {
             | Message::PublishBlocked(_)
             | Message::RequestUpdate(_)
             | Message::RequestOk(_)
-            | Message::RequestError(_) => {
+            | Message::RequestError(_)
+            | Message::MaxRequestId(_)
+            | Message::RequestsBlocked(_)
+            | Message::Unsubscribe
+            | Message::FetchCancel
+            | Message::PublishNamespaceDone
+            | Message::PublishNamespaceCancel(_)
+            | Message::UnsubscribeNamespace => {
                 Err(Fault::violation("a stream does not begin with a request"))
             }
         }
@@ -92,6 +110,7 @@ impl Session {
 
     /// Notes a request id of the peer.
     pub(super) fn take_request_id(&mut self, id: RequestId) -> Result<(), Fault> {
+        self.check_request_id(id)?;
         if self.seen.insert(id) {
             return Ok(());
         }
@@ -166,7 +185,11 @@ impl Session {
         Some(RequestError::new(RequestCode::UnsupportedExtension, reason))
     }
 
-    fn receive_subscribe(&mut self, stream: StreamId, subscribe: Subscribe) -> Result<(), Fault> {
+    fn receive_subscribe(
+        &mut self,
+        stream: Option<StreamId>,
+        subscribe: Subscribe,
+    ) -> Result<(), Fault> {
         let Subscribe { id, track, params } = subscribe;
         let kind = Kind::Subscribe {
             track: track.clone(),
@@ -191,7 +214,7 @@ impl Session {
         Ok(())
     }
 
-    fn receive_publish(&mut self, stream: StreamId, publish: Publish) -> Result<(), Fault> {
+    fn receive_publish(&mut self, stream: Option<StreamId>, publish: Publish) -> Result<(), Fault> {
         let Publish {
             id,
             track,
@@ -235,7 +258,63 @@ impl Session {
         Ok(())
     }
 
-    fn receive_track_status(&mut self, stream: StreamId, status: Subscribe) -> Result<(), Fault> {
+    /// Until draft 16 only SUBSCRIBE_NAMESPACE has a stream of its own, until draft 14 nothing.
+    fn check_own_stream(&self, stream: Option<StreamId>, message: &Message) -> Result<(), Fault> {
+        let about_prefix = matches!(
+            message,
+            Message::SubscribeNamespace(_)
+                | Message::SubscribeTracks(_)
+                | Message::SubscribeBoth(_)
+        );
+        let allowed = match self.config.draft.table().layout {
+            Layout::Typed => true,
+            Layout::Pairs => stream.is_none() || about_prefix,
+            Layout::Fields => stream.is_none(),
+        };
+        if allowed {
+            return Ok(());
+        }
+        Err(Fault::violation(
+            "a bidirectional stream beside the control stream",
+        ))
+    }
+
+    fn receive_offer(
+        &mut self,
+        stream: Option<StreamId>,
+        request: SubscribePrefix,
+    ) -> Result<(), Fault> {
+        let SubscribePrefix {
+            id,
+            prefix: namespace,
+            params,
+        } = request;
+        let told_to = self.asked_for(&namespace);
+        let kind = Kind::PublishNamespace {
+            namespace: namespace.clone(),
+            told_to,
+        };
+        let Some((_, tokens)) = self.admit(stream, id, kind, params, Some(&namespace))? else {
+            return Ok(());
+        };
+        match told_to {
+            Some(told_to) => self.receive_told(id, told_to, &namespace),
+            None => {
+                self.event(Event::PublishNamespace {
+                    id,
+                    namespace,
+                    tokens,
+                });
+                Ok(())
+            }
+        }
+    }
+
+    fn receive_track_status(
+        &mut self,
+        stream: Option<StreamId>,
+        status: Subscribe,
+    ) -> Result<(), Fault> {
         let Subscribe { id, track, params } = status;
         let admitted = self.admit(
             stream,
@@ -257,7 +336,7 @@ impl Session {
 
     fn admit_prefix(
         &mut self,
-        stream: StreamId,
+        stream: Option<StreamId>,
         id: RequestId,
         kind: Kind,
         prefix: &Namespace,
@@ -278,7 +357,7 @@ impl Session {
     /// Opens a request of the peer; `None`: it was refused. Returns its parameters, and its tokens apart from them.
     pub(super) fn admit(
         &mut self,
-        stream: StreamId,
+        stream: Option<StreamId>,
         id: RequestId,
         kind: Kind,
         mut params: Parameters,
@@ -287,12 +366,14 @@ impl Session {
         self.take_request_id(id)?;
         let tokens = self.resolve_tokens(&mut params)?;
         let verdict = self.judge(namespace);
-        if let Some(entry) = self.streams.get_mut(&stream) {
+        if let Some(entry) = stream.and_then(|stream| self.streams.get_mut(&stream)) {
             entry.role = StreamRole::Request(id);
+            self.own_streams += 1;
         }
         self.requests
             .insert(id, Request::new(stream, Side::Peers, kind));
         self.peer_requests += 1;
+        self.grant_requests(self.config.limits.peer_requests_max as u64 / 2 + 1);
         match (tokens, verdict) {
             (Ok(tokens), Verdict::Continue(())) => Ok(Some((params, tokens))),
             (Err(error), _) | (Ok(_), Verdict::Break(error)) => {

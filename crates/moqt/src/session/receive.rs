@@ -1,8 +1,8 @@
 //! Messages from the peer: on its control stream, and on the streams of open requests.
 
 use crate::{
-    DecodeError, GoAway, Message, Namespace, RequestError, RequestId, RequestOk, SessionCode,
-    Setup, SubscribeOk, TrackProperties,
+    DecodeError, Envelope, GoAway, Message, Namespace, RequestError, RequestId, RequestOk,
+    SessionCode, Setup, SubscribeOk, TrackProperties,
 };
 
 use super::{
@@ -13,17 +13,32 @@ use super::{
 };
 
 impl Session {
-    pub(super) fn receive_control(&mut self, message: Message) -> Result<(), Fault> {
+    pub(super) fn receive_control(&mut self, envelope: Envelope) -> Result<(), Fault> {
         let opening = matches!(self.state, State::Opening { .. });
-        match message {
+        match envelope.message {
             Message::Setup(setup) if opening => self.receive_setup(setup),
             _ if opening => Err(Fault::violation(
                 "the first message on a control stream is not SETUP",
             )),
             Message::GoAway(goaway) => self.receive_goaway(goaway),
+            Message::Setup(_) => Err(Fault::violation("second SETUP")),
+            _ if self.one_stream.is_some() => self.receive_on_control(envelope),
             _ => Err(Fault::violation(
                 "a message that does not belong on a control stream",
             )),
+        }
+    }
+
+    /// Takes a message from a request's own stream.
+    pub(super) fn receive_on_stream(
+        &mut self,
+        id: RequestId,
+        envelope: Envelope,
+    ) -> Result<(), Fault> {
+        match envelope.about {
+            // It says the same once more, or which update it answers.
+            Some(about) => self.receive_about(&about, envelope.message),
+            None => self.receive_on_request(id, envelope.message),
         }
     }
 
@@ -100,7 +115,33 @@ impl Session {
                 });
                 Ok(())
             }
+            Message::Unsubscribe => {
+                let ends = matches!(
+                    (request.side, &request.kind),
+                    (Side::Peers, Kind::Subscribe { .. }) | (Side::Ours, Kind::Publish { .. })
+                );
+                self.receive_end(id, ends)
+            }
+            Message::FetchCancel => {
+                let ends = request.side == Side::Peers;
+                self.receive_end(id, ends)
+            }
+            Message::PublishNamespaceDone => {
+                let ends = request.side == Side::Peers;
+                self.receive_withdrawal(id, ends)
+            }
+            Message::PublishNamespaceCancel(_) => {
+                let ends = request.side == Side::Ours;
+                self.receive_withdrawal(id, ends)
+            }
+            Message::UnsubscribeNamespace => {
+                let ends = request.side == Side::Peers && request.prefix().is_some();
+                self.receive_end(id, ends)
+            }
             Message::Setup(_)
+            | Message::MaxRequestId(_)
+            | Message::RequestsBlocked(_)
+            | Message::SubscribeBoth(_)
             | Message::Subscribe(_)
             | Message::Publish(_)
             | Message::Fetch(_)
@@ -132,9 +173,14 @@ impl Session {
     }
 
     fn receive_setup(&mut self, setup: Setup) -> Result<(), Fault> {
+        let granted = setup.max_request_id;
         let peer = setup::check(&self.config, &mut self.tokens, setup)?;
         self.state = State::Open;
+        if self.one_stream.is_some() && self.config.role == Role::Server {
+            self.send_setup();
+        }
         self.event(Event::Setup(peer));
+        self.begin_one_stream(granted);
         // What came early, in the order in which the streams were opened.
         let early = self
             .streams
@@ -151,9 +197,12 @@ impl Session {
         if core::mem::replace(&mut self.peer_goaway, true) {
             return Err(Fault::violation("second GOAWAY"));
         }
-        let unprocessed = goaway
-            .request
-            .ok_or(DecodeError::Truncated("request id of GOAWAY"))?;
+        let unprocessed = match (goaway.request, &self.one_stream) {
+            (Some(request), _) => request,
+            // It does not say; what is open may still be answered.
+            (None, Some(_)) => self.next_request,
+            (None, None) => return Err(DecodeError::Truncated("request id of GOAWAY").into()),
+        };
         if unprocessed.0 % 2 != self.config.role.parity() {
             return Err(Fault::new(
                 SessionCode::InvalidRequestId,
@@ -188,6 +237,10 @@ impl Session {
         };
         *alias = Some(ok.alias);
         request.phase = Phase::Established;
+        request.asked.filter = request
+            .asked
+            .filter
+            .map(|filter| filter.after(ok.params.largest_object));
         let track = track.clone();
         self.take_peer_alias(id, ok.alias, &track)?;
         let properties = TrackProperties::read(self.config.draft, &ok.properties)?;
@@ -217,6 +270,9 @@ impl Session {
         let scope = request.ok_scope().ok_or_else(misplaced)?;
         ok.params.check(draft, scope)?;
         request.phase = Phase::Established;
+        if request.is_hidden() {
+            return Ok(());
+        }
         if request.kind == Kind::TrackStatus {
             TrackProperties::read(draft, &ok.properties)?;
             self.finish(id);
@@ -237,15 +293,55 @@ impl Session {
         };
         check_redirect(self.config.role, request, &error)?;
         if request.is(Side::Ours, Phase::Pending) {
+            let hidden = request.is_hidden();
             self.finish(id);
-            self.event(Event::Rejected { id, error });
+            if !hidden {
+                self.event(Event::Rejected { id, error });
+            }
             return Ok(());
         }
+        self.receive_update_error(id, error)
+    }
+
+    pub(super) fn receive_update_error(
+        &mut self,
+        id: RequestId,
+        error: RequestError,
+    ) -> Result<(), Fault> {
+        let Some(request) = self.requests.get_mut(&id) else {
+            return Ok(());
+        };
         match request.updates_out.pop_front() {
             Some(_) => self.event(Event::UpdateRejected { id, error }),
             None => return Err(misplaced()),
         }
         Ok(())
+    }
+
+    /// UNSUBSCRIBE and its like: the peer ends a request.
+    fn receive_end(&mut self, id: RequestId, ends: bool) -> Result<(), Fault> {
+        if !ends {
+            return Err(misplaced());
+        }
+        self.end_by_peer(id, Some(crate::ResetCode::Cancelled));
+        Ok(())
+    }
+
+    /// PUBLISH_NAMESPACE_DONE or PUBLISH_NAMESPACE_CANCEL.
+    fn receive_withdrawal(&mut self, id: RequestId, ends: bool) -> Result<(), Fault> {
+        let Some(Kind::PublishNamespace { namespace, told_to }) =
+            self.requests.get(&id).map(|request| request.kind.clone())
+        else {
+            return Err(misplaced());
+        };
+        match told_to {
+            Some(told_to) if ends => {
+                self.forget(id);
+                self.receive_told_done(told_to, &namespace);
+                Ok(())
+            }
+            Some(_) | None => self.receive_end(id, ends),
+        }
     }
 
     fn receive_namespace(&mut self, id: RequestId, suffix: Namespace) -> Result<(), Fault> {
@@ -268,7 +364,7 @@ impl Session {
     }
 
     /// Ends a request for a reason of our own and tells the application.
-    fn end_by_us(&mut self, id: RequestId, code: crate::ResetCode) {
+    pub(super) fn end_by_us(&mut self, id: RequestId, code: crate::ResetCode) {
         self.tell_namespaces_done(id);
         self.abort(id, code);
         self.event(Event::Cancelled {
@@ -296,7 +392,9 @@ fn check_redirect(role: Role, request: &Request, error: &RequestError) -> Result
         .is_some_and(|track| !track.name().is_empty());
     let about_namespace = matches!(
         request.kind,
-        Kind::PublishNamespace | Kind::SubscribeNamespace { .. } | Kind::SubscribeTracks { .. }
+        Kind::PublishNamespace { .. }
+            | Kind::SubscribeNamespace { .. }
+            | Kind::SubscribeTracks { .. }
     );
     if names_track && about_namespace {
         return Err(Fault::violation(

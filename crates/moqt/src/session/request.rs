@@ -3,7 +3,9 @@
 use core::time::Duration;
 use std::collections::{BTreeSet, VecDeque};
 
-use crate::{FullTrackName, Location, Namespace, Scope, StreamId, TrackAlias};
+use crate::{
+    FullTrackName, Location, Namespace, Parameters, RequestId, Scope, StreamId, TrackAlias,
+};
 
 /// Who asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +40,12 @@ pub(super) enum Kind {
     Fetch {
         start: Option<Location>,
     },
-    PublishNamespace,
+    /// `told_to`: it stands for NAMESPACE in answer to that SUBSCRIBE_NAMESPACE (draft 14), and the application does not
+    /// hear of it.
+    PublishNamespace {
+        namespace: Namespace,
+        told_to: Option<RequestId>,
+    },
     /// `told`: namespaces that exist for the subscriber, prefix included.
     SubscribeNamespace {
         prefix: Namespace,
@@ -52,7 +59,8 @@ pub(super) enum Kind {
 /// An open request of either side.
 #[derive(Debug)]
 pub(super) struct Request {
-    pub(super) stream: StreamId,
+    /// Its own; `None`: its messages go on the one control stream.
+    pub(super) stream: Option<StreamId>,
     pub(super) side: Side,
     pub(super) kind: Kind,
     pub(super) phase: Phase,
@@ -60,10 +68,16 @@ pub(super) struct Request {
     pub(super) sending: bool,
     /// The peer's direction has not ended.
     pub(super) receiving: bool,
-    /// The peer's unanswered updates; each may bring a new prefix.
-    pub(super) updates_in: VecDeque<Option<Namespace>>,
-    /// Our unanswered updates; each may bring a new prefix.
-    pub(super) updates_out: VecDeque<Option<Namespace>>,
+    /// The peer's unanswered updates.
+    pub(super) updates_in: VecDeque<Update>,
+    /// Our unanswered updates.
+    pub(super) updates_out: VecDeque<Update>,
+    /// What the subscriber last asked for, where each update says everything anew (draft 14).
+    pub(super) asked: Parameters,
+    /// The other half of a SUBSCRIBE_NAMESPACE that asks for namespaces and tracks.
+    pub(super) other_half: Option<RequestId>,
+    /// The other half was accepted and is over.
+    pub(super) half_answered: bool,
     /// The peer has sent GOAWAY for this request.
     pub(super) goaway_received: bool,
     /// We have sent GOAWAY for this request.
@@ -72,8 +86,16 @@ pub(super) struct Request {
     pub(super) deadline: Option<Duration>,
 }
 
+/// A REQUEST_UPDATE that is not answered.
+#[derive(Debug)]
+pub(super) struct Update {
+    pub(super) id: RequestId,
+    /// The new prefix, if it brings one.
+    pub(super) prefix: Option<Namespace>,
+}
+
 impl Request {
-    pub(super) fn new(stream: StreamId, side: Side, kind: Kind) -> Self {
+    pub(super) fn new(stream: Option<StreamId>, side: Side, kind: Kind) -> Self {
         Self {
             stream,
             side,
@@ -83,6 +105,9 @@ impl Request {
             receiving: true,
             updates_in: VecDeque::new(),
             updates_out: VecDeque::new(),
+            asked: Parameters::default(),
+            other_half: None,
+            half_answered: false,
             goaway_received: false,
             goaway_sent: false,
             deadline: None,
@@ -91,6 +116,17 @@ impl Request {
 
     pub(super) fn is(&self, side: Side, phase: Phase) -> bool {
         self.side == side && self.phase == phase
+    }
+
+    /// Returns true when the application does not know of it.
+    pub(super) fn is_hidden(&self) -> bool {
+        matches!(
+            self.kind,
+            Kind::PublishNamespace {
+                told_to: Some(_),
+                ..
+            }
+        )
     }
 
     /// Returns true when the peer's FIN ends the request.
@@ -105,7 +141,7 @@ impl Request {
             (Side::Ours, Kind::Fetch { .. }) => self.phase == Phase::Pending,
             // PUBLISH_DONE comes before FIN (section 10.12).
             (Side::Peers, Kind::Publish { .. }) => true,
-            (Side::Ours, Kind::Publish { .. } | Kind::PublishNamespace) => {
+            (Side::Ours, Kind::Publish { .. } | Kind::PublishNamespace { .. }) => {
                 self.phase == Phase::Pending || !self.sending
             }
             (
@@ -113,7 +149,7 @@ impl Request {
                 Kind::Subscribe { .. }
                 | Kind::TrackStatus
                 | Kind::Fetch { .. }
-                | Kind::PublishNamespace,
+                | Kind::PublishNamespace { .. },
             ) => !self.sending,
         }
     }
@@ -126,7 +162,11 @@ impl Request {
         match (self.side, &self.kind, self.phase) {
             (Side::Peers, Kind::Publish { .. }, _) => !self.receiving,
             (Side::Peers, _, _) => true,
-            (Side::Ours, Kind::Publish { .. } | Kind::PublishNamespace, Phase::Established) => true,
+            (
+                Side::Ours,
+                Kind::Publish { .. } | Kind::PublishNamespace { .. },
+                Phase::Established,
+            ) => true,
             // Once it is accepted the data stream says when it is over.
             (Side::Ours, Kind::Fetch { .. }, Phase::Established) => false,
             (Side::Ours, _, _) => !self.receiving,
@@ -138,7 +178,7 @@ impl Request {
         match self.kind {
             Kind::Publish { .. } => Some(Scope::PublishOk),
             Kind::TrackStatus => Some(Scope::TrackStatusOk),
-            Kind::PublishNamespace
+            Kind::PublishNamespace { .. }
             | Kind::SubscribeNamespace { .. }
             | Kind::SubscribeTracks { .. } => Some(Scope::NamespaceOk),
             Kind::Subscribe { .. } | Kind::Fetch { .. } => None,
@@ -155,7 +195,7 @@ impl Request {
             _ if sender != self.side => None,
             Kind::Subscribe { .. } | Kind::Publish { .. } => Some(Scope::UpdateSubscription),
             Kind::Fetch { .. } => Some(Scope::UpdateFetch),
-            Kind::PublishNamespace => Some(Scope::UpdatePublishNamespace),
+            Kind::PublishNamespace { .. } => Some(Scope::UpdatePublishNamespace),
             Kind::SubscribeNamespace { .. } | Kind::SubscribeTracks { .. } => {
                 Some(Scope::UpdatePrefix)
             }

@@ -53,6 +53,12 @@ impl Seen {
         true
     }
 
+    /// Returns true when the id was used.
+    pub(super) fn contains(&self, RequestId(id): RequestId) -> bool {
+        let run = self.runs.range(..=id / 2).next_back();
+        id % 2 == self.parity && run.is_some_and(|(_, last)| *last >= id / 2)
+    }
+
     /// Returns the smallest id above all used ones.
     pub(super) fn next(&self) -> RequestId {
         let step = self.runs.last_key_value().map_or(0, |(_, last)| last + 1);
@@ -92,6 +98,18 @@ mod tests {
         assert_eq!(fresh, [4, 0, 2, 8, 6, 10]);
         assert_eq!(seen.runs.len(), 1);
         assert_eq!(seen.next(), RequestId(12));
+    }
+
+    #[test]
+    fn used_ids_are_known_and_others_are_not() {
+        let mut seen = seen();
+        for id in [0, 2, 6] {
+            assert!(seen.insert(RequestId(id)));
+        }
+
+        let known: Vec<u64> = (0..10).filter(|id| seen.contains(RequestId(*id))).collect();
+
+        assert_eq!(known, [0, 2, 6]);
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-use super::{Config, PeerSetup, Role, Transport, fault::Fault};
-use crate::{AuthToken, SessionCode, Setup, Token, TokenCache};
+use super::{Config, PeerSetup, Role, Transport, fault::Fault, one_stream};
+use crate::{AuthToken, Draft, SessionCode, Setup, Token, TokenCache};
 
 /// Longest MOQT_IMPLEMENTATION that is shown, in bytes: it goes to logs.
 const IMPLEMENTATION_LEN_BYTES_MAX: usize = 128;
@@ -12,7 +12,11 @@ pub(super) fn ours(config: &Config) -> Setup {
     let text = |text: &Option<String>| text.clone().map(Bytes::from);
     let by_uri = config.role == Role::Client && config.transport == Transport::Quic;
     let cache = config.limits.auth_token_cache_bytes_max;
+    let one_stream = config.draft.one_control_stream();
     Setup {
+        sender: one_stream.then_some(config.role),
+        versions: config.draft.version().into_iter().collect(),
+        max_request_id: one_stream.then(|| one_stream::first_grant(config)),
         path: by_uri.then(|| text(&config.path)).flatten(),
         authority: by_uri.then(|| text(&config.authority)).flatten(),
         authorization: config.authorization.clone(),
@@ -26,14 +30,32 @@ pub(super) fn ours(config: &Config) -> Setup {
 pub(super) fn check(
     config: &Config,
     cache: &mut TokenCache,
-    setup: Setup,
+    mut setup: Setup,
 ) -> Result<PeerSetup, Fault> {
+    if setup.sender.is_some_and(|sender| sender == config.role) {
+        return Err(Fault::violation("SETUP of the wrong side"));
+    }
+    if let Some(version) = config.draft.version()
+        && !setup.versions.contains(&version)
+    {
+        return Err(Fault::new(
+            SessionCode::VersionNegotiationFailed,
+            "no common version",
+        ));
+    }
     let by_uri = config.role == Role::Server && config.transport == Transport::Quic;
     if setup.path.is_some() && !by_uri {
         return Err(Fault::new(
             SessionCode::InvalidPath,
             "PATH has no place here",
         ));
+    }
+    if config.draft == Draft::D14 {
+        // Draft 14 gives AUTHORITY and MOQT_IMPLEMENTATION the same number: what cannot be the one is the other.
+        let name = setup
+            .authority
+            .take_if(|text| !by_uri || authority_text(text).is_none());
+        setup.implementation = setup.implementation.or(name);
     }
     if setup.authority.is_some() && !by_uri {
         return Err(Fault::new(

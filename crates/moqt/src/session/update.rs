@@ -1,15 +1,16 @@
 //! REQUEST_UPDATE in both directions.
 
 use crate::{
-    AuthToken, Message, Namespace, Parameters, PublishDone, PublishDoneCode, RequestCode,
-    RequestError, RequestId, RequestOk, RequestUpdate, Scope, SessionCode,
+    About, AuthToken, EncodeError, Message, Namespace, Parameters, PublishDone, PublishDoneCode,
+    RequestCode, RequestError, RequestId, RequestOk, RequestUpdate, Scope, SessionCode,
+    draft::Layout,
 };
 
 use super::{
-    CallError, Event, Session,
+    CallError, Event, Output, Session,
     fault::Fault,
     receive::misplaced,
-    request::{Kind, Phase, Side},
+    request::{Kind, Phase, Request, Side, Update},
 };
 
 impl Session {
@@ -33,20 +34,95 @@ impl Session {
         }
         let kind = request.kind.clone();
         params.check_to_write(self.config.draft, scope)?;
+        if self.config.draft.table().layout == Layout::Fields {
+            return self.update_fields(id, params);
+        }
         let prefix = params.prefix.clone();
         if let Some(prefix) = &prefix
             && self.overlaps(Side::Ours, &kind, prefix, Some(id))
         {
             return Err(CallError::Duplicate);
         }
-        let update = Message::RequestUpdate(RequestUpdate {
-            id: self.next_request,
-            params,
-        });
-        self.write(id, &update)?;
+        let update = self.next_request;
+        let message = Message::RequestUpdate(RequestUpdate { id: update, params });
+        self.encode(self.about(id, &message).as_ref(), &message)?;
+        self.note_update(id, update)?;
+        self.write(id, &message)?;
         self.next_request.0 += 2;
-        self.open_request(id)?.updates_out.push_back(prefix);
+        let request = self.open_request(id)?;
+        request.updates_out.push_back(Update { id: update, prefix });
         Ok(())
+    }
+
+    /// SUBSCRIBE_UPDATE of draft 14: it says everything anew, nobody answers it, and it changes subscriptions only.
+    fn update_fields(&mut self, id: RequestId, params: Parameters) -> Result<(), CallError> {
+        let request = self.open_request(id)?;
+        if !matches!(request.kind, Kind::Subscribe { .. } | Kind::Publish { .. }) {
+            return Err(EncodeError::NotInDraft("update of such a request").into());
+        }
+        let asked = &request.asked;
+        let merged = Parameters {
+            filter: params.filter.or(asked.filter),
+            subscriber_priority: params.subscriber_priority.or(asked.subscriber_priority),
+            forward: params.forward.or(asked.forward),
+            ..params
+        };
+        let kept = Parameters {
+            filter: merged.filter,
+            subscriber_priority: merged.subscriber_priority,
+            forward: merged.forward,
+            ..Parameters::default()
+        };
+        let update = self.next_request;
+        let message = Message::RequestUpdate(RequestUpdate {
+            id: update,
+            params: merged,
+        });
+        self.encode(self.about(id, &message).as_ref(), &message)?;
+        self.note_update(id, update)?;
+        self.write(id, &message)?;
+        self.next_request.0 += 2;
+        self.open_request(id)?.asked = kept;
+        self.event(Event::Updated {
+            id,
+            params: Parameters::default(),
+        });
+        Ok(())
+    }
+
+    /// Writes the answer to the oldest unanswered update of the peer, where it is answered.
+    fn answer_update(&mut self, id: RequestId, message: &Message) -> Result<(), EncodeError> {
+        let update = self
+            .requests
+            .get(&id)
+            .and_then(|request| request.updates_in.front());
+        let about = match (&self.one_stream, update) {
+            (Some(_), Some(_)) if self.config.draft.table().layout == Layout::Fields => {
+                return Ok(());
+            }
+            (Some(_), Some(update)) => Some(About::Request {
+                id: update.id,
+                kind: None,
+            }),
+            (Some(_), None) | (None, _) => None,
+        };
+        let bytes = self.encode(about.as_ref(), message)?;
+        if let Some(request) = self.requests.get(&id)
+            && request.sending
+        {
+            let stream = self.stream_of(request);
+            self.put(id, Output::Write(stream, bytes));
+        }
+        Ok(())
+    }
+
+    /// Forgets what only the updates of a request that is over are known by.
+    pub(super) fn forget_updates(&mut self, request: &Request) {
+        if let Some(one) = &mut self.one_stream {
+            for update in &request.updates_out {
+                one.forget_update(update.id);
+            }
+        }
     }
 
     /// Accepts the oldest unanswered REQUEST_UPDATE of a request.
@@ -57,7 +133,7 @@ impl Session {
     pub fn accept_update(&mut self, id: RequestId, params: Parameters) -> Result<(), CallError> {
         self.check_update(id)?;
         params.check_to_write(self.config.draft, Scope::UpdateOk)?;
-        self.write(
+        self.answer_update(
             id,
             &Message::RequestOk(RequestOk {
                 params,
@@ -65,7 +141,11 @@ impl Session {
             }),
         )?;
         let request = self.open_request(id)?;
-        if let Some(Some(prefix)) = request.updates_in.pop_front() {
+        if let Some(prefix) = request
+            .updates_in
+            .pop_front()
+            .and_then(|update| update.prefix)
+        {
             request.set_prefix(prefix);
         }
         Ok(())
@@ -82,7 +162,7 @@ impl Session {
     pub fn reject_update(&mut self, id: RequestId, error: RequestError) -> Result<(), CallError> {
         self.check_update(id)?;
         self.check_redirect_to_write(&error)?;
-        self.write(id, &Message::RequestError(error))?;
+        self.answer_update(id, &Message::RequestError(error))?;
         let request = self.open_request(id)?;
         request.updates_in.pop_front();
         // Section 10.10.1: the responder closes the stream.
@@ -104,7 +184,10 @@ impl Session {
         };
         let scope = request.update_scope(Side::Peers).ok_or_else(misplaced)?;
         update.params.check(self.config.draft, scope)?;
-        request.updates_in.push_back(update.params.prefix.clone());
+        request.updates_in.push_back(Update {
+            id: update.id,
+            prefix: update.params.prefix.clone(),
+        });
         if request.updates_in.len() > updates_max {
             return Err(Fault::new(
                 SessionCode::InternalError,
@@ -128,7 +211,7 @@ impl Session {
         let Some(request) = self.requests.get_mut(&id) else {
             return Ok(());
         };
-        let Some(prefix) = request.updates_out.pop_front() else {
+        let Some(Update { prefix, .. }) = request.updates_out.pop_front() else {
             return Err(misplaced());
         };
         ok.params.check(self.config.draft, Scope::UpdateOk)?;
@@ -156,7 +239,7 @@ impl Session {
         self.requests.iter().any(|(id, request)| {
             Some(*id) != except
                 && request.side == side
-                && request.same_prefix_kind(kind)
+                && (self.one_stream.is_some() || request.same_prefix_kind(kind))
                 && request.prefix().is_some_and(|other| other.overlaps(prefix))
         })
     }
@@ -194,7 +277,7 @@ impl Session {
                 (Side::Peers, Kind::Subscribe { .. }) | (Side::Ours, Kind::Publish { .. })
             );
             // What we write here is always short enough.
-            let mut written = self.write(id, &Message::RequestError(error));
+            let mut written = self.answer_update(id, &Message::RequestError(error));
             if publisher && written.is_ok() {
                 let status = PublishDoneCode::UpdateFailed;
                 let done = PublishDone {

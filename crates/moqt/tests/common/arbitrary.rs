@@ -145,6 +145,7 @@ fn others() -> impl Strategy<Value = Message> {
             authorization,
             auth_token_cache_bytes_max: cache,
             implementation,
+            ..Setup::default()
         },
     );
     let goaway = (bytes(40), time(), option::of(number()));

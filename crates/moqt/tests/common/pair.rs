@@ -8,6 +8,7 @@ use moqrelay_moqt::{
 };
 
 use super::D18;
+use moqrelay_moqt::Draft;
 
 /// A client and a server, and what they have told their applications.
 pub struct Pair {
@@ -29,6 +30,11 @@ impl Pair {
     /// Two sessions that have seen each other's SETUP.
     pub fn new() -> Self {
         Self::with(|_| {})
+    }
+
+    /// The same in another draft.
+    pub fn of(draft: Draft) -> Self {
+        Self::with(|config| config.draft = draft)
     }
 
     /// The same after a change of both configurations.
@@ -97,6 +103,7 @@ impl End {
 }
 
 fn carry(from: &mut End, to: &mut End, now: Duration) -> bool {
+    let draft = from.session.draft();
     let mut busy = false;
     while let Some(output) = from.session.poll_output() {
         busy = true;
@@ -119,11 +126,11 @@ fn carry(from: &mut End, to: &mut End, now: Duration) -> bool {
             }
             Output::Reset(stream, code) => {
                 to.session
-                    .handle_reset(from.streams[&stream], code.to_code(D18), now)
+                    .handle_reset(from.streams[&stream], code.to_code(draft), now)
             }
             Output::Stop(stream, code) => {
                 to.session
-                    .handle_stop(from.streams[&stream], code.to_code(D18), now)
+                    .handle_stop(from.streams[&stream], code.to_code(draft), now)
             }
             Output::Close(code, reason) => from.closed = Some((code, reason)),
             Output::Event(event) => from.events.push(event),

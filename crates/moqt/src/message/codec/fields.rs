@@ -59,7 +59,7 @@ pub(super) fn read_ok(reader: &mut Reader) -> Result<RequestOk, DecodeError> {
         params: Parameters {
             expires: (!expires.is_zero()).then_some(expires),
             largest_object,
-            ..ok.params
+            ..Parameters::default()
         },
         ..ok
     })
