@@ -1,4 +1,6 @@
-//! Datagrams: what was read can be written, and then reads the same.
+//! Datagrams of every draft: what was read can be written, and then reads the same.
+//!
+//! The first byte chooses the draft.
 #![no_main]
 
 use bytes::Bytes;
@@ -8,8 +10,13 @@ use moqrelay_moqt::{
     data::{Datagram, FetchHeader},
 };
 
+const DRAFTS: [Draft; 3] = [Draft::D18, Draft::D16, Draft::D14];
+
 fuzz_target!(|data: &[u8]| {
-    let draft = Draft::D18;
+    let Some((first, data)) = data.split_first() else {
+        return;
+    };
+    let draft = DRAFTS[usize::from(*first) % DRAFTS.len()];
     let _fetch = FetchHeader::peek(draft, data);
     if let Ok(Datagram::Object(object)) = Datagram::decode(draft, Bytes::copy_from_slice(data)) {
         let _properties = ObjectProperties::read(draft, &object.properties);

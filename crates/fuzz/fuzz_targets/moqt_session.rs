@@ -26,16 +26,29 @@ fuzz_target!(|data: &[u8]| {
     } else {
         Transport::Quic
     };
+    let (draft, setup): (_, &[u8]) = match (first >> 3 & 3, role) {
+        (1, Role::Server) => (Draft::D16, b"\x20\x00\x03\x01\x02\x20"),
+        (1, Role::Client) => (Draft::D16, b"\x21\x00\x03\x01\x02\x20"),
+        (2, Role::Server) => (
+            Draft::D14,
+            b"\x20\x00\x0c\x01\xc0\x00\x00\x00\xff\x00\x00\x0e\x01\x02\x20",
+        ),
+        (2, Role::Client) => (
+            Draft::D14,
+            b"\x21\x00\x0b\xc0\x00\x00\x00\xff\x00\x00\x0e\x01\x02\x20",
+        ),
+        _ => (Draft::D18, b"\xaf\x00\x00\x02\x04\x20"),
+    };
     let mut now = Duration::ZERO;
-    let mut session = Session::new(Config::new(Draft::D18, role, transport), now);
-    let mut streams = vec![session.accept_control()];
+    let mut session = Session::new(Config::new(draft, role, transport), now);
+    let mut streams = vec![match (draft, role) {
+        (Draft::D18, _) => session.accept_control(),
+        (_, Role::Server) => session.accept_bi(),
+        // Our own, which is opened first.
+        (_, Role::Client) => StreamId(0),
+    }];
     if first & 4 == 0 {
-        session.handle_stream(
-            streams[0],
-            Bytes::from_static(b"\xaf\x00\x00\x02\x04\x20"),
-            false,
-            now,
-        );
+        session.handle_stream(streams[0], Bytes::copy_from_slice(setup), false, now);
     }
     drain(&mut session, &mut streams);
     while let [step, next @ ..] = rest {

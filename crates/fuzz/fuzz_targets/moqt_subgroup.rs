@@ -1,4 +1,6 @@
-//! Subgroup streams: cutting them elsewhere changes nothing, and what was read can be written again.
+//! Subgroup streams of every draft: cutting them elsewhere changes nothing, and what was read can be written again.
+//!
+//! The first byte chooses the draft, the second where to cut.
 #![no_main]
 
 use bytes::{Bytes, BytesMut};
@@ -13,21 +15,24 @@ const LIMITS: Limits = Limits {
     properties_bytes_max: 1 << 12,
 };
 
+const DRAFTS: [Draft; 3] = [Draft::D18, Draft::D16, Draft::D14];
+
 fuzz_target!(|data: &[u8]| {
-    let Some((cut, wire)) = data.split_first() else {
+    let [first, cut, wire @ ..] = data else {
         return;
     };
+    let draft = DRAFTS[usize::from(*first) % DRAFTS.len()];
     let wire = Bytes::copy_from_slice(wire);
-    let _kind = classify(Draft::D18, &wire);
-    let whole = read(&wire, usize::MAX);
-    assert_eq!(read(&wire, usize::from(*cut).max(1)), whole);
+    let _kind = classify(draft, &wire);
+    let whole = read(draft, &wire, usize::MAX);
+    assert_eq!(read(draft, &wire, usize::from(*cut).max(1)), whole);
     let mut encoder = None;
     let mut out = BytesMut::new();
     for item in &whole.0 {
         match item {
             SubgroupItem::Header(header) => {
                 encoder
-                    .insert(SubgroupEncoder::new(Draft::D18, *header))
+                    .insert(SubgroupEncoder::new(draft, *header))
                     .header(&mut out);
             }
             SubgroupItem::Object(object) => {
@@ -39,11 +44,11 @@ fuzz_target!(|data: &[u8]| {
             }
         }
     }
-    assert_eq!(read(&out.freeze(), usize::MAX).0, whole.0);
+    assert_eq!(read(draft, &out.freeze(), usize::MAX).0, whole.0);
 });
 
-fn read(wire: &Bytes, piece: usize) -> (Vec<SubgroupItem>, Option<DecodeError>) {
-    let mut decoder = SubgroupDecoder::new(Draft::D18, LIMITS);
+fn read(draft: Draft, wire: &Bytes, piece: usize) -> (Vec<SubgroupItem>, Option<DecodeError>) {
+    let mut decoder = SubgroupDecoder::new(draft, LIMITS);
     let mut items = Vec::new();
     let mut rest = wire.clone();
     while !rest.is_empty() {

@@ -496,9 +496,9 @@ impl Session {
         };
         if let Some(message) = farewell
             && self.answers(id, true)
+            && let Err(error) = self.write(id, &message)
         {
-            // Made here and short, so writing it cannot fail.
-            let _ = self.write(id, &message).is_ok();
+            return self.close(SessionCode::InternalError, &error.to_string());
         }
         let Some((request, Some(stream))) = self.forget(id) else {
             return;

@@ -500,7 +500,7 @@ fn namespaces_are_told_as_they_come_and_go() {
             id: ours,
             suffix: suffix.clone(),
         };
-        assert_eq!(pair.client.take(), [told.clone()]);
+        assert_eq!(pair.client.take(), std::slice::from_ref(&told));
         pair.server
             .session
             .namespace_done(id, suffix.clone())

@@ -112,13 +112,12 @@ pub(super) fn write_publish(
 pub(super) fn read_publish_ok(reader: &mut Reader) -> Result<Parameters, DecodeError> {
     let forward = reader.flag("forward")?;
     let priority = reader.byte("subscriber priority")?;
-    // This draft demands a group order here, but 0 is what its senders write for "as the publisher likes".
-    let order = read_order_or_none(reader)?;
+    let order = read_order(reader)?;
     let filter = Filter::read(reader)?;
     Ok(Parameters {
         forward: Some(forward),
         subscriber_priority: Some(priority),
-        group_order: order,
+        group_order: Some(order),
         filter: Some(filter),
         ..Parameters::read(reader, Scope::PublishOk)?
     })
