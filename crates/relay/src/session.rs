@@ -1,12 +1,14 @@
-//! One MoQ session: its state machine, its connection and the track table, driven by one task.
+//! One MoQ session: its state machine, its connection and the track table.
 //!
-//! The task sleeps until a [`Signal`] says what there is to look at, looks at that, and sleeps
-//! again. No stream and no subscription has a task of its own.
+//! A [`Host`] runs the sessions of a worker. It looks at a session when a [`Signal`] says that there
+//! is something to look at, and takes it what its subscriptions are to send. No session, stream or
+//! subscription has a task of its own.
 
 mod access;
 mod control;
 mod deliver;
 mod due;
+mod host;
 mod ingest;
 mod mail;
 mod outgoing;
@@ -17,7 +19,6 @@ mod source;
 
 use std::{
     collections::BTreeMap,
-    future::poll_fn,
     pin::Pin,
     sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context, Poll, Waker},
@@ -29,6 +30,8 @@ use moqrelay_moqt::{self as moqt, Draft, Output, RequestId, SessionCode, StreamI
 
 pub(crate) use self::{
     access::Access,
+    deliver::Batch,
+    host::{Host, Hub},
     mail::Mail,
     signal::{Note, Signal},
 };
@@ -45,8 +48,8 @@ use crate::{
     inspect::Card,
     limits::Limits,
     slab::Slab,
+    stats::Tally,
     table::{SessionId, Shared},
-    track::Entry,
     transport::Transport,
 };
 
@@ -67,29 +70,6 @@ pub(crate) struct Farewell {
     pub(crate) reason: String,
     /// Our side ended it.
     pub(crate) ours: bool,
-}
-
-/// Runs a session to its end.
-pub(crate) async fn run(setup: Setup) -> Farewell {
-    let mut driver = Driver::new(setup);
-    let span = tracing::info_span!("moq_session", id = driver.id.0);
-    let farewell = poll_fn(|cx| {
-        let _entered = span.enter();
-        driver.poll(cx)
-    })
-    .await;
-    tracing::info!(
-        parent: &span,
-        code = ?farewell.code,
-        reason = %farewell.reason,
-        ours = farewell.ours,
-        seconds = driver.began.elapsed().as_secs(),
-        "session ended"
-    );
-    let gone = driver.transport.gone();
-    drop(driver);
-    gone.await;
-    farewell
 }
 
 struct Driver {
@@ -118,7 +98,7 @@ struct Driver {
     /// Requests of ours for which the peer has no stream to give.
     bi_opening: usize,
 
-    subscriptions: Slab<Subscription>,
+    subscriptions: Slab<Box<Subscription>>,
     subscribed: BTreeMap<RequestId, u32>,
     sources: BTreeMap<RequestId, Source>,
     aliases: BTreeMap<TrackAlias, RequestId>,
@@ -129,9 +109,11 @@ struct Driver {
     early: Early,
     quota: Quota,
 
-    /// Reused so that a wake allocates nothing.
+    /// What was sent and dropped since the host looked.
+    tally: Tally,
+
+    /// Reused so that a look allocates nothing.
     ready: Vec<u32>,
-    batch: Vec<Arc<Entry>>,
     datagrams: Vec<Bytes>,
 }
 
@@ -155,7 +137,7 @@ struct Wakers {
 }
 
 impl Driver {
-    fn new(setup: Setup) -> Self {
+    fn new(setup: Setup, signal: Arc<Signal>) -> Self {
         let Setup {
             shared,
             limits,
@@ -164,7 +146,6 @@ impl Driver {
             kind,
             transport,
         } = setup;
-        let signal = Signal::new();
         let card = Arc::new(Card::new(transport.probe(), kind, draft));
         let id = shared.enter(signal.clone(), card.clone());
         shared.meters().sessions.up();
@@ -214,15 +195,15 @@ impl Driver {
             expiries: BTreeMap::new(),
             early: Early::default(),
             quota,
+            tally: Tally::default(),
             ready: Vec::new(),
-            batch: Vec::new(),
             datagrams: Vec::new(),
         }
     }
 
     /// Looks at what the notes say; ready when the session is over.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Farewell> {
-        let notes = self.signal.take(cx.waker());
+    fn poll(&mut self) -> Poll<Farewell> {
+        let notes = self.signal.take();
         if notes.has(Note::Mail) {
             self.read_mail();
         }
@@ -243,25 +224,26 @@ impl Driver {
             self.poll_timers();
         }
         self.carry_out();
-        if notes.has(Note::Subscriptions) {
-            self.deliver_all();
-            self.carry_out();
-        }
         // After everything else: what arrived before the end still counts.
         if notes.has(Note::Closed)
             && let Some(farewell) = self.poll_closed()
         {
             return Poll::Ready(farewell);
         }
+        self.transport
+            .allow_streams(self.bi_open, self.incoming_open, self.streams_max());
+        self.update_card();
+        self.rest()
+    }
+
+    /// Goes back to sleep, or ends the session; ready when it is over.
+    fn rest(&mut self) -> Poll<Farewell> {
         if let Some(farewell) = self.farewell.take() {
             let code = u32::try_from(farewell.code.to_code(self.machine.draft())).unwrap_or(0);
             self.transport.close(code, &farewell.reason);
             return Poll::Ready(farewell);
         }
-        self.transport
-            .allow_streams(self.bi_open, self.incoming_open, self.streams_max());
         self.arm_timer();
-        self.update_card();
         Poll::Pending
     }
 
@@ -378,6 +360,7 @@ impl Drop for Driver {
                     .unsubscribe(&subscription.track, subscription.key);
             }
         }
+        self.tally.flush(self.shared.meters());
         self.shared.meters().sessions.down();
     }
 }

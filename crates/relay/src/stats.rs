@@ -41,7 +41,7 @@ pub(crate) struct Meters {
     pub(crate) objects_in: Count,
     pub(crate) bytes_in: Count,
     pub(crate) objects_out: Count,
-    pub(crate) objects_dropped: Count,
+    pub(crate) dropped: [Count; Dropped::ALL.len()],
     pub(crate) violations: Count,
 }
 
@@ -57,7 +57,10 @@ impl Meters {
             objects_in: Count::new(metrics::counter!("moqrelay_relay_objects_in_total")),
             bytes_in: Count::new(metrics::counter!("moqrelay_relay_bytes_in_total")),
             objects_out: Count::new(metrics::counter!("moqrelay_relay_objects_out_total")),
-            objects_dropped: Count::new(metrics::counter!("moqrelay_relay_objects_dropped_total")),
+            dropped: Dropped::ALL.map(|why| {
+                let name = "moqrelay_relay_objects_dropped_total";
+                Count::new(metrics::counter!(name, "reason" => why.name()))
+            }),
             violations: Count::new(metrics::counter!("moqrelay_relay_violations_total")),
         }
     }
@@ -109,8 +112,66 @@ impl Meters {
             subscriptions: self.subscriptions.get(),
             objects_in: self.objects_in.get(),
             objects_out: self.objects_out.get(),
-            objects_dropped: self.objects_dropped.get(),
+            objects_dropped: self.dropped.iter().map(Count::get).sum(),
             violations: self.violations.get(),
+        }
+    }
+}
+
+/// Why a subscriber did not get an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dropped {
+    /// It was older than it may be.
+    Late,
+    /// The relay had forgotten it before the subscriber's turn came.
+    Behind,
+    /// The connection cannot carry it: no datagrams, or none of that size.
+    Unsendable,
+    /// Its stream was given up: the publisher's was, or nobody wants it any more.
+    Cancelled,
+}
+
+impl Dropped {
+    pub(crate) const ALL: [Self; 4] = [Self::Late, Self::Behind, Self::Unsendable, Self::Cancelled];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Late => "late",
+            Self::Behind => "behind",
+            Self::Unsendable => "unsendable",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// What became of objects, on its way to the counters: all sessions share those, and on each
+/// object they would cost more than the object.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) sent: u64,
+    dropped: [u64; Dropped::ALL.len()],
+}
+
+impl Tally {
+    pub(crate) fn drop(&mut self, why: Dropped, objects: u64) {
+        self.dropped[why as usize] += objects;
+    }
+
+    pub(crate) fn add(&mut self, other: &mut Self) {
+        self.sent += std::mem::take(&mut other.sent);
+        for (sum, dropped) in self.dropped.iter_mut().zip(&mut other.dropped) {
+            *sum += std::mem::take(dropped);
+        }
+    }
+
+    pub(crate) fn flush(&mut self, meters: &Meters) {
+        if self.sent > 0 {
+            meters.objects_out.add(std::mem::take(&mut self.sent));
+        }
+        for (count, dropped) in meters.dropped.iter().zip(&mut self.dropped) {
+            if *dropped > 0 {
+                count.add(std::mem::take(dropped));
+            }
         }
     }
 }

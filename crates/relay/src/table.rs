@@ -230,7 +230,7 @@ impl Shared {
         &self,
         name: &FullTrackName,
         key: ReaderKey,
-        tap: Arc<Tap>,
+        tap: Tap,
         wait: bool,
         new_group: Option<u64>,
     ) -> Result<Subscribed, Unavailable> {
@@ -242,7 +242,7 @@ impl Shared {
         &self,
         name: &FullTrackName,
         key: ReaderKey,
-        tap: Arc<Tap>,
+        tap: Tap,
     ) -> Option<(Arc<Track>, u64, Option<Arc<Live>>)> {
         let subscribed = self.table().subscribe(name, key, tap, true, None).ok()?;
         let live = subscribed.live.map(|(live, _)| live);
@@ -254,7 +254,7 @@ impl Shared {
         &self,
         track: &Arc<Track>,
         key: ReaderKey,
-        tap: Arc<Tap>,
+        tap: Tap,
     ) -> Option<Subscribed> {
         let table = self.table();
         let known = table.tracks.get(&track.name)?;
@@ -408,7 +408,7 @@ impl Table {
         &mut self,
         name: &FullTrackName,
         key: ReaderKey,
-        tap: Arc<Tap>,
+        tap: Tap,
         wait: bool,
         new_group: Option<u64>,
     ) -> Result<Subscribed, Unavailable> {

@@ -1,8 +1,8 @@
 //! Tracks: a bounded ring of objects, appended once, read by any number of cursors.
 //!
-//! An append writes one entry and rings the bell of each reader that has heard the last one; a
-//! reader that is slow finds its place overwritten, learns how much it lost and goes on. No reader
-//! holds anything that others wait for.
+//! An append writes one entry, wakes each worker whose sessions subscribe, once, and each reader in
+//! the process that has heard the last one. A reader that is slow finds its place overwritten,
+//! learns how much it lost and goes on. No reader holds anything that others wait for.
 
 mod inlet;
 mod log;
@@ -24,7 +24,7 @@ use moqrelay_moqt::{
 pub(crate) use self::{
     inlet::{Inlet, Lane, stream_header},
     log::{Entry, Item, Log, Subgroup, SubgroupEnd, SubgroupObject},
-    tap::{ReaderKey, Tap},
+    tap::{LocalTap, Outlet, ReaderKey, SessionTap, Tap},
 };
 pub use self::{
     reader::{Event, Reader},
@@ -120,7 +120,16 @@ pub(crate) struct Track {
     subgroups: AtomicU64,
     traffic: Traffic,
     log: RwLock<Log>,
-    taps: Mutex<Vec<(ReaderKey, Arc<Tap>)>>,
+    readers: Mutex<Readers>,
+}
+
+/// Who hears a track.
+#[derive(Default)]
+struct Readers {
+    /// One for each worker with sessions that subscribe.
+    outlets: Vec<Arc<Outlet>>,
+    /// In this process.
+    local: Vec<(ReaderKey, Arc<LocalTap>)>,
 }
 
 impl Track {
@@ -140,7 +149,7 @@ impl Track {
             subgroups: AtomicU64::new(0),
             traffic: Traffic::default(),
             log: RwLock::default(),
-            taps: Mutex::default(),
+            readers: Mutex::default(),
         }
     }
 
@@ -181,25 +190,48 @@ impl Track {
     }
 
     /// Adds a reader, whose cursor begins at the returned position.
-    pub(crate) fn attach(&self, key: ReaderKey, tap: Arc<Tap>) -> u64 {
+    pub(crate) fn attach(self: &Arc<Self>, key: ReaderKey, tap: Tap) -> u64 {
         self.meters.subscriptions.up();
-        let mut taps = self.taps();
-        taps.push((key, tap));
+        let mut readers = self.readers_mut();
+        match tap {
+            Tap::Local(tap) => readers.local.push((key, tap)),
+            Tap::Session(hub, tap) => {
+                let outlets = &mut readers.outlets;
+                match outlets.iter().find(|outlet| outlet.leads_to(&hub)) {
+                    Some(outlet) => outlet.add(tap),
+                    None => {
+                        let end = self.log().end();
+                        let outlet = Outlet::new(Arc::downgrade(self), hub, end);
+                        outlet.add(tap);
+                        outlets.push(Arc::new(outlet));
+                    }
+                }
+            }
+        }
+        // Later than the outlet's, if anything: what comes between is heard by those before.
         self.log().end()
     }
 
     /// Removes a reader and returns how many are left.
     pub(crate) fn detach(&self, key: ReaderKey) -> usize {
-        let mut taps = self.taps();
-        if let Some(index) = taps.iter().position(|(other, _)| *other == key) {
-            taps.swap_remove(index);
+        let mut readers = self.readers_mut();
+        let local = readers.local.iter().position(|(other, _)| *other == key);
+        let found = match local {
+            Some(index) => {
+                readers.local.swap_remove(index);
+                true
+            }
+            None => readers.outlets.iter().any(|outlet| outlet.remove(key)),
+        };
+        if found {
+            readers.outlets.retain(|outlet| outlet.len() > 0);
             self.meters.subscriptions.down();
         }
-        taps.len()
+        readers.count()
     }
 
     pub(crate) fn readers(&self) -> usize {
-        self.taps().len()
+        self.readers_mut().count()
     }
 
     /// Counts an object of this many payload bytes.
@@ -246,7 +278,11 @@ impl Track {
 
     fn push(&self, item: Item) {
         self.log_mut().push(item, &self.limits);
-        for (_, tap) in self.taps().iter() {
+        let readers = self.readers_mut();
+        for outlet in &readers.outlets {
+            outlet.ring();
+        }
+        for (_, tap) in &readers.local {
             tap.ring();
         }
     }
@@ -255,8 +291,15 @@ impl Track {
         self.log.write().unwrap_or_else(|e| e.into_inner())
     }
 
-    fn taps(&self) -> MutexGuard<'_, Vec<(ReaderKey, Arc<Tap>)>> {
-        self.taps.lock().unwrap_or_else(|e| e.into_inner())
+    fn readers_mut(&self) -> MutexGuard<'_, Readers> {
+        self.readers.lock().unwrap_or_else(|e| e.into_inner())
+    }
+}
+
+impl Readers {
+    fn count(&self) -> usize {
+        let sessions: usize = self.outlets.iter().map(|outlet| outlet.len()).sum();
+        sessions + self.local.len()
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{
     endpoint::{self, Route},
     handshake::{self, Accepted},
     server::{Drain, Inner},
-    session,
+    session::{self, Host, Hub},
 };
 
 /// How often old objects are forgotten and the certificate is looked at.
@@ -80,6 +80,11 @@ impl Worker {
                 return tracing::error!(%error, worker = self.route.slot, "no QUIC endpoint");
             }
         };
+        let host = Host::new(self.inner.shared.meters().clone());
+        let hub = host.hub();
+        // Aborted when it is dropped: with everything else.
+        let mut hosting = JoinSet::new();
+        hosting.spawn(host);
         let mut sessions = JoinSet::new();
         let mut drain = self.inner.drain_tx.subscribe();
         let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
@@ -87,7 +92,7 @@ impl Worker {
         let wanted = loop {
             tokio::select! {
                 incoming = endpoint.accept() => match incoming {
-                    Some(incoming) => self.admit(incoming, &mut sessions),
+                    Some(incoming) => self.admit(incoming, &hub, &mut sessions),
                     None => break None,
                 },
                 Some(ended) = sessions.join_next() => report(ended),
@@ -104,12 +109,12 @@ impl Worker {
         drop(tokio::time::timeout(CLOSING, endpoint.wait_idle()).await);
     }
 
-    fn admit(&self, incoming: quinn::Incoming, sessions: &mut JoinSet<()>) {
+    fn admit(&self, incoming: quinn::Incoming, hub: &Arc<Hub>, sessions: &mut JoinSet<()>) {
         let inner = &self.inner;
         let (address, proven) = (incoming.remote_address(), !incoming.may_retry());
         match inner.admission.admit(&inner.limits, address, proven) {
             Verdict::Welcome(ticket) => {
-                sessions.spawn(serve(inner.clone(), incoming, ticket));
+                sessions.spawn(serve(inner.clone(), hub.clone(), incoming, ticket));
             }
             Verdict::Prove => {
                 inner.shared.meters().retried.add(1);
@@ -161,7 +166,7 @@ impl std::fmt::Debug for Worker {
     }
 }
 
-async fn serve(inner: Arc<Inner>, incoming: quinn::Incoming, mut ticket: Ticket) {
+async fn serve(inner: Arc<Inner>, hub: Arc<Hub>, incoming: quinn::Incoming, mut ticket: Ticket) {
     let peer = incoming.remote_address();
     let accepted = handshake::accept(
         incoming,
@@ -194,8 +199,9 @@ async fn serve(inner: Arc<Inner>, incoming: quinn::Incoming, mut ticket: Ticket)
         kind,
         transport,
     };
-    let farewell = session::run(setup).await;
-    inner.shared.meters().session_ended(farewell.code);
+    if let Some(farewell) = hub.run(setup).await {
+        inner.shared.meters().session_ended(farewell.code);
+    }
 }
 
 fn report(ended: Result<(), tokio::task::JoinError>) {

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    task::Poll,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -11,14 +12,12 @@ use moqrelay_moqt::{
     RequestId, ResetCode, SubscribeAnswer, TrackProperties,
 };
 
-use super::{Driver, Due, outgoing::Out};
+use super::{Driver, Due, Farewell, host::Delivery, outgoing::Out};
 use crate::{
+    stats::Dropped,
     table::Subscribed,
-    track::{Ending, Entry, Item, Live, ReaderKey, Tap, Track},
+    track::{Ending, Entry, Item, Live, ReaderKey, Track},
 };
-
-/// Entries of one track that are sent before other tracks have their turn.
-const BATCH: usize = 64;
 
 /// Subgroups of which nothing more is sent because some of it was too late or not wanted.
 const DEAD_MAX: usize = 256;
@@ -32,9 +31,23 @@ pub(super) struct Subscription {
     pub(super) track: Arc<Track>,
     pub(super) key: ReaderKey,
     pub(super) wanted: Wanted,
-    tap: Arc<Tap>,
+    /// The next entry that it has not seen.
     cursor: u64,
     phase: Phase,
+}
+
+/// New entries of a track.
+#[derive(Default)]
+pub(crate) struct Batch {
+    /// The position of the first one.
+    pub(crate) first: u64,
+    pub(crate) entries: Vec<Arc<Entry>>,
+}
+
+impl Batch {
+    pub(super) fn clear(&mut self) {
+        self.entries.clear();
+    }
 }
 
 /// What a subscriber wants.
@@ -124,19 +137,17 @@ impl Subscription {
         request: RequestId,
         subscribed: &Subscribed,
         key: ReaderKey,
-        tap: Arc<Tap>,
         wanted: Wanted,
         until: Option<Instant>,
-    ) -> Self {
-        Self {
+    ) -> Box<Self> {
+        Box::new(Self {
             request,
             track: subscribed.track.clone(),
             key,
             wanted,
-            tap,
             cursor: subscribed.cursor,
             phase: Phase::Waiting { until },
-        }
+        })
     }
 
     /// Begins to send objects; `largest` is what the filter counts from.
@@ -209,48 +220,49 @@ impl Active {
 }
 
 impl Driver {
-    /// Serves every subscription whose track has something new.
-    pub(super) fn deliver_all(&mut self) {
-        let mut ready = std::mem::take(&mut self.ready);
-        self.signal.take_subscriptions(&mut ready);
-        if ready.len() > 1 {
+    /// Serves the subscriptions whose tracks have something new; ready when the session is over.
+    pub(super) fn deliver_due(
+        &mut self,
+        due: &mut Vec<Delivery>,
+        batches: &[Batch],
+    ) -> Poll<Farewell> {
+        if due.len() > 1 {
             // Lower numbers are served first: the connection may not take everything.
-            ready.sort_by_key(|slot| {
-                let subscription = self.subscriptions.get(*slot);
+            due.sort_by_key(|delivery| {
+                let subscription = self.subscriptions.get(delivery.slot);
                 subscription.map(|subscription| subscription.wanted.priority)
             });
         }
-        for slot in ready.drain(..) {
-            self.deliver(slot);
+        for delivery in due.drain(..) {
+            self.deliver(delivery.slot, delivery.key, &batches[delivery.batch]);
         }
-        self.ready = ready;
+        self.carry_out();
+        self.rest()
     }
 
-    fn deliver(&mut self, slot: u32) {
+    fn deliver(&mut self, slot: u32, key: ReaderKey, batch: &Batch) {
         let Some(mut subscription) = self.subscriptions.take(slot) else {
-            return; // A note from before the place was used again.
+            return; // It has ended.
         };
-        subscription.tap.silence();
-        let mut batch = std::mem::take(&mut self.batch);
-        let lost = subscription
-            .track
-            .log()
-            .read(&mut subscription.cursor, BATCH, &mut batch);
-        if batch.len() == BATCH {
-            subscription.tap.ring(); // There may be more: others first.
+        let end = batch.first + batch.entries.len() as u64;
+        if subscription.key != key || subscription.cursor >= end {
+            // Another one, or it began later than this.
+            return self.subscriptions.put(slot, subscription);
         }
         let mut step = Step::On;
+        let lost = batch.first.saturating_sub(subscription.cursor);
         if lost > 0 {
             step = self.fell_behind(&mut subscription, lost);
         }
-        let first = subscription.cursor - batch.len() as u64;
-        for (position, entry) in (first..).zip(batch.drain(..)) {
+        let seen = subscription.cursor.saturating_sub(batch.first);
+        let seen = usize::try_from(seen).unwrap_or(usize::MAX);
+        subscription.cursor = end;
+        for (position, entry) in (batch.first..).zip(&batch.entries).skip(seen) {
             if matches!(step, Step::Over) {
                 break;
             }
-            step = self.deliver_entry(&mut subscription, slot, position, &entry);
+            step = self.deliver_entry(&mut subscription, slot, position, entry);
         }
-        self.batch = batch;
         match step {
             Step::On => {
                 self.give_up_lost(&mut subscription);
@@ -285,10 +297,12 @@ impl Driver {
                     .datagram_timeout()
                     .is_some_and(|timeout| entry.at.elapsed() > timeout);
                 if subscription.wanted.forward && active.passes(location) {
-                    if !late && self.transport.send_datagram(wire.clone()) {
-                        self.shared.meters().objects_out.add(1);
+                    if late {
+                        self.tally.drop(Dropped::Late, 1);
+                    } else if self.transport.send_datagram(wire.clone()) {
+                        self.tally.sent += 1;
                     } else {
-                        self.shared.meters().objects_dropped.add(1);
+                        self.tally.drop(Dropped::Unsendable, 1);
                     }
                 }
                 self.check_range(subscription, location.group);
@@ -423,7 +437,7 @@ impl Driver {
     }
 
     fn fell_behind(&mut self, subscription: &mut Subscription, lost: u64) -> Step {
-        self.shared.meters().objects_dropped.add(lost);
+        self.tally.drop(Dropped::Behind, lost);
         tracing::debug!(track = %subscription.track.name, lost, "a subscriber fell behind");
         if let Phase::Active(active) = &mut subscription.phase {
             self.reset_outs(active, ResetCode::TooFarBehind);
@@ -555,7 +569,7 @@ impl Driver {
         }
     }
 
-    fn forget_subscription(&mut self, slot: u32, mut subscription: Subscription) {
+    fn forget_subscription(&mut self, slot: u32, mut subscription: Box<Subscription>) {
         self.forget_expiry(subscription.request);
         if let Phase::Waiting { until: Some(until) } = subscription.phase {
             self.timers.cancel(until, Due::Rendezvous(slot));
@@ -567,6 +581,7 @@ impl Driver {
         self.subscriptions.release(slot);
         self.shared
             .unsubscribe(&subscription.track, subscription.key);
+        self.update_card();
     }
 
     /// Applies a REQUEST_UPDATE, or the answer to a PUBLISH of ours.

@@ -20,6 +20,7 @@ use super::{
     signal::StreamBell,
 };
 use crate::{
+    stats::Dropped,
     track::{self, Entry, Item, Subgroup, SubgroupEnd, SubgroupObject},
     transport::{Opening, SendStream, WriteError},
 };
@@ -210,7 +211,7 @@ impl Driver {
     pub(super) fn priority_of(&self, slot: u32, serial: u64) -> i32 {
         let subscription = self.subscriptions.get(slot);
         let out = subscription
-            .and_then(Subscription::active)
+            .and_then(|subscription| subscription.active())
             .and_then(|active| active.outs.get(&serial));
         out.map_or(i32::MIN, |out| out.priority)
     }
@@ -335,7 +336,7 @@ impl Driver {
                 if !out.give(entry, object, track.alias) {
                     return Outcome::Reset(ResetCode::Cancelled);
                 }
-                self.shared.meters().objects_out.add(1);
+                self.tally.sent += 1;
                 Outcome::Open
             }
             Item::Closed { end, .. } if out.begun => {
@@ -469,7 +470,12 @@ impl Driver {
 
     fn give_up(&mut self, mut out: Out, code: ResetCode) {
         let unsent = out.pending.len() as u64 + u64::from(!out.rest_is_empty());
-        self.shared.meters().objects_dropped.add(unsent);
+        let why = match code {
+            ResetCode::DeliveryTimeout => Dropped::Late,
+            ResetCode::TooFarBehind => Dropped::Behind,
+            _ => Dropped::Cancelled,
+        };
+        self.tally.drop(why, unsent);
         out.end(SubgroupEnd::Reset(code));
         self.streams.release(out.slot);
     }

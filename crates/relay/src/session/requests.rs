@@ -16,10 +16,7 @@ use super::{
     access::{self, Need},
     deliver::{Subscription, Wanted},
 };
-use crate::{
-    table::Unavailable,
-    track::{Tap, Track},
-};
+use crate::{table::Unavailable, track::Track};
 
 /// What a NAMESPACE message takes beside the namespace's bytes: type, length, lengths of fields.
 const NAMESPACE_OVERHEAD: usize = 40;
@@ -229,11 +226,10 @@ impl Driver {
         }
         let slot = self.subscriptions.reserve();
         let key = self.shared.reader_key();
-        let tap = Tap::session(self.signal.clone(), slot);
         let may_wait = !wait.is_zero();
-        let subscribed = self
-            .shared
-            .subscribe(name, key, tap.clone(), may_wait, new_group);
+        let subscribed =
+            self.shared
+                .subscribe(name, key, self.signal.tap(key, slot), may_wait, new_group);
         let subscribed = match subscribed {
             Ok(subscribed) => subscribed,
             Err(error) => {
@@ -246,7 +242,7 @@ impl Driver {
         if let Some(until) = until {
             self.timers.set(until, Due::Rendezvous(slot));
         }
-        let subscription = Subscription::new(id, &subscribed, key, tap, wanted, until);
+        let subscription = Subscription::new(id, &subscribed, key, wanted, until);
         self.subscribed.insert(id, slot);
         self.subscriptions.put(slot, subscription);
         if let Some((live, largest)) = subscribed.live {
@@ -407,8 +403,7 @@ impl Driver {
         }
         let slot = self.subscriptions.reserve();
         let key = self.shared.reader_key();
-        let tap = Tap::session(self.signal.clone(), slot);
-        let Some(followed) = self.shared.follow(track, key, tap.clone()) else {
+        let Some(followed) = self.shared.follow(track, key, self.signal.tap(key, slot)) else {
             self.subscriptions.release(slot);
             return;
         };
@@ -429,11 +424,10 @@ impl Driver {
         match self.machine.publish(track.name.clone(), options) {
             Ok((id, _alias)) => {
                 let wanted = Wanted::offered(forward);
-                let mut subscription = Subscription::new(id, &followed, key, tap, wanted, None);
+                let mut subscription = Subscription::new(id, &followed, key, wanted, None);
                 subscription.activate(&live, None);
                 self.subscribed.insert(id, slot);
                 self.subscriptions.put(slot, subscription);
-                self.signal.subscription_ready(slot);
             }
             Err(error) => {
                 tracing::debug!(%error, track = %track.name, "cannot offer a track");

@@ -1,8 +1,8 @@
-//! How the world reaches a session's task: one waker, and notes about what to look at.
+//! How the world reaches a session: notes about what to look at.
 //!
-//! A wake costs a scheduler's round; looking at everything at each wake would cost more than the
-//! work itself. So each thing that can happen has its own waker, which leaves a note and wakes the
-//! task only when no note of that kind was there.
+//! Looking at everything each time would cost more than the work itself. So each thing that can
+//! happen has its own waker, which leaves a note, and puts the session on its host's list when no
+//! note was there.
 
 use std::{
     collections::VecDeque,
@@ -13,9 +13,8 @@ use std::{
     task::{Wake, Waker},
 };
 
-use futures_util::task::AtomicWaker;
-
-use super::mail::Mail;
+use super::{host::Hub, mail::Mail};
+use crate::track::{ReaderKey, SessionTap, Tap};
 
 /// A kind of thing that can happen to a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,14 +31,12 @@ pub(crate) enum Note {
     Timer = 16,
     /// Streams can go on: [`Signal::take_streams`].
     Streams = 32,
-    /// Subscriptions have new entries: [`Signal::take_subscriptions`].
-    Subscriptions = 64,
     /// The track table says something: [`Signal::take_mail`].
-    Mail = 128,
+    Mail = 64,
 }
 
 /// Every note: what a session looks at when it begins.
-const ALL: u32 = 255;
+const ALL: u32 = 127;
 
 /// Letters that may wait for a session; a session that does not read that many is ended.
 /// Each answers to a track, namespace or watch of its own, of which it may have 2,000.
@@ -47,10 +44,10 @@ const MAIL_MAX: usize = 8192;
 
 /// One session's notes.
 pub(crate) struct Signal {
+    hub: Arc<Hub>,
+    seat: u32,
     notes: AtomicU32,
-    waker: AtomicWaker,
     streams: Mutex<Vec<u32>>,
-    subscriptions: Mutex<Vec<u32>>,
     mail: Mutex<VecDeque<Mail>>,
     overrun: AtomicBool,
 }
@@ -60,12 +57,13 @@ pub(crate) struct Signal {
 pub(crate) struct Notes(u32);
 
 impl Signal {
-    pub(crate) fn new() -> Arc<Self> {
+    /// For a session in a seat of a host, which looks at it once without being told.
+    pub(super) fn new(hub: Arc<Hub>, seat: u32) -> Arc<Self> {
         Arc::new(Self {
+            hub,
+            seat,
             notes: AtomicU32::new(ALL),
-            waker: AtomicWaker::new(),
             streams: Mutex::default(),
-            subscriptions: Mutex::default(),
             mail: Mutex::default(),
             overrun: AtomicBool::new(false),
         })
@@ -74,21 +72,24 @@ impl Signal {
     /// Leaves a note.
     pub(crate) fn raise(&self, note: Note) {
         let before = self.notes.fetch_or(note as u32, Ordering::AcqRel);
-        if before & note as u32 == 0 {
-            self.waker.wake();
+        if before == 0 {
+            self.hub.session_ready(self.seat);
         }
     }
 
-    /// Takes all notes; `waker` is woken by the next one.
-    pub(crate) fn take(&self, waker: &Waker) -> Notes {
-        self.waker.register(waker);
+    /// Takes all notes.
+    pub(crate) fn take(&self) -> Notes {
         Notes(self.notes.swap(0, Ordering::AcqRel))
     }
 
-    /// A subscription has something to read.
-    pub(crate) fn subscription_ready(&self, slot: u32) {
-        lock(&self.subscriptions).push(slot);
-        self.raise(Note::Subscriptions);
+    /// Returns the place of a subscription of this session, for the track.
+    pub(super) fn tap(&self, key: ReaderKey, slot: u32) -> Tap {
+        let tap = SessionTap {
+            key,
+            seat: self.seat,
+            slot,
+        };
+        Tap::Session(self.hub.clone(), tap)
     }
 
     fn stream_ready(&self, slot: u32) {
@@ -110,10 +111,6 @@ impl Signal {
 
     pub(crate) fn take_streams(&self, into: &mut Vec<u32>) {
         std::mem::swap(&mut *lock(&self.streams), into);
-    }
-
-    pub(crate) fn take_subscriptions(&self, into: &mut Vec<u32>) {
-        std::mem::swap(&mut *lock(&self.subscriptions), into);
     }
 
     pub(crate) fn take_mail(&self) -> VecDeque<Mail> {

@@ -8,7 +8,7 @@ use std::{
 
 use moqrelay_moqt::FullTrackName;
 
-use super::{Ending, Entry, Info, Item, Object, ReaderKey, Tap, Track};
+use super::{Ending, Entry, Info, Item, LocalTap, Object, ReaderKey, Tap, Track};
 use crate::table::Shared;
 
 /// Entries taken from the log at a time: a second of voice, so that the lock is held briefly.
@@ -22,7 +22,7 @@ pub struct Reader {
     shared: Shared,
     name: FullTrackName,
     key: ReaderKey,
-    tap: Arc<Tap>,
+    tap: Arc<LocalTap>,
     state: Option<Attached>,
     events: VecDeque<Event>,
     batch: Vec<Arc<Entry>>,
@@ -56,7 +56,7 @@ impl Reader {
             shared,
             name,
             key,
-            tap: Tap::local(),
+            tap: Arc::default(),
             state: None,
             events: VecDeque::new(),
             batch: Vec::new(),
@@ -94,9 +94,9 @@ impl Reader {
     }
 
     fn attach(&mut self) {
-        let subscribed = self
-            .shared
-            .subscribe_local(&self.name, self.key, self.tap.clone());
+        let subscribed =
+            self.shared
+                .subscribe_local(&self.name, self.key, Tap::Local(self.tap.clone()));
         self.state = subscribed.map(|(track, cursor, live)| {
             if let Some(live) = live {
                 self.events.push_back(Event::Began(live.info()));

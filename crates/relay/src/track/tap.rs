@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, Weak,
         atomic::{AtomicBool, Ordering},
     },
     task::Waker,
@@ -10,61 +10,136 @@ use std::{
 
 use futures_util::task::AtomicWaker;
 
-use crate::session::Signal;
+use super::Track;
+use crate::session::{Batch, Hub};
+
+/// Entries of one track that a worker takes at a time, before other tracks have their turn: a
+/// second of voice.
+const BATCH: usize = 64;
 
 /// Names one reader of one track.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ReaderKey(pub(crate) u64);
 
-/// A reader's bell. It rings once, however much is appended, until the reader looks.
-pub(crate) struct Tap {
-    rung: AtomicBool,
-    bell: Bell,
-}
-
-enum Bell {
-    /// A subscription of a session: its number goes on the session's list, the session wakes once.
-    Session { signal: Arc<Signal>, slot: u32 },
+/// A reader's place.
+pub(crate) enum Tap {
+    /// A subscription of a session: its worker is told, once for all its sessions.
+    Session(Arc<Hub>, SessionTap),
     /// A reader in the process.
-    Local(AtomicWaker),
+    Local(Arc<LocalTap>),
 }
 
-impl Tap {
-    pub(crate) fn session(signal: Arc<Signal>, slot: u32) -> Arc<Self> {
-        Arc::new(Self {
-            rung: AtomicBool::new(false),
-            bell: Bell::Session { signal, slot },
-        })
-    }
+/// A subscription of a session, as its worker finds it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SessionTap {
+    pub(crate) key: ReaderKey,
+    pub(crate) seat: u32,
+    pub(crate) slot: u32,
+}
 
-    pub(crate) fn local() -> Arc<Self> {
-        Arc::new(Self {
-            rung: AtomicBool::new(false),
-            bell: Bell::Local(AtomicWaker::new()),
-        })
-    }
+/// The bell of a reader in the process. It rings once, however much is appended, until the reader
+/// looks.
+#[derive(Default)]
+pub(crate) struct LocalTap {
+    rung: AtomicBool,
+    waker: AtomicWaker,
+}
 
+impl LocalTap {
     /// Rings, unless it rings already.
-    pub(crate) fn ring(&self) {
-        if self.rung.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        match &self.bell {
-            Bell::Session { signal, slot } => signal.subscription_ready(*slot),
-            Bell::Local(waker) => waker.wake(),
+    pub(super) fn ring(&self) {
+        if !self.rung.swap(true, Ordering::AcqRel) {
+            self.waker.wake();
         }
     }
 
     /// Stops ringing. Look at the log after this, never before.
-    pub(crate) fn silence(&self) {
+    pub(super) fn silence(&self) {
         self.rung.swap(false, Ordering::AcqRel);
     }
 
-    /// Wakes this task from now on; for readers in the process.
-    pub(crate) fn register(&self, waker: &Waker) {
-        match &self.bell {
-            Bell::Local(own) => own.register(waker),
-            Bell::Session { .. } => {}
+    /// Wakes this task from now on.
+    pub(super) fn register(&self, waker: &Waker) {
+        self.waker.register(waker);
+    }
+}
+
+/// Where a track's objects go to one worker.
+pub(crate) struct Outlet {
+    track: Weak<Track>,
+    hub: Arc<Hub>,
+    rung: AtomicBool,
+    readers: Mutex<Readers>,
+}
+
+struct Readers {
+    /// The next entry that the worker has not taken.
+    cursor: u64,
+    taps: Vec<SessionTap>,
+}
+
+impl Outlet {
+    pub(super) fn new(track: Weak<Track>, hub: Arc<Hub>, cursor: u64) -> Self {
+        Self {
+            track,
+            hub,
+            rung: AtomicBool::new(false),
+            readers: Mutex::new(Readers {
+                cursor,
+                taps: Vec::new(),
+            }),
         }
+    }
+
+    pub(super) fn leads_to(&self, hub: &Arc<Hub>) -> bool {
+        Arc::ptr_eq(&self.hub, hub)
+    }
+
+    /// Tells the worker, unless it is told already.
+    pub(super) fn ring(self: &Arc<Self>) {
+        if !self.rung.swap(true, Ordering::AcqRel) {
+            self.hub.outlet_ready(self.clone());
+        }
+    }
+
+    pub(super) fn add(&self, tap: SessionTap) {
+        self.readers().taps.push(tap);
+    }
+
+    /// Removes a reader; true when it was here.
+    pub(super) fn remove(&self, key: ReaderKey) -> bool {
+        let taps = &mut self.readers().taps;
+        let found = taps.iter().position(|tap| tap.key == key);
+        found.map(|index| taps.swap_remove(index)).is_some()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.readers().taps.len()
+    }
+
+    /// Moves what is new to `batch`, for the worker.
+    pub(crate) fn read(self: &Arc<Self>, batch: &mut Batch) {
+        self.rung.swap(false, Ordering::AcqRel);
+        let Some(track) = self.track.upgrade() else {
+            return;
+        };
+        let mut readers = self.readers();
+        track
+            .log()
+            .read(&mut readers.cursor, BATCH, &mut batch.entries);
+        batch.first = readers.cursor - batch.entries.len() as u64;
+        drop(readers);
+        if batch.entries.len() == BATCH {
+            self.ring(); // There may be more.
+        }
+    }
+
+    /// Calls `each` with every reader.
+    pub(crate) fn for_each(&self, each: impl FnMut(&SessionTap)) {
+        self.readers().taps.iter().for_each(each);
+    }
+
+    fn readers(&self) -> MutexGuard<'_, Readers> {
+        self.readers.lock().unwrap_or_else(|e| e.into_inner())
     }
 }
