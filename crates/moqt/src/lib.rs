@@ -35,6 +35,10 @@
 //!
 //! A [`DecodeError`] there names the code with which the whole session must end: pass it to [`Session::close`].
 //!
+//! # The fallback
+//!
+//! [`qmux`] is the transport where there is neither WebTransport nor QUIC: streams and datagrams over a WebSocket.
+//!
 //! # Limits
 //!
 //! Everything the peer can make grow is bounded by [`Limits`] and [`data::Limits`].
@@ -49,6 +53,7 @@ mod message;
 mod name;
 mod param;
 mod property;
+pub mod qmux;
 mod session;
 mod token;
 mod varint;
