@@ -1,127 +1,125 @@
 //! A light MoQ session: our own session machine on quinn, and no more around it than a load generator needs.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    net::{Ipv4Addr, SocketAddr},
-    sync::Arc,
-    time::{Duration, Instant},
-};
+mod driver;
+mod ear;
+mod target;
+
+use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, bail};
-use bytes::{Bytes, BytesMut};
-use moqrelay_moqt::{
-    Config, Direction, Draft, Event, FullTrackName, Output, Parameters, PublishOptions, RequestId,
-    Role, Session, StreamId, SubscribeOptions, TrackAlias, Transport,
-    data::{self, Datagram, StreamKind, SubgroupDecoder, SubgroupItem},
+use moqrelay_moqt::{Draft, FullTrackName, Namespace, TrackAlias};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
 };
-use tokio::{sync::mpsc, time::timeout};
 use web_transport_quinn as wt;
+
+pub(crate) use self::{
+    ear::{Ear, listen_bare},
+    target::{BARE_ALPN, Carrier, Target},
+};
+use self::driver::{Heard, Order};
 
 /// The draft that is spoken.
 pub(crate) const DRAFT: Draft = Draft::D18;
 
-/// What a session is carried by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Via {
-    /// WebTransport over HTTP/3, as browsers do.
-    Webtransport,
-    /// QUIC without HTTP.
-    Quic,
-}
-
-/// Is told of every object's payload, in the session's own tasks.
-pub(crate) type Ear = Arc<dyn Fn(&[u8]) + Send + Sync>;
-
 /// How long a relay may take for an answer.
-const ANSWER: Duration = Duration::from_secs(10);
+pub(crate) const ANSWER: Duration = Duration::from_secs(10);
 
-/// Things heard on control streams that may wait: far more than one publisher or subscriber ever has.
+/// Things heard on control streams, and orders, that may wait: far more than one session ever has.
 const HEARD_WAITING_MAX: usize = 256;
 
-/// The most read from a stream at once, in bytes.
-const CHUNK: usize = 16 << 10;
-
-/// A session with a relay. Objects go past it: what arrives to the [`Ear`], what is sent to [`transport`](Self::transport).
+/// A session with a relay, carried on by a task of its own.
+///
+/// Objects go past it: what arrives to the [`Ear`], what is sent to [`transport`](Self::transport).
 pub(crate) struct Client {
     transport: wt::Session,
-    machine: Session,
-    began: Instant,
-    heard: mpsc::Receiver<Heard>,
-    heard_tx: mpsc::Sender<Heard>,
-    sends: BTreeMap<StreamId, wt::SendStream>,
-    events: VecDeque<Event>,
+    orders: mpsc::Sender<Heard>,
+    wanted: mpsc::Receiver<(FullTrackName, TrackAlias)>,
 }
 
-/// What the peer's streams brought.
-enum Heard {
-    Bi(wt::SendStream, wt::RecvStream),
-    Control(Bytes, wt::RecvStream),
-    Bytes(StreamId, Bytes, bool),
-    Reset(StreamId, u64),
+/// How a session reads the objects that come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// At once.
+    Eager,
+    /// Not at all: streams are accepted and left alone, so that their flow control stops the relay.
+    Never,
 }
 
-/// Opens a UDP socket for some sessions. The relay's certificate is believed, whatever it is.
-pub(crate) fn endpoint(via: Via) -> Result<quinn::Endpoint> {
+/// Opens a UDP socket for some sessions. The relay's certificate is believed, whatever it is, and never remembered: each
+/// session costs a whole handshake.
+pub(crate) fn endpoint(carrier: Carrier, reading: Reading) -> Result<quinn::Endpoint> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut tls = rustls::ClientConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Believer(provider)))
         .with_no_client_auth();
-    let alpn = match via {
-        Via::Webtransport => wt::ALPN,
-        Via::Quic => DRAFT.alpn(),
-    };
-    tls.alpn_protocols = vec![alpn.as_bytes().to_vec()];
+    tls.alpn_protocols = vec![carrier.alpn().as_bytes().to_vec()];
+    tls.resumption = rustls::client::Resumption::disabled();
     let tls = quinn::crypto::rustls::QuicClientConfig::try_from(tls)?;
+    let mut config = quinn::ClientConfig::new(Arc::new(tls));
+    let mut transport = quinn::TransportConfig::default();
+    // Relays differ in what they allow to be silent; a session that only waits must stay.
+    transport.keep_alive_interval(Some(KEEP_ALIVE));
+    if reading == Reading::Never {
+        transport
+            .stream_receive_window(WINDOW_OF_THE_DEAF.into())
+            .receive_window(WINDOW_OF_THE_DEAF.into());
+    }
+    config.transport_config(Arc::new(transport));
     let mut endpoint = quinn::Endpoint::client((Ipv4Addr::LOCALHOST, 0).into())?;
-    endpoint.set_default_client_config(quinn::ClientConfig::new(Arc::new(tls)));
+    endpoint.set_default_client_config(config);
     Ok(endpoint)
 }
+
+/// Below the idle timeout of every relay known.
+const KEEP_ALIVE: Duration = Duration::from_secs(4);
+
+/// Bytes that a session which does not read takes: some seconds of voice.
+const WINDOW_OF_THE_DEAF: u32 = 16 << 10;
 
 impl Client {
     /// Opens a session and waits for the relay's SETUP.
     pub(crate) async fn connect(
         endpoint: &quinn::Endpoint,
-        relay: SocketAddr,
-        via: Via,
-        ear: Ear,
+        target: &Target,
+        ear: Arc<Ear>,
+        reading: Reading,
     ) -> Result<Self> {
-        let opened = timeout(ANSWER, open(endpoint, relay, via)).await;
-        let (transport, carrier) = opened.context("the relay does not answer")??;
+        let opened = timeout(ANSWER, open(endpoint, target)).await;
+        let transport = opened.context("the relay does not answer")??;
         let (heard_tx, heard) = mpsc::channel(HEARD_WAITING_MAX);
-        listen(&transport, &heard_tx, &ear);
-        let mut client = Self {
+        let (wanted_tx, wanted) = mpsc::channel(HEARD_WAITING_MAX);
+        ear::listen(&transport, &heard_tx, &ear, reading);
+        driver::start(target, transport.clone(), heard, heard_tx.clone(), wanted_tx).await?;
+        Ok(Self {
             transport,
-            machine: Session::new(Config::new(DRAFT, Role::Client, carrier), Duration::ZERO),
-            began: Instant::now(),
-            heard,
-            heard_tx,
-            sends: BTreeMap::new(),
-            events: VecDeque::new(),
-        };
-        client.flush().await?;
-        match client.event().await? {
-            Event::Setup(_) => Ok(client),
-            other => bail!("{other:?} before SETUP"),
-        }
+            orders: heard_tx,
+            wanted,
+        })
     }
 
-    /// Publishes a track and waits for the answer.
-    pub(crate) async fn publish(&mut self, track: &FullTrackName) -> Result<TrackAlias> {
-        let options = PublishOptions::default();
-        let (wanted, alias) = self.machine.publish(track.clone(), options)?;
-        self.answer(wanted).await?;
+    /// Offers every track below a namespace, and waits until the relay has agreed.
+    pub(crate) async fn announce(&self, namespace: Namespace) -> Result<()> {
+        let (tx, rx) = oneshot::channel();
+        self.order(Order::Announce(namespace, tx), rx).await
+    }
+
+    /// Waits until the relay asks for a track of an announced namespace; returns under which alias to send it.
+    pub(crate) async fn wanted(&mut self) -> Result<TrackAlias> {
+        let wanted = timeout(ANSWER, self.wanted.recv()).await;
+        let (_, alias) = wanted
+            .context("the relay does not ask for the track")?
+            .context("the session has ended")?;
         Ok(alias)
     }
 
     /// Subscribes to a track and waits for the answer.
-    pub(crate) async fn subscribe(&mut self, track: &FullTrackName) -> Result<()> {
-        let params = Parameters::default();
-        let wanted = self
-            .machine
-            .subscribe(track.clone(), SubscribeOptions { params })?;
-        self.answer(wanted).await
+    pub(crate) async fn subscribe(&self, track: FullTrackName) -> Result<()> {
+        let (tx, rx) = oneshot::channel();
+        self.order(Order::Subscribe(track, tx), rx).await
     }
 
     /// What carries the session; for objects.
@@ -130,194 +128,53 @@ impl Client {
     }
 
     /// Ends the session.
-    pub(crate) fn close(self) {
+    pub(crate) fn close(&self) {
         self.transport.close(0, b"measured");
     }
 
-    async fn answer(&mut self, wanted: RequestId) -> Result<()> {
-        self.flush().await?;
-        loop {
-            match self.event().await? {
-                Event::Accepted { id, .. } | Event::SubscribeOk { id, .. } if id == wanted => {
-                    return Ok(());
-                }
-                Event::Rejected { id, error } if id == wanted => bail!("refused: {error:?}"),
-                Event::GoAway { .. } => bail!("the relay is going away"),
-                _ => {}
-            }
+    async fn order<T>(&self, order: Order, answer: oneshot::Receiver<Result<T>>) -> Result<T> {
+        if self.orders.send(Heard::Order(order)).await.is_err() {
+            bail!("the session has ended");
         }
-    }
-
-    async fn event(&mut self) -> Result<Event> {
-        loop {
-            if let Some(event) = self.events.pop_front() {
-                return Ok(event);
-            }
-            let heard = timeout(ANSWER, self.heard.recv()).await;
-            let heard = heard.context("the relay does not answer")?;
-            self.hear(heard.context("the session has ended")?).await?;
-        }
-    }
-
-    async fn hear(&mut self, heard: Heard) -> Result<()> {
-        let now = self.began.elapsed();
-        match heard {
-            Heard::Bi(send, recv) => {
-                let id = self.machine.accept_bi();
-                self.sends.insert(id, send);
-                tokio::spawn(read(id, recv, self.heard_tx.clone()));
-            }
-            Heard::Control(first, recv) => {
-                let id = self.machine.accept_control();
-                self.machine.handle_stream(id, first, false, now);
-                tokio::spawn(read(id, recv, self.heard_tx.clone()));
-            }
-            Heard::Bytes(id, bytes, fin) => self.machine.handle_stream(id, bytes, fin, now),
-            Heard::Reset(id, code) => self.machine.handle_reset(id, code, now),
-        }
-        self.flush().await
-    }
-
-    /// Does what the machine wants done.
-    async fn flush(&mut self) -> Result<()> {
-        while let Some(output) = self.machine.poll_output() {
-            match output {
-                Output::Open(id, Direction::Uni) => {
-                    let send = self.transport.open_uni().await?;
-                    self.sends.insert(id, send);
-                }
-                Output::Open(id, Direction::Bi) => {
-                    let (send, recv) = self.transport.open_bi().await?;
-                    self.sends.insert(id, send);
-                    tokio::spawn(read(id, recv, self.heard_tx.clone()));
-                }
-                Output::Write(id, bytes) => {
-                    let send = self
-                        .sends
-                        .get_mut(&id)
-                        .context("a stream that is not open")?;
-                    send.write_all(&bytes).await?;
-                }
-                Output::Finish(id) => {
-                    if let Some(mut send) = self.sends.remove(&id) {
-                        send.finish()?;
-                    }
-                }
-                // Dropping a stream resets it; this program ends no request before its session.
-                Output::Reset(id, _) => drop(self.sends.remove(&id)),
-                Output::Stop(..) => {}
-                Output::Close(code, reason) => {
-                    bail!("the relay broke the protocol: {code:?} {reason}")
-                }
-                Output::Event(event) => self.events.push_back(event),
-            }
-        }
-        Ok(())
+        timeout(ANSWER, answer)
+            .await
+            .context("the relay does not answer")?
+            .context("the session has ended")?
     }
 }
 
-async fn open(
+/// Opens what carries a session.
+async fn open(endpoint: &quinn::Endpoint, target: &Target) -> Result<wt::Session> {
+    let connection = endpoint.connect(target.addr, "localhost")?.await?;
+    match target.carrier {
+        Carrier::WebTransport => {
+            let request = wt::proto::ConnectRequest::new(target.url.clone());
+            let request = request.with_protocol(DRAFT.alpn());
+            Ok(wt::Session::connect(connection, request).await?)
+        }
+        Carrier::Quic | Carrier::Bare => Ok(wt::Session::raw(connection)),
+    }
+}
+
+/// Opens a connection to the bare sender and enters a room, whose members get what each of them sends.
+pub(crate) async fn open_bare(
     endpoint: &quinn::Endpoint,
-    relay: SocketAddr,
-    via: Via,
-) -> Result<(wt::Session, Transport)> {
-    let connection = endpoint.connect(relay, "localhost")?.await?;
-    match via {
-        Via::Webtransport => {
-            let url = format!("https://{relay}/moq").parse::<url::Url>()?;
-            let request = wt::proto::ConnectRequest::new(url).with_protocol(DRAFT.alpn());
-            let session = wt::Session::connect(connection, request).await?;
-            Ok((session, Transport::WebTransport))
-        }
-        Via::Quic => Ok((wt::Session::raw(connection), Transport::Quic)),
-    }
-}
-
-/// Reads all that the relay sends, until the session ends.
-fn listen(transport: &wt::Session, heard: &mpsc::Sender<Heard>, ear: &Ear) {
-    let (session, tx) = (transport.clone(), heard.clone());
-    tokio::spawn(async move {
-        while let Ok((send, recv)) = session.accept_bi().await {
-            if tx.send(Heard::Bi(send, recv)).await.is_err() {
-                return;
-            }
-        }
-    });
-    let (session, tx, own) = (transport.clone(), heard.clone(), ear.clone());
-    tokio::spawn(async move {
-        while let Ok(recv) = session.accept_uni().await {
-            let (tx, own) = (tx.clone(), own.clone());
-            tokio::spawn(async move {
-                if let Err(error) = read_uni(recv, tx, own).await {
-                    eprintln!("moqrelay-load: a stream of the relay: {error:#}");
-                }
-            });
-        }
-    });
-    let (session, own) = (transport.clone(), ear.clone());
-    tokio::spawn(async move {
-        while let Ok(bytes) = session.read_datagram().await {
-            match Datagram::decode(DRAFT, bytes) {
-                Ok(Datagram::Object(object)) => own(&object.payload),
-                Ok(Datagram::Padding) => {}
-                Err(error) => eprintln!("moqrelay-load: a datagram of the relay: {error}"),
-            }
-        }
-    });
-}
-
-async fn read_uni(mut recv: wt::RecvStream, heard: mpsc::Sender<Heard>, ear: Ear) -> Result<()> {
-    let mut start = BytesMut::new();
-    let kind = loop {
-        let Ok(Some(chunk)) = recv.read_chunk(CHUNK, true).await else {
-            return Ok(()); // The session has ended.
-        };
-        start.extend_from_slice(&chunk.bytes);
-        if let Some(kind) = data::classify(DRAFT, &start)? {
-            break kind;
-        }
+    target: &Target,
+    room: u32,
+) -> Result<wt::Session> {
+    let enter = async {
+        let session = open(endpoint, target).await?;
+        let (mut send, mut recv) = session.open_bi().await?;
+        send.write_all(&room.to_be_bytes()).await?;
+        send.finish()?;
+        let mut entered = [0];
+        recv.read_exact(&mut entered).await?;
+        anyhow::Ok(session)
     };
-    match kind {
-        // A closed queue: the session is not needed any more.
-        StreamKind::Control => drop(heard.send(Heard::Control(start.freeze(), recv)).await),
-        StreamKind::Subgroup => read_subgroup(start.freeze(), recv, ear).await?,
-        StreamKind::Fetch | StreamKind::Padding => {}
-    }
-    Ok(())
+    let entered = timeout(ANSWER, enter).await;
+    entered.context("the bare sender does not answer")?
 }
 
-async fn read_subgroup(start: Bytes, mut recv: wt::RecvStream, ear: Ear) -> Result<()> {
-    let mut decoder = SubgroupDecoder::new(DRAFT, data::Limits::default());
-    decoder.push(start);
-    loop {
-        while let Some(item) = decoder.poll()? {
-            if let SubgroupItem::Object(object) = item {
-                ear(&object.payload);
-            }
-        }
-        match recv.read_chunk(CHUNK, true).await {
-            Ok(Some(chunk)) => decoder.push(chunk.bytes),
-            Ok(None) => return Ok(decoder.finish()?),
-            // What a reset takes away is counted as lost.
-            Err(_) => return Ok(()),
-        }
-    }
-}
-
-async fn read(id: StreamId, mut recv: wt::RecvStream, heard: mpsc::Sender<Heard>) {
-    loop {
-        let next = match recv.read_chunk(CHUNK, true).await {
-            Ok(Some(chunk)) => Heard::Bytes(id, chunk.bytes, false),
-            Ok(None) => Heard::Bytes(id, Bytes::new(), true),
-            Err(wt::ReadError::Reset(code)) => Heard::Reset(id, code.into()),
-            Err(_) => return,
-        };
-        let over = matches!(next, Heard::Reset(..) | Heard::Bytes(_, _, true));
-        if heard.send(next).await.is_err() || over {
-            return;
-        }
-    }
-}
 
 /// Believes every certificate.
 #[derive(Debug)]

@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 /// Which daemon.
 #[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
 pub(crate) struct Args {
     /// The program.
     #[arg(long, value_name = "FILE", default_value = "target/release/moqrelay")]

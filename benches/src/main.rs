@@ -7,8 +7,8 @@ mod daemon;
 mod figures;
 mod idle;
 mod legs;
+mod load;
 mod proc;
-mod relay;
 mod table;
 mod voice;
 
@@ -38,16 +38,34 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Sends one voice track to many subscribers through a relay, and says how late it arrives.
+    /// Sends one voice track to many subscribers through a relay: how late it arrives, what it costs.
     ///
     /// Publisher and subscribers are sessions of this process, the relay is another process, all on
     /// loopback. The latency is from before the publisher's write to after the subscriber's read, so the
     /// generator's own part is in it: what the relay adds is less.
     ///
-    /// Example: moqrelay-load relay --subscribers 100 --mode datagram
-    /// Example: moqrelay-load relay --relay 127.0.0.1:4443 --pid $(pidof moqrelay) --subscribers 500
+    /// Example: moqrelay-load fanout --subscribers 100 --mode datagram
+    /// Example: moqrelay-load fanout --url https://127.0.0.1:4443/moq --relay-pid $(pidof moqrelay)
+    /// Example: moqrelay-load fanout --subscribers 500 --bare
     #[command(verbatim_doc_comment)]
-    Relay(relay::Args),
+    Fanout(load::FanoutArgs),
+    /// The same in many small rooms: everyone talks and hears all others.
+    Rooms(load::RoomsArgs),
+    /// Sends one video track to many subscribers: frames, and key frames that begin a stream.
+    Video(load::VideoArgs),
+    /// A fan-out beside subscribers that do not read: do the others notice?
+    Slow(load::SlowArgs),
+    /// A fan-out that is more than the relay can do: how stale is what arrives, is everyone served alike?
+    ///
+    /// Example: moqrelay-load overload --subscribers 1000 --rate 200
+    #[command(verbatim_doc_comment)]
+    Overload(load::OverloadArgs),
+    /// Opens sessions and closes them: how many a second, what each costs.
+    Connections(load::ConnectionsArgs),
+    /// Opens sessions that do nothing, then runs a load: what each takes, and whether it comes back.
+    Memory(load::MemoryArgs),
+    /// The floor: hands on what arrives by quinn alone, until it is killed. Load it by --url bare://….
+    Bare(load::bare::Args),
     /// Runs many telephone legs in pairs that hear each other, and says what they cost.
     ///
     /// A child process has the relay and the bridge; this one plays all Asterisks, over loopback.
@@ -81,7 +99,17 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Result<ExitCode> {
     let rows = match cli.command {
-        Command::Relay(args) => relay::measure(&args)?,
+        Command::Fanout(args) => load::fanout(&args)?,
+        Command::Rooms(args) => load::rooms(&args)?,
+        Command::Video(args) => load::video(&args)?,
+        Command::Slow(args) => load::slow(&args)?,
+        Command::Overload(args) => load::overload(&args)?,
+        Command::Connections(args) => load::connections(&args)?,
+        Command::Memory(args) => load::memory(&args)?,
+        Command::Bare(args) => {
+            load::bare::run(&args)?;
+            return Ok(ExitCode::SUCCESS);
+        }
         Command::Legs(args) => legs::measure(&args)?,
         Command::LegsHouse(args) => {
             legs::house::run(&args)?;
@@ -97,4 +125,16 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Row::append(file, &rows)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
 }

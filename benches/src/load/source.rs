@@ -1,0 +1,178 @@
+//! What sends the objects of one track.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Result;
+use bytes::{BufMut, Bytes, BytesMut};
+use moqrelay_moqt::{
+    TrackAlias,
+    data::{Object, ObjectDatagram, ObjectStatus, SubgroupEncoder, SubgroupHeader, SubgroupId},
+};
+use tokio::{
+    sync::watch,
+    time::{Instant, MissedTickBehavior, interval_at},
+};
+use web_transport_quinn as wt;
+
+use super::log::Log;
+use crate::client::DRAFT;
+
+/// What a track carries, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stuff {
+    pub(crate) mode: Mode,
+    /// Objects a second.
+    pub(crate) rate: u32,
+    /// Bytes of an object's payload.
+    pub(crate) size: usize,
+    /// Bytes of the payload of a group's first object.
+    pub(crate) first_size: usize,
+}
+
+/// How objects travel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Each object is a datagram and a group.
+    Datagrams,
+    /// Each group is a stream of so many objects; `None`: one group without end.
+    Groups(Option<u64>),
+}
+
+/// Sends objects, evenly.
+pub(crate) struct Source {
+    transport: wt::Session,
+    alias: TrackAlias,
+    stuff: Stuff,
+    log: Arc<Log>,
+    /// Objects sent so far.
+    next: u64,
+    /// Those of them that count.
+    counted: u64,
+    stream: Option<(SubgroupEncoder, wt::SendStream)>,
+}
+
+impl Source {
+    pub(crate) fn new(
+        transport: wt::Session,
+        alias: TrackAlias,
+        stuff: Stuff,
+        log: Arc<Log>,
+    ) -> Self {
+        Self {
+            transport,
+            alias,
+            stuff,
+            log,
+            next: 0,
+            counted: 0,
+            stream: None,
+        }
+    }
+
+    /// Sends until it is told to stop, first after `phase`; returns how many objects were sent that count.
+    pub(crate) async fn run(
+        mut self,
+        phase: Duration,
+        mut stop: watch::Receiver<bool>,
+    ) -> Result<u64> {
+        let period = Duration::from_secs(1) / self.stuff.rate;
+        let mut ticks = interval_at(Instant::now() + phase, period);
+        // A generator that is late catches up: what is offered is what was asked for.
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+        loop {
+            tokio::select! {
+                biased;
+                _ = stop.changed() => break,
+                _ = ticks.tick() => {}
+            }
+            tokio::select! {
+                biased;
+                sent = self.send() => sent?,
+                // A relay that takes no more must not keep the load from its end.
+                _ = stop.changed() => break,
+            }
+        }
+        Ok(self.counted)
+    }
+
+    async fn send(&mut self) -> Result<()> {
+        let stamp = self.log.stamp();
+        if self.log.counts(stamp) {
+            self.counted += 1;
+        }
+        let number = self.next;
+        self.next += 1;
+        match self.stuff.mode {
+            Mode::Datagrams => {
+                let object = ObjectDatagram {
+                    alias: self.alias,
+                    group: number,
+                    id: 0,
+                    priority: None,
+                    end_of_group: false,
+                    status: ObjectStatus::Normal,
+                    properties: Bytes::new(),
+                    payload: payload(stamp, self.stuff.size),
+                };
+                Ok(self.transport.send_datagram(object.encode(DRAFT)?)?)
+            }
+            Mode::Groups(objects) => self.send_on_stream(stamp, number, objects).await,
+        }
+    }
+
+    async fn send_on_stream(
+        &mut self,
+        stamp: u64,
+        number: u64,
+        objects: Option<u64>,
+    ) -> Result<()> {
+        let (group, id) = objects.map_or((0, number), |n| (number / n, number % n));
+        let mut bytes = BytesMut::new();
+        let (mut encoder, mut stream) = match self.stream.take() {
+            Some(open) => open,
+            None => {
+                let encoder = SubgroupEncoder::new(DRAFT, header(self.alias, group));
+                encoder.header(&mut bytes);
+                (encoder, self.transport.open_uni().await?)
+            }
+        };
+        let size = if id == 0 {
+            self.stuff.first_size
+        } else {
+            self.stuff.size
+        };
+        let object = Object {
+            id,
+            payload: payload(stamp, size),
+            ..Object::default()
+        };
+        encoder.object(&object, &mut bytes)?;
+        bytes.extend_from_slice(&object.payload);
+        stream.write_all(&bytes).await?;
+        if objects == Some(id + 1) {
+            stream.finish()?;
+        } else {
+            self.stream = Some((encoder, stream));
+        }
+        Ok(())
+    }
+}
+
+fn payload(stamp: u64, size: usize) -> Bytes {
+    let mut payload = BytesMut::with_capacity(size);
+    payload.put_u64(stamp);
+    payload.resize(size, 0);
+    payload.freeze()
+}
+
+fn header(alias: TrackAlias, group: u64) -> SubgroupHeader {
+    SubgroupHeader {
+        alias,
+        group,
+        subgroup: SubgroupId::Zero,
+        priority: None,
+        properties: false,
+        end_of_group: false,
+        first_object: true,
+    }
+}
