@@ -2,7 +2,8 @@
 # make test    everything that can be tested here: unit, browsers, a real Asterisk
 # make demo    make run with a real Asterisk beside it
 # make check   the quick one for daily work
-# make bench   the tables of docs/benchmarks.md;  make interop  foreign clients against the relay
+# make bench   the tables of docs/benchmarks.md;  make bench-peers  other relays beside ours
+# make interop foreign clients against the relay
 # make fuzz    each fuzz target for FUZZ_SECONDS (default 300)
 
 SHELL := /bin/bash
@@ -17,7 +18,7 @@ need := deploy/dev/need
 CONFIG ?= config/relay.toml
 FUZZ_SECONDS ?= 300
 
-.PHONY: help run demo test check webapp web-modules unit e2e e2e-browsers e2e-asterisk bench interop fuzz release clean
+.PHONY: help run demo test check webapp web-modules unit e2e e2e-browsers e2e-asterisk bench bench-peers interop fuzz release clean
 
 help:
 	@sed -n 's/^# //p' Makefile | sed '/^Outside/d'
@@ -83,6 +84,9 @@ e2e-asterisk: webapp
 
 bench: release
 	@deploy/dev/bench
+
+bench-peers:
+	@deploy/dev/bench-peers
 
 interop:
 	@deploy/dev/interop

@@ -3,7 +3,7 @@
 use std::{
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -55,15 +55,10 @@ impl Daemon {
 
     fn try_start(args: &Args) -> Result<Self> {
         let moq = UdpSocket::bind("127.0.0.1:0")?.local_addr()?;
-        let [http, metrics, audiosocket] = free_ports()?;
-        let child = Command::new(&args.daemon)
-            .arg("--config")
-            .arg(&args.config)
-            .env("MOQRELAY__MOQ__LISTEN", moq.to_string())
-            .env("MOQRELAY__HTTP__LISTEN", http.to_string())
-            .env("MOQRELAY__METRICS__LISTEN", metrics.to_string())
-            .env("MOQRELAY__ASTERISK__AUDIOSOCKET", audiosocket.to_string())
-            .env("MOQRELAY__LOG__LEVEL", "warn")
+        // What `env` starts is the daemon itself: the process that is measured.
+        let mut command = Command::new("env");
+        let metrics = on_ports(&mut command, &args.daemon, &args.config, moq.port())?;
+        let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()
@@ -92,6 +87,26 @@ impl Daemon {
         }
         Ok(())
     }
+}
+
+/// Adds the daemon to a command that becomes what it starts; returns where to ask whether it is ready.
+pub(crate) fn on_ports(
+    command: &mut Command,
+    daemon: &Path,
+    config: &Path,
+    moq: u16,
+) -> Result<SocketAddr> {
+    let [http, metrics, audiosocket] = free_ports()?;
+    command
+        .arg(daemon)
+        .arg("--config")
+        .arg(config)
+        .env("MOQRELAY__MOQ__LISTEN", format!("127.0.0.1:{moq}"))
+        .env("MOQRELAY__HTTP__LISTEN", http.to_string())
+        .env("MOQRELAY__METRICS__LISTEN", metrics.to_string())
+        .env("MOQRELAY__ASTERISK__AUDIOSOCKET", audiosocket.to_string())
+        .env("MOQRELAY__LOG__LEVEL", "warn");
+    Ok(metrics)
 }
 
 impl Drop for Daemon {

@@ -8,6 +8,7 @@ mod figures;
 mod idle;
 mod legs;
 mod load;
+mod peers;
 mod proc;
 mod table;
 mod voice;
@@ -66,6 +67,17 @@ enum Command {
     Memory(load::MemoryArgs),
     /// The floor: hands on what arrives by quinn alone, until it is killed. Load it by --url bare://….
     Bare(load::bare::Args),
+    /// Gives every relay every load in turn, each alone on one core, and prints them side by side.
+    ///
+    /// Example: moqrelay-load peers --foreign /var/cache/moqrelay/interop/bin
+    /// Example: moqrelay-load peers --rounds 1 --seconds 3 --only datagrams,subgroup
+    #[command(verbatim_doc_comment)]
+    Peers(peers::Args),
+    /// Prints again what `peers --json` wrote.
+    PeersTable {
+        /// The file.
+        file: PathBuf,
+    },
     /// Runs many telephone legs in pairs that hear each other, and says what they cost.
     ///
     /// A child process has the relay and the bridge; this one plays all Asterisks, over loopback.
@@ -108,6 +120,14 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Memory(args) => load::memory(&args)?,
         Command::Bare(args) => {
             load::bare::run(&args)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Command::Peers(args) => {
+            peers::measure(&args)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Command::PeersTable { file } => {
+            peers::print(&file)?;
             return Ok(ExitCode::SUCCESS);
         }
         Command::Legs(args) => legs::measure(&args)?,

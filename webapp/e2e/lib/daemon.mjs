@@ -35,15 +35,15 @@ export async function freePorts() {
 /**
  * Returns { url, ports, log(), stop(), restart(), token(), metrics(), transport() }.
  * `toml` is added to the configuration; `ports` are free ones unless given; `url` is what browsers are
- * told to connect to.
+ * told to connect to. `open`: MoQ clients need no token.
  */
-export async function startDaemon({ toml = '', ports, url: moqUrl } = {}) {
+export async function startDaemon({ toml = '', ports, url: moqUrl, open = false } = {}) {
   if (!existsSync(BINARY)) throw new Error(`${BINARY} is missing: cargo build --package moqrelay, or set MOQRELAY_BIN`);
   const folder = mkdtempSync(join(tmpdir(), 'moqrelay-e2e-'));
   let program;
   for (let attempt = 1; program === undefined; attempt += 1) {
     const chosen = ports ?? (await freePorts());
-    writeFileSync(join(folder, 'relay.toml'), configuration(chosen, toml, moqUrl));
+    writeFileSync(join(folder, 'relay.toml'), configuration(chosen, toml, moqUrl, open));
     try {
       program = { ...(await start(folder, chosen)), ports: chosen };
     } catch (error) {
@@ -76,7 +76,8 @@ export async function startDaemon({ toml = '', ports, url: moqUrl } = {}) {
   };
 }
 
-function configuration(ports, more, moqUrl) {
+function configuration(ports, more, moqUrl, open) {
+  const everything = open ? 'anonymous_publish = [""]\nanonymous_subscribe = [""]' : '';
   const told = moqUrl === undefined ? '' : `url = ${JSON.stringify(moqUrl)}`;
   const web = process.env.MOQRELAY_WEB === undefined ? '' : `folder = ${JSON.stringify(process.env.MOQRELAY_WEB)}`;
   return `
@@ -97,6 +98,7 @@ listen = "127.0.0.1:${ports.metrics}"
 
 [auth]
 guests = true
+${everything}
 
 [[auth.keys]]
 id = "${KEY.id}"
