@@ -14,11 +14,11 @@ use tokio::{
 };
 use web_transport_quinn as wt;
 
+use self::driver::{Heard, Order};
 pub(crate) use self::{
     ear::{Ear, listen_bare},
     target::{BARE_ALPN, Carrier, Target},
 };
-use self::driver::{Heard, Order};
 
 /// The draft that is spoken.
 pub(crate) const DRAFT: Draft = Draft::D18;
@@ -93,7 +93,14 @@ impl Client {
         let (heard_tx, heard) = mpsc::channel(HEARD_WAITING_MAX);
         let (wanted_tx, wanted) = mpsc::channel(HEARD_WAITING_MAX);
         ear::listen(&transport, &heard_tx, &ear, reading);
-        driver::start(target, transport.clone(), heard, heard_tx.clone(), wanted_tx).await?;
+        driver::start(
+            target,
+            transport.clone(),
+            heard,
+            heard_tx.clone(),
+            wanted_tx,
+        )
+        .await?;
         Ok(Self {
             transport,
             orders: heard_tx,
@@ -174,7 +181,6 @@ pub(crate) async fn open_bare(
     let entered = timeout(ANSWER, enter).await;
     entered.context("the bare sender does not answer")?
 }
-
 
 /// Believes every certificate.
 #[derive(Debug)]

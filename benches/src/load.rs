@@ -157,7 +157,12 @@ pub(crate) fn fanout(args: &FanoutArgs) -> Result<Vec<Row>> {
 /// Measures rooms.
 pub(crate) fn rooms(args: &RoomsArgs) -> Result<Vec<Row>> {
     let plan = Plan {
-        what: format!("{} rooms x {}, {}", args.rooms, args.people, args.voice.mode.name()),
+        what: format!(
+            "{} rooms x {}, {}",
+            args.rooms,
+            args.people,
+            args.voice.mode.name()
+        ),
         rooms: args.rooms,
         members: args.people,
         talkers: args.people,

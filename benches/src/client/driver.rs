@@ -138,7 +138,9 @@ impl Driver {
     fn order(&mut self, order: Order) {
         let (asked, answer) = match order {
             Order::Announce(namespace, answer) => {
-                let asked = self.machine.publish_namespace(namespace, Parameters::default());
+                let asked = self
+                    .machine
+                    .publish_namespace(namespace, Parameters::default());
                 (asked, answer)
             }
             Order::Subscribe(track, answer) => {

@@ -83,7 +83,10 @@ mod tests {
     fn the_scheme_names_the_carrier() {
         let carrier = |url: &str| url.parse::<Target>().map(|target| target.carrier);
 
-        assert_eq!(carrier("https://127.0.0.1:1/moq").unwrap(), Carrier::WebTransport);
+        assert_eq!(
+            carrier("https://127.0.0.1:1/moq").unwrap(),
+            Carrier::WebTransport
+        );
         assert_eq!(carrier("moqt://127.0.0.1:1").unwrap(), Carrier::Quic);
         assert_eq!(carrier("bare://127.0.0.1:1").unwrap(), Carrier::Bare);
         assert!(carrier("http://127.0.0.1:1").is_err());

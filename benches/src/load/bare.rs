@@ -3,13 +3,7 @@
 //! A connection enters a room; what a member sends, each other member gets: a datagram as a datagram, a stream as a
 //! stream, bytes as they are. No MoQT, no HTTP/3, no table of tracks, no limits: a relay cannot cost less on quinn.
 
-use std::{
-    cell::RefCell,
-    collections::BTreeMap,
-    net::SocketAddr,
-    rc::Rc,
-    sync::Arc,
-};
+use std::{cell::RefCell, collections::BTreeMap, net::SocketAddr, rc::Rc, sync::Arc};
 
 use anyhow::{Context, Result};
 use bytes::Bytes;

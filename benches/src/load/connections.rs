@@ -117,7 +117,9 @@ async fn run(args: &Args, house: &House) -> Result<Report> {
     }
     let took = began.elapsed().as_secs_f64();
     tokio::time::sleep(FAREWELL).await;
-    let used = cpu()?.zip(before).map(|(after, before)| after.since(before).used);
+    let used = cpu()?
+        .zip(before)
+        .map(|(after, before)| after.since(before).used);
     let own = Cpu::of(std::process::id())?.since(own).used.as_secs_f64();
     Ok(Report {
         what: "new sessions".into(),
@@ -130,7 +132,6 @@ async fn run(args: &Args, house: &House) -> Result<Report> {
         p99_ms: crate::figures::ms(crate::figures::percentile(&mut times, 0.99)),
     })
 }
-
 
 async fn set_up(target: &client::Target, endpoint: &quinn::Endpoint) -> Result<()> {
     if target.carrier == Carrier::Bare {

@@ -109,7 +109,10 @@ pub(crate) async fn run(plan: &Plan, house: &House, number: u32) -> Result<Repor
     let hearers = u64::from(plan.members - plan.slow - 1);
     let wanted = sent * hearers;
     settle(&log, wanted).await;
-    let lost_sessions = members.iter().filter(|member| member.link.has_ended()).count();
+    let lost_sessions = members
+        .iter()
+        .filter(|member| member.link.has_ended())
+        .count();
     let heard: Vec<u64> = members
         .iter()
         .filter(|member| member.hears(plan))
@@ -133,7 +136,9 @@ pub(crate) async fn run(plan: &Plan, house: &House, number: u32) -> Result<Repor
         max_ms: ms(late.percentile(1.0)),
         delivered_each_s: seen.delivered as f64 / seen.seconds,
         mbit_each_s: seen.bytes as f64 * 8e-6 / seen.seconds,
-        cpu_us_each: seen.relay.map(|cpu| cpu.used.as_secs_f64() * 1e6 / seen.delivered.max(1) as f64),
+        cpu_us_each: seen
+            .relay
+            .map(|cpu| cpu.used.as_secs_f64() * 1e6 / seen.delivered.max(1) as f64),
         relay_cores: seen.relay.map(|cpu| cpu.used.as_secs_f64() / seen.seconds),
         relay_waited_ms: seen.relay.map(|cpu| ms(cpu.wait_each())),
         generator_cores: seen.own.used.as_secs_f64() / seen.seconds,
@@ -252,7 +257,10 @@ async fn offer(
     for member in members.iter().filter(|member| member.number < plan.talkers) {
         if let Link::Moq(client) = &member.link {
             let namespace = names.namespace(member.room, member.number)?;
-            client.announce(namespace).await.context("PUBLISH_NAMESPACE")?;
+            client
+                .announce(namespace)
+                .await
+                .context("PUBLISH_NAMESPACE")?;
         }
     }
     let turns = Semaphore::new(AT_ONCE);
@@ -270,7 +278,10 @@ async fn offer(
     });
     futures_util::future::try_join_all(subscribing).await?;
     let mut aliases = Vec::new();
-    for member in members.iter_mut().filter(|member| member.number < plan.talkers) {
+    for member in members
+        .iter_mut()
+        .filter(|member| member.number < plan.talkers)
+    {
         aliases.push(match &mut member.link {
             Link::Moq(client) => {
                 let alias = client.wanted().await?;
@@ -332,11 +343,14 @@ impl Names {
 
     fn namespace(&self, room: u32, member: u32) -> Result<Namespace> {
         let person = format!("{room}-{member}");
-        Ok(Namespace::new(["bench".to_owned(), self.0.clone(), person])?)
+        Ok(Namespace::new([
+            "bench".to_owned(),
+            self.0.clone(),
+            person,
+        ])?)
     }
 
     fn track(&self, room: u32, member: u32) -> Result<FullTrackName> {
         Ok(FullTrackName::new(self.namespace(room, member)?, "voice")?)
     }
 }
-

@@ -69,8 +69,7 @@ impl Log {
             return false;
         }
         let late = now.saturating_sub(sent) / 1000;
-        self.samples()
-            .push(u32::try_from(late).unwrap_or(u32::MAX));
+        self.samples().push(u32::try_from(late).unwrap_or(u32::MAX));
         true
     }
 

@@ -78,11 +78,19 @@ pub(crate) fn measure(args: &Args) -> Result<Vec<Row>> {
         "VmRSS of the relay; {} sessions over {} without a request; then voice to {} subscribers for {} s, all closed.",
         report.sessions, report.carrier, args.subscribers, args.seconds
     );
-    Ok(vec![Row::new(report.what, figures, "", Verdict::Info, method)])
+    Ok(vec![Row::new(
+        report.what,
+        figures,
+        "",
+        Verdict::Info,
+        method,
+    )])
 }
 
 async fn run(args: &Args, house: &House) -> Result<Report> {
-    let pid = house.pid.context("memory is that of a process: name it with --relay-pid")?;
+    let pid = house
+        .pid
+        .context("memory is that of a process: name it with --relay-pid")?;
     let plan = |members, talkers| Plan {
         what: String::new(),
         rooms: 1,

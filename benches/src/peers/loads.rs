@@ -105,10 +105,7 @@ pub(super) const LOADS: &[Load] = &[
         command: &["fanout", "--subscribers", "500"],
         lasts: Lasts::Seconds,
         figures: &[
-            cpu(&[
-                Goal::Times(1.2, Kind::Bare),
-                Goal::Times(0.75, Kind::Ietf),
-            ]),
+            cpu(&[Goal::Times(1.2, Kind::Bare), Goal::Times(0.75, Kind::Ietf)]),
             p99(&[]),
             lost(&[]),
         ],

@@ -28,7 +28,13 @@ pub(super) struct Entry {
 
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "round {} {:16} {:14}", self.round + 1, self.load, self.relay.to_string())?;
+        write!(
+            f,
+            "round {} {:16} {:14}",
+            self.round + 1,
+            self.load,
+            self.relay.to_string()
+        )?;
         if let Some(error) = self.report["error"].as_str() {
             return write!(f, " {error}");
         }
@@ -93,7 +99,9 @@ fn line(entries: &[Entry], load: &Load, figure: &Figure, first: bool) -> String 
     let of = |kind| runs(entries, load.name, kind, figure.field);
     let ours = of(Kind::Ours);
     let ratio = |kind| match (ours, of(kind)) {
-        (Some(ours), Some(other)) if figure.unit.starts_with('µ') || figure.unit.starts_with("ms") => {
+        (Some(ours), Some(other))
+            if figure.unit.starts_with('µ') || figure.unit.starts_with("ms") =>
+        {
             format!("{:.2}", ours.median / other.median)
         }
         _ => String::new(),
@@ -183,7 +191,11 @@ impl Goal {
 }
 
 fn machine(entries: &[Entry]) -> String {
-    let rounds = entries.iter().map(|entry| entry.round + 1).max().unwrap_or(0);
+    let rounds = entries
+        .iter()
+        .map(|entry| entry.round + 1)
+        .max()
+        .unwrap_or(0);
     let seconds = entries.first().map_or(0, |entry| entry.seconds);
     let kernel = Command::new("uname").arg("-r").output();
     let kernel = kernel.map_or_else(
