@@ -4,6 +4,7 @@
 //! how a key is used, and `none` is no key.
 
 use std::fmt;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
@@ -137,9 +138,32 @@ impl Claims {
 const TIME_MAX: u64 = 253_402_300_799;
 
 /// The keys of this node.
+///
+/// They can be replaced while tokens are being checked.
 pub struct Keys {
+    usable: RwLock<Arc<Usable>>,
+    /// Drawn when none of the given keys can sign, and kept from then on.
+    own: OnceLock<Own>,
+}
+
+struct Usable {
     keys: Vec<UsableKey>,
     signer: Signer,
+}
+
+/// A key that was drawn at random.
+#[derive(Clone)]
+pub struct Own {
+    /// Its `kid`.
+    pub kid: String,
+    /// Its secret.
+    pub secret: [u8; 32],
+}
+
+impl fmt::Debug for Own {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Own").field(&self.kid).finish()
+    }
 }
 
 struct UsableKey {
@@ -161,6 +185,64 @@ impl Keys {
     ///
     /// When a key cannot be used.
     pub fn new(keys: impl IntoIterator<Item = Key>) -> Result<Self, KeyError> {
+        Self::with_own(keys, None)
+    }
+
+    /// Like [`new`](Self::new), with the key that an earlier process drew.
+    ///
+    /// # Errors
+    ///
+    /// When a key cannot be used.
+    pub fn with_own(
+        keys: impl IntoIterator<Item = Key>,
+        own: Option<Own>,
+    ) -> Result<Self, KeyError> {
+        let own = own.map_or_else(OnceLock::new, OnceLock::from);
+        let usable = Usable::new(keys, &own)?;
+        Ok(Self {
+            usable: RwLock::new(Arc::new(usable)),
+            own,
+        })
+    }
+
+    /// Puts other keys in the place of the present ones. A key that was drawn at random stays.
+    ///
+    /// # Errors
+    ///
+    /// When a key cannot be used; the present ones then stay.
+    pub fn replace(&self, keys: impl IntoIterator<Item = Key>) -> Result<(), KeyError> {
+        let usable = Arc::new(Usable::new(keys, &self.own)?);
+        *self.usable.write().unwrap_or_else(PoisonError::into_inner) = usable;
+        Ok(())
+    }
+
+    /// Returns the key that was drawn at random, if one was.
+    pub fn own(&self) -> Option<&Own> {
+        self.own.get()
+    }
+
+    fn usable(&self) -> Arc<Usable> {
+        let usable = self.usable.read();
+        Arc::clone(&usable.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Returns what a token says if it holds at that time.
+    ///
+    /// # Errors
+    ///
+    /// When it does not.
+    pub fn verify(&self, token: &str, now: SystemTime) -> Result<Claims, TokenError> {
+        self.usable().verify(token, now)
+    }
+
+    /// Returns a token that says so.
+    pub fn sign(&self, claims: &Claims) -> String {
+        self.usable().sign(claims)
+    }
+}
+
+impl Usable {
+    fn new(keys: impl IntoIterator<Item = Key>, own: &OnceLock<Own>) -> Result<Self, KeyError> {
         let mut usable: Vec<UsableKey> = Vec::new();
         let mut signer = None;
         for key in keys {
@@ -183,7 +265,11 @@ impl Keys {
         let signer = match signer {
             Some(signer) => signer,
             None => {
-                let (secret, kid) = (random::secret(), Some(random::name()));
+                let own = own.get_or_init(|| Own {
+                    kid: random::name(),
+                    secret: random::secret(),
+                });
+                let (secret, kid) = (own.secret, Some(own.kid.clone()));
                 let (algorithm, verify) = (Algorithm::HS256, DecodingKey::from_secret(&secret));
                 usable.push(UsableKey {
                     kid: kid.clone(),
@@ -199,12 +285,7 @@ impl Keys {
         })
     }
 
-    /// Returns what a token says if it holds at that time.
-    ///
-    /// # Errors
-    ///
-    /// When it does not.
-    pub fn verify(&self, token: &str, now: SystemTime) -> Result<Claims, TokenError> {
+    fn verify(&self, token: &str, now: SystemTime) -> Result<Claims, TokenError> {
         if token.len() > LEN_MAX {
             return Err(TokenError::Malformed);
         }
@@ -231,8 +312,7 @@ impl Keys {
         Err(fault)
     }
 
-    /// Returns a token that says so.
-    pub fn sign(&self, claims: &Claims) -> String {
+    fn sign(&self, claims: &Claims) -> String {
         let claims = RawClaims::from(claims);
         jsonwebtoken::encode(&self.signer.header, &claims, &self.signer.key)
             .expect("the key was loaded for this algorithm")
@@ -241,7 +321,8 @@ impl Keys {
 
 impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kids = self
+        let usable = self.usable();
+        let kids = usable
             .keys
             .iter()
             .map(|key| (key.kid.as_deref(), key.algorithm));

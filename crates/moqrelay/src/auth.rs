@@ -1,6 +1,9 @@
 //! Turns tokens into grants: `control` knows tokens, `relay` knows grants.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::{Arc, PoisonError, RwLock},
+    time::SystemTime,
+};
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
@@ -12,7 +15,7 @@ use crate::config;
 /// What a MoQ session may do, by its token.
 pub(crate) struct TokenGrants {
     keys: Arc<Keys>,
-    anonymous: Grants,
+    anonymous: RwLock<Grants>,
 }
 
 impl TokenGrants {
@@ -22,29 +25,51 @@ impl TokenGrants {
     ///
     /// When a path of the configuration is no namespace.
     pub(crate) fn new(keys: Arc<Keys>, auth: &config::Auth) -> Result<Self> {
+        Ok(Self {
+            keys,
+            anonymous: RwLock::new(Self::anonymous(auth)?),
+        })
+    }
+
+    /// Returns what sessions without a token may do by the configuration.
+    ///
+    /// # Errors
+    ///
+    /// When a path of the configuration is no namespace.
+    pub(crate) fn anonymous(auth: &config::Auth) -> Result<Grants> {
         let paths = |key: &str, paths: &[String]| {
             paths
                 .iter()
                 .map(|path| namespace(path).with_context(|| format!("{key} has {path:?}")))
                 .collect::<Result<Vec<_>>>()
         };
-        let anonymous = Grants {
+        Ok(Grants {
             publish: paths("auth.anonymous_publish", &auth.anonymous_publish)?,
             subscribe: paths("auth.anonymous_subscribe", &auth.anonymous_subscribe)?,
             expires_at: None,
-        };
-        Ok(Self { keys, anonymous })
+        })
+    }
+
+    /// Changes what sessions without a token may do; those that have begun keep what they have.
+    pub(crate) fn replace(&self, anonymous: Grants) {
+        *self
+            .anonymous
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = anonymous;
     }
 }
 
 impl Authorize for TokenGrants {
     fn authorize(&self, token: Option<&str>) -> Result<Grants, AuthError> {
         let Some(token) = token else {
-            let nothing = self.anonymous.publish.is_empty() && self.anonymous.subscribe.is_empty();
-            return if nothing {
+            let anonymous = self
+                .anonymous
+                .read()
+                .unwrap_or_else(PoisonError::into_inner);
+            return if anonymous.publish.is_empty() && anonymous.subscribe.is_empty() {
                 Err(AuthError::Denied)
             } else {
-                Ok(self.anonymous.clone())
+                Ok(anonymous.clone())
             };
         };
         let claims = self

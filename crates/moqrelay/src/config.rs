@@ -3,7 +3,7 @@
 //! `config/relay.toml` documents every key. An error names the key, the value and what is allowed.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fmt, fs,
     net::SocketAddr,
     ops::RangeInclusive,
@@ -20,6 +20,10 @@ use uuid::Uuid;
 
 /// Before each variable of the environment that overrides a key.
 const ENV_PREFIX: &str = "MOQRELAY";
+
+/// How often files may be looked at: a look is a system call for each.
+const WATCH_MIN: Duration = Duration::from_millis(10);
+const WATCH_MAX: Duration = Duration::from_secs(3600);
 
 /// Guests at once: each has a number of its own.
 const GUESTS_MAX: u32 = 100_000;
@@ -53,6 +57,9 @@ pub(crate) struct Daemon {
     /// From SIGTERM to the end of the process at the latest.
     #[serde(with = "humantime_serde")]
     pub(crate) drain_timeout: Duration,
+    /// How often the files are looked at for a change; 0: never.
+    #[serde(with = "humantime_serde")]
+    pub(crate) watch: Duration,
 }
 
 impl Default for Daemon {
@@ -60,6 +67,7 @@ impl Default for Daemon {
         Self {
             workers: 0,
             drain_timeout: Duration::from_secs(10),
+            watch: Duration::from_secs(2),
         }
     }
 }
@@ -96,6 +104,8 @@ pub(crate) struct Moq {
     pub(crate) listen: SocketAddr,
     /// What browsers are told to connect to; absent: made from the host of their request.
     pub(crate) url: Option<Url>,
+    /// Where clients are sent when the daemon ends.
+    pub(crate) goaway_uri: Option<Url>,
     /// Threads that share the port; 0: as many as there are cores.
     pub(crate) workers: usize,
     pub(crate) sessions_max: usize,
@@ -123,6 +133,7 @@ impl Default for Moq {
         Self {
             listen: SocketAddr::from(([0u16; 8], 4443)),
             url: None,
+            goaway_uri: None,
             workers: 0,
             sessions_max: 10_000,
             sessions_per_address_max: 2_000,
@@ -452,7 +463,7 @@ impl Config {
     /// # Errors
     ///
     /// Names the key, its value and what is allowed.
-    pub(crate) fn load(path: &Path) -> Result<Self> {
+    pub(crate) fn load(path: &Path) -> Result<Loaded> {
         ensure!(path.is_file(), "there is no file {}", path.display());
         let environment = config::Environment::with_prefix(ENV_PREFIX)
             .prefix_separator("__")
@@ -469,10 +480,15 @@ impl Config {
         )
     }
 
-    fn from_sources(builder: config::ConfigBuilder<config::builder::DefaultState>) -> Result<Self> {
-        let config: Self = builder.build()?.try_deserialize()?;
+    fn from_sources(
+        builder: config::ConfigBuilder<config::builder::DefaultState>,
+    ) -> Result<Loaded> {
+        let built = builder.build()?;
+        let mut raw = Raw::new();
+        flatten("", &built.clone().try_deserialize()?, &mut raw);
+        let config: Self = built.try_deserialize()?;
         config.check()?;
-        Ok(config)
+        Ok(Loaded { config, raw })
     }
 
     fn check(&self) -> Result<()> {
@@ -514,12 +530,22 @@ impl Config {
         self.auth.guest_number_range()?;
         self.check_users()?;
         self.check_keys()?;
-        if let Some(url) = &self.moq.url {
-            ensure!(
-                url.scheme() == "https",
-                "moq.url is {url}: it must begin with https://"
-            );
+        for (key, url) in [
+            ("moq.url", &self.moq.url),
+            ("moq.goaway_uri", &self.moq.goaway_uri),
+        ] {
+            if let Some(url) = url {
+                ensure!(
+                    url.scheme() == "https",
+                    "{key} is {url}: it must begin with https://"
+                );
+            }
         }
+        let watch = self.daemon.watch;
+        ensure!(
+            watch.is_zero() || (WATCH_MIN..=WATCH_MAX).contains(&watch),
+            "daemon.watch is {watch:?}: allowed are 0s and {WATCH_MIN:?} to {WATCH_MAX:?}"
+        );
         if let Some(ari) = &self.asterisk.ari {
             ensure!(
                 ari.url.scheme() == "http",
@@ -570,6 +596,31 @@ impl Config {
             }
         }
         Ok(())
+    }
+}
+
+/// A configuration, and what was written to get it.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) config: Config,
+    pub(crate) raw: Raw,
+}
+
+/// Each key that is set, and its value as a text. Never logged: some are secrets.
+pub(crate) type Raw = BTreeMap<String, String>;
+
+/// Names the leaves of a tree; a list is one.
+fn flatten(key: &str, value: &serde_json::Value, raw: &mut Raw) {
+    match value.as_object() {
+        Some(table) => {
+            for (name, value) in table {
+                let dot = if key.is_empty() { "" } else { "." };
+                flatten(&format!("{key}{dot}{name}"), value, raw);
+            }
+        }
+        None => {
+            raw.insert(key.to_owned(), value.to_string());
+        }
     }
 }
 
@@ -762,7 +813,8 @@ mod tests {
                 ))
                 .add_source(environment),
         )
-        .unwrap();
+        .unwrap()
+        .config;
 
         assert_eq!(config.moq.listen.port(), 7);
     }
@@ -773,5 +825,6 @@ mod tests {
         Config::from_sources(
             config::Config::builder().add_source(config::File::from_str(text, TOML)),
         )
+        .map(|loaded| loaded.config)
     }
 }

@@ -5,6 +5,7 @@ use std::{
     future::Future,
     net::SocketAddr,
     num::NonZeroUsize,
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -37,14 +38,18 @@ use tokio::{
 use crate::{
     auth::TokenGrants,
     bind,
-    config::{self, Config, Secrets},
+    config::{self, Config, Loaded, Secrets},
     driver::{Driver, Engines},
     inspect::Inspect,
-    telemetry,
+    reload::{Living, Reloader},
+    telemetry::{self, LogFilter},
 };
 
 /// The names in a certificate of our own, besides the addresses of loopback.
 const OWN_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
+
+/// How long it may take to hang up and to close when clients had time to move before.
+const ENDING_TIME: Duration = Duration::from_secs(3);
 
 /// How long MoQ sessions have to leave by themselves when every call has ended.
 const LEAVE_TIME: Duration = Duration::from_secs(2);
@@ -68,7 +73,13 @@ pub(crate) fn check(config: &Config) -> Result<()> {
 /// # Errors
 ///
 /// When a port cannot be had, or a part fails.
-pub(crate) async fn run(config: Config, secrets: Secrets) -> Result<()> {
+pub(crate) async fn run(
+    path: PathBuf,
+    loaded: Loaded,
+    secrets: Secrets,
+    log: LogFilter,
+) -> Result<()> {
+    let config = loaded.config.clone();
     let metrics = telemetry::start_metrics()?;
     let identity = identity(&config.tls)?;
     let directory = Arc::new(directory(&config.users)?);
@@ -79,9 +90,9 @@ pub(crate) async fn run(config: Config, secrets: Secrets) -> Result<()> {
 
     let http = bind::tcp("http.listen", config.http.listen).await?;
     let ops = bind::tcp("metrics.listen", config.metrics.listen).await?;
-    let http_port = http.local_addr()?.port();
     let relay = Relay::new(relay_config(&config.moq));
-    let (server, workers) = moq_server(&config, &relay, &identity, keys.clone())?;
+    let grants = Arc::new(TokenGrants::new(keys.clone(), &config.auth)?);
+    let (server, workers) = moq_server(&config, &relay, &identity, grants.clone())?;
     let (bridge, bridge_events, bridge_run) = Bridge::bind(bridge_config(&config), relay.clone())
         .with_context(|| {
         bind::occupied("asterisk.audiosocket", "TCP", config.asterisk.audiosocket)
@@ -98,12 +109,26 @@ pub(crate) async fn run(config: Config, secrets: Secrets) -> Result<()> {
     let control_config = control_config(
         &config,
         &room_config,
-        keys,
+        keys.clone(),
         directory.clone(),
         &identity,
         server.local_addr(),
     )?;
     let (control, requests) = Control::new(control_config);
+    let living = Living {
+        identity,
+        keys,
+        grants,
+        server: server.clone(),
+        log,
+    };
+    let (reloader, newest) = Reloader::new(path, loaded, living)?;
+    let places = Places {
+        moq: server.local_addr(),
+        http: http.local_addr()?,
+        metrics: ops.local_addr()?,
+        audiosocket: bridge.local_addr(),
+    };
     let standing = expect_standing(&bridge, &directory)?;
 
     let mut parts = Parts::default();
@@ -127,7 +152,13 @@ pub(crate) async fn run(config: Config, secrets: Secrets) -> Result<()> {
         });
     }
     {
-        let mut ops_config = ops_config(metrics, ready.clone(), counts, control.clone(), &relay);
+        let mut ops_config = ops_config(
+            metrics,
+            ready.clone(),
+            counts.clone(),
+            control.clone(),
+            &relay,
+        );
         ops_config.bearer = Some(config.metrics.bearer.expose())
             .filter(|bearer| !bearer.is_empty())
             .map(Arc::from);
@@ -157,17 +188,21 @@ pub(crate) async fn run(config: Config, secrets: Secrets) -> Result<()> {
     // Before anybody is told that we are here: who is told may end us at once.
     let terminate = signal(SignalKind::terminate())?;
     let interrupt = signal(SignalKind::interrupt())?;
-    announce(&config, http_port, server.local_addr());
+    let reload = tokio::spawn(reloader.run());
+    announce(&config, places);
     wait_for_signal(terminate, interrupt, &mut parts).await?;
 
+    reload.abort();
+    let config = newest.borrow().clone();
     let drain_timeout = config.daemon.drain_timeout;
-    tracing::info!(
-        ?drain_timeout,
-        "ending: no new calls, the present ones are hung up"
-    );
+    tracing::info!(?drain_timeout, "ending: nothing new is taken");
     ready.store(false, Ordering::Relaxed);
     let drained = timeout(drain_timeout, async {
         control.drain();
+        if let Some(uri) = &config.moq.goaway_uri {
+            send_away(uri, &server, counts, drain_timeout).await;
+        }
+        tracing::info!("the present calls are hung up");
         stop_tx.send_replace(Stage::Draining);
         if driver.await.is_err() {
             tracing::error!("the driver has failed");
@@ -185,6 +220,35 @@ pub(crate) async fn run(config: Config, secrets: Secrets) -> Result<()> {
     }
     tracing::info!("ended");
     Ok(())
+}
+
+/// Tells the clients where to go, and lets their calls go on until they have gone, or the time for
+/// it is over.
+async fn send_away(
+    uri: &url::Url,
+    server: &relay::Server,
+    mut counts: watch::Receiver<Counts>,
+    drain_timeout: Duration,
+) {
+    let time = drain_timeout.saturating_sub(ENDING_TIME.min(drain_timeout / 2));
+    tracing::info!(%uri, ?time, "clients are sent elsewhere; calls go on meanwhile");
+    let gone = async {
+        server.drain(uri.as_str(), time).await;
+        // The sender ends with the driver: then there are no calls, either.
+        drop(counts.wait_for(|counts| counts.calls == 0).await);
+    };
+    if timeout(time, gone).await.is_err() {
+        tracing::warn!("not every client has moved");
+    }
+}
+
+/// Where the daemon can be reached.
+#[derive(Debug, Clone, Copy)]
+struct Places {
+    moq: SocketAddr,
+    http: SocketAddr,
+    metrics: SocketAddr,
+    audiosocket: SocketAddr,
 }
 
 /// How far the end has come.
@@ -288,17 +352,17 @@ async fn wait_for_signal(
     clippy::print_stdout,
     reason = "the line that a person who starts it looks for"
 )]
-fn announce(config: &Config, port: u16, moq: SocketAddr) {
+fn announce(config: &Config, places: Places) {
     tracing::info!(
-        moq = %moq,
-        http = %config.http.listen,
-        audiosocket = %config.asterisk.audiosocket,
-        metrics = %config.metrics.listen,
+        moq = %places.moq,
+        http = %places.http,
+        audiosocket = %places.audiosocket,
+        metrics = %places.metrics,
         guests = config.auth.guests,
         "moqrelay {} listens",
         env!("CARGO_PKG_VERSION")
     );
-    println!("moqrelay: open http://localhost:{port}");
+    println!("moqrelay: open http://localhost:{}", places.http.port());
 }
 
 fn identity(tls: &config::Tls) -> Result<tls::Identity> {
@@ -354,13 +418,13 @@ fn moq_server(
     config: &Config,
     relay: &Relay,
     identity: &tls::Identity,
-    keys: Arc<Keys>,
+    grants: Arc<TokenGrants>,
 ) -> Result<(relay::Server, Vec<relay::Worker>)> {
     let moq = &config.moq;
     let server = relay::ServerConfig {
         listen: moq.listen,
         tls: identity.clone(),
-        authorize: Arc::new(TokenGrants::new(keys, &config.auth)?),
+        authorize: grants,
         limits: moq_limits(moq),
         workers: workers(moq.workers),
     };
@@ -374,7 +438,8 @@ fn workers(wanted: usize) -> NonZeroUsize {
         .unwrap_or(NonZeroUsize::MIN)
 }
 
-fn moq_limits(moq: &config::Moq) -> relay::Limits {
+/// What peers may use up by the configuration.
+pub(crate) fn moq_limits(moq: &config::Moq) -> relay::Limits {
     relay::Limits {
         sessions: moq.sessions_max,
         sessions_per_address: moq.sessions_per_address_max,

@@ -6,6 +6,7 @@ mod config;
 mod daemon;
 mod driver;
 mod inspect;
+mod reload;
 mod telemetry;
 mod token;
 
@@ -83,10 +84,11 @@ fn start(path: Option<PathBuf>, check: bool) -> Result<(), Failure> {
     let path = path
         .context("--config FILE is missing")
         .map_err(Failure::Usage)?;
-    let config = Config::load(&path)
+    let loaded = Config::load(&path)
         .with_context(|| format!("{}", path.display()))
         .map_err(Failure::Usage)?;
-    let secrets = config
+    let secrets = loaded
+        .config
         .secrets()
         .with_context(|| format!("{}", path.display()))
         .map_err(Failure::Usage)?;
@@ -99,21 +101,24 @@ fn start(path: Option<PathBuf>, check: bool) -> Result<(), Failure> {
         )));
     }
     if check {
-        return daemon::check(&config).map_err(Failure::Usage).map(|()| {
-            eprintln!("moqrelay: {} is good", path.display());
-        });
+        return daemon::check(&loaded.config)
+            .map_err(Failure::Usage)
+            .map(|()| {
+                eprintln!("moqrelay: {} is good", path.display());
+            });
     }
-    run(config, secrets).map_err(Failure::Run)
+    run(path, loaded, secrets).map_err(Failure::Run)
 }
 
-fn run(config: Config, secrets: config::Secrets) -> Result<()> {
-    telemetry::start_logging(&config.log)?;
+fn run(path: PathBuf, loaded: config::Loaded, secrets: config::Secrets) -> Result<()> {
+    let log = telemetry::start_logging(&loaded.config.log)?;
+    let config = &loaded.config;
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     if config.daemon.workers > 0 {
         builder.worker_threads(config.daemon.workers);
     }
     let runtime = builder.enable_all().thread_name("moqrelay").build()?;
-    let outcome = runtime.block_on(daemon::run(config, secrets));
+    let outcome = runtime.block_on(daemon::run(path, loaded, secrets, log));
     // Whatever did not end by itself within the drain time is not waited for.
     runtime.shutdown_timeout(SHUTDOWN_GRACE);
     outcome

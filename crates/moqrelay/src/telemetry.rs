@@ -4,7 +4,9 @@ use std::io::IsTerminal;
 
 use anyhow::{Context, Result};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{
+    EnvFilter, Registry, layer::SubscriberExt, reload, util::SubscriberInitExt,
+};
 
 use crate::config::{self, LogFormat};
 
@@ -27,13 +29,8 @@ const QUIET: &str = "web_transport_quinn=error";
 /// # Errors
 ///
 /// When `log.level` is no filter, or logging was started before.
-pub(crate) fn start_logging(log: &config::Log) -> Result<()> {
-    let filter = EnvFilter::builder().parse(format!("{QUIET},{}", log.level)).with_context(|| {
-        format!(
-            "log.level is {:?}: allowed are error, warn, info, debug, trace and lists such as info,moqrelay_bridge=debug",
-            log.level
-        )
-    })?;
+pub(crate) fn start_logging(log: &config::Log) -> Result<LogFilter> {
+    let (filter, handle) = reload::Layer::new(LogFilter::parse(log)?);
     let registry = tracing_subscriber::registry().with(filter);
     let layer = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
@@ -42,7 +39,36 @@ pub(crate) fn start_logging(log: &config::Log) -> Result<()> {
         LogFormat::Text => registry.with(layer).try_init(),
         LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),
     }
-    .context("logging cannot be started twice")
+    .context("logging cannot be started twice")?;
+    Ok(LogFilter(handle))
+}
+
+/// Which lines are logged; can be changed.
+pub(crate) struct LogFilter(reload::Handle<EnvFilter, Registry>);
+
+impl LogFilter {
+    /// Reads `log.level`.
+    ///
+    /// # Errors
+    ///
+    /// When it is no filter.
+    pub(crate) fn parse(log: &config::Log) -> Result<EnvFilter> {
+        EnvFilter::builder().parse(format!("{QUIET},{}", log.level)).with_context(|| {
+            format!(
+                "log.level is {:?}: allowed are error, warn, info, debug, trace and lists such as info,moqrelay_bridge=debug",
+                log.level
+            )
+        })
+    }
+
+    /// Puts another filter in the place of the present one.
+    ///
+    /// # Errors
+    ///
+    /// When logging has ended.
+    pub(crate) fn set(&self, filter: EnvFilter) -> Result<()> {
+        self.0.reload(filter).context("log.level")
+    }
 }
 
 /// Starts to gather metrics; the handle renders them.
@@ -190,6 +216,10 @@ const COUNTERS: &[(&str, &str)] = &[
     (
         "moqrelay_control_tickets_total",
         "Tickets asked for, by outcome.",
+    ),
+    (
+        "moqrelay_reloads_total",
+        "Times the configuration was read again, by outcome.",
     ),
     (
         "moqrelay_relay_bytes_in_total",

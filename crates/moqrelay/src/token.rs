@@ -60,7 +60,7 @@ pub(crate) fn print(args: &Args) -> Result<(), Failure> {
 }
 
 fn make(args: &Args) -> anyhow::Result<String> {
-    let config = Config::load(&args.config)?;
+    let config = Config::load(&args.config)?.config;
     let keys = config.secrets()?.keys;
     ensure!(
         keys.iter().any(|key| key.material.can_sign()),

@@ -4,7 +4,7 @@ use std::{
     io,
     net::SocketAddr,
     num::NonZeroUsize,
-    sync::{Arc, atomic::AtomicUsize},
+    sync::{Arc, RwLock, atomic::AtomicUsize},
     time::Duration,
 };
 
@@ -77,7 +77,7 @@ pub(crate) struct Inner {
     addr: SocketAddr,
     pub(crate) identity: Identity,
     pub(crate) authorize: Arc<dyn Authorize>,
-    pub(crate) limits: Arc<Limits>,
+    limits: RwLock<Arc<Limits>>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) drain_tx: watch::Sender<Option<Drain>>,
     /// Workers that have not ended.
@@ -118,7 +118,7 @@ pub fn server(relay: &Relay, config: Config) -> Result<(Server, Vec<Worker>), Er
         addr,
         identity: config.tls,
         authorize: config.authorize,
-        limits: Arc::new(config.limits),
+        limits: RwLock::new(Arc::new(config.limits)),
         admission: Arc::default(),
         drain_tx: watch::Sender::new(None),
         workers: AtomicUsize::new(0),
@@ -145,6 +145,13 @@ impl Server {
         &self.inner.identity
     }
 
+    /// Changes what peers may use up. It holds for sessions that begin from now on; settings of
+    /// QUIC itself (timeouts, windows, buffers) stay as they were.
+    pub fn set_limits(&self, limits: Limits) {
+        let mut present = self.inner.limits.write().unwrap_or_else(|e| e.into_inner());
+        *present = Arc::new(limits);
+    }
+
     /// Asks every session to leave (GOAWAY), accepts no new ones, and closes those that are still
     /// there after `timeout`. Returns when the workers have nothing left to do.
     ///
@@ -169,6 +176,15 @@ impl Server {
         });
         // The sender is `inner`'s own: this waits for the workers.
         drop(done.wait_for(|done| *done).await);
+    }
+}
+
+impl Inner {
+    pub(crate) fn limits(&self) -> Arc<Limits> {
+        self.limits
+            .read()
+            .unwrap_or_else(|e| e.into_inner())
+            .clone()
     }
 }
 

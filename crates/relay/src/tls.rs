@@ -72,7 +72,13 @@ struct Inner {
 
 enum Origin {
     Development { names: Vec<String> },
-    Files { certificate: PathBuf, key: PathBuf },
+    Files(RwLock<Files>),
+}
+
+#[derive(Debug, Clone)]
+struct Files {
+    certificate: PathBuf,
+    key: PathBuf,
 }
 
 struct Shown {
@@ -113,10 +119,11 @@ pub fn development(names: Vec<String>, now: SystemTime) -> Result<Identity, Erro
 pub fn files(certificate: &Path, key: &Path) -> Result<Identity, Error> {
     let provider = provider();
     let current = load(certificate, key, &provider)?;
-    let origin = Origin::Files {
+    let files = Files {
         certificate: certificate.into(),
         key: key.into(),
     };
+    let origin = Origin::Files(RwLock::new(files));
     Ok(Identity::new(origin, provider, current))
 }
 
@@ -138,7 +145,7 @@ impl Identity {
     pub fn hashes(&self) -> Vec<[u8; 32]> {
         let shown = self.shown();
         match self.0.origin {
-            Origin::Files { .. } => Vec::new(),
+            Origin::Files(_) => Vec::new(),
             Origin::Development { .. } => std::iter::once(&shown.current)
                 .chain(&shown.next)
                 .map(|certificate| certificate.hash)
@@ -192,10 +199,28 @@ impl Identity {
     ///
     /// When a file cannot be read or does not serve; the current certificate stays.
     pub fn reload(&self) -> Result<(), Error> {
-        let Origin::Files { certificate, key } = &self.0.origin else {
+        let Origin::Files(files) = &self.0.origin else {
+            return Ok(());
+        };
+        let Files { certificate, key } = files.read().unwrap_or_else(|e| e.into_inner()).clone();
+        self.move_to(&certificate, &key)
+    }
+
+    /// Reads other PEM files, which are read from now on. Does nothing for a development
+    /// certificate.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be read or does not serve; the current certificate and files stay.
+    pub fn move_to(&self, certificate: &Path, key: &Path) -> Result<(), Error> {
+        let Origin::Files(files) = &self.0.origin else {
             return Ok(());
         };
         let current = load(certificate, key, &self.0.provider)?;
+        *files.write().unwrap_or_else(|e| e.into_inner()) = Files {
+            certificate: certificate.into(),
+            key: key.into(),
+        };
         self.shown_mut().current = current;
         Ok(())
     }
@@ -235,10 +260,7 @@ impl fmt::Debug for Identity {
             Origin::Development { names } => {
                 f.debug_struct("Development").field("names", names).finish()
             }
-            Origin::Files { certificate, .. } => f
-                .debug_struct("Files")
-                .field("certificate", certificate)
-                .finish(),
+            Origin::Files(files) => files.fmt(f),
         }
     }
 }

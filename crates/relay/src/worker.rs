@@ -7,10 +7,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use tokio::{
-    task::JoinSet,
-    time::{Instant, MissedTickBehavior},
-};
+use tokio::{task::JoinSet, time::MissedTickBehavior};
 
 use crate::{
     admission::{Ticket, Verdict},
@@ -102,7 +99,7 @@ impl Worker {
             }
         };
         if let Some(wanted) = wanted {
-            self.let_go(wanted, &mut sessions).await;
+            self.let_go(wanted, &endpoint, &mut sessions).await;
         }
         endpoint.close(0u32.into(), b"the relay is gone");
         // Sends the last packets; a peer that does not answer them is not waited for.
@@ -112,7 +109,7 @@ impl Worker {
     fn admit(&self, incoming: quinn::Incoming, hub: &Arc<Hub>, sessions: &mut JoinSet<()>) {
         let inner = &self.inner;
         let (address, proven) = (incoming.remote_address(), !incoming.may_retry());
-        match inner.admission.admit(&inner.limits, address, proven) {
+        match inner.admission.admit(&inner.limits(), address, proven) {
             Verdict::Welcome(ticket) => {
                 sessions.spawn(serve(inner.clone(), hub.clone(), incoming, ticket));
             }
@@ -137,18 +134,30 @@ impl Worker {
     }
 
     /// Waits for the sessions to end; [`Server::drain`](crate::Server::drain) has asked them to.
-    async fn let_go(&self, drain: Drain, sessions: &mut JoinSet<()>) {
+    async fn let_go(&self, drain: Drain, endpoint: &quinn::Endpoint, sessions: &mut JoinSet<()>) {
         let worker = self.route.slot;
         tracing::info!(worker, sessions = sessions.len(), timeout = ?drain.timeout, "draining");
-        let deadline = Instant::now() + drain.timeout;
-        while let Ok(Some(ended)) = tokio::time::timeout_at(deadline, sessions.join_next()).await {
-            report(ended);
+        let left = async {
+            loop {
+                tokio::select! {
+                    ended = sessions.join_next() => match ended {
+                        Some(ended) => report(ended),
+                        None => return,
+                    },
+                    // At once, so that a client tries elsewhere at once.
+                    Some(incoming) = endpoint.accept() => {
+                        self.inner.shared.meters().refused("draining");
+                        incoming.refuse();
+                    }
+                }
+            }
+        };
+        if tokio::time::timeout(drain.timeout + CLOSING, left)
+            .await
+            .is_err()
+        {
+            sessions.shutdown().await;
         }
-        let deadline = Instant::now() + CLOSING;
-        while let Ok(Some(ended)) = tokio::time::timeout_at(deadline, sessions.join_next()).await {
-            report(ended);
-        }
-        sessions.shutdown().await;
     }
 }
 
@@ -167,13 +176,8 @@ impl std::fmt::Debug for Worker {
 }
 
 async fn serve(inner: Arc<Inner>, hub: Arc<Hub>, incoming: quinn::Incoming, mut ticket: Ticket) {
-    let peer = incoming.remote_address();
-    let accepted = handshake::accept(
-        incoming,
-        inner.authorize.clone(),
-        inner.limits.setup_timeout,
-    )
-    .await;
+    let (peer, limits) = (incoming.remote_address(), inner.limits());
+    let accepted = handshake::accept(incoming, inner.authorize.clone(), limits.setup_timeout).await;
     ticket.arrived();
     let Accepted {
         access,
@@ -193,7 +197,7 @@ async fn serve(inner: Arc<Inner>, hub: Arc<Hub>, incoming: quinn::Incoming, mut 
     tracing::debug!(%peer, ?draft, ?kind, "connection accepted");
     let setup = session::Setup {
         shared: inner.shared.clone(),
-        limits: inner.limits.clone(),
+        limits,
         access,
         draft,
         kind,

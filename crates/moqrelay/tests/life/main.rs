@@ -1,0 +1,9 @@
+//! The daemon's life as its operator and its clients meet it: reload, an end that loses nothing.
+#![allow(clippy::unwrap_used, clippy::panic, unreachable_pub)]
+
+#[path = "../../../relay/tests/common/mod.rs"]
+mod common;
+mod end;
+mod media;
+mod program;
+mod reload;
