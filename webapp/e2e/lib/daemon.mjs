@@ -33,7 +33,7 @@ export async function freePorts() {
 }
 
 /**
- * Returns { url, ports, log(), stop(), restart(), token(), metrics(), transport() }.
+ * Returns { url, ports, log(), stop(), restart(), token(), sessions(), goAway(), metrics(), transport() }.
  * `toml` is added to the configuration; `ports` are free ones unless given; `url` is what browsers are
  * told to connect to. `open`: MoQ clients need no token.
  */
@@ -71,6 +71,15 @@ export async function startDaemon({ toml = '', ports, url: moqUrl, open = false 
     token: ({ id, name = id, number, seconds = 3600 }) => sign({ sub: id, name, ...(number === undefined ? {} : { number }), seconds }),
     /** A token for a MoQ client that may subscribe below a path. */
     listenerToken: (path) => sign({ get: [path], seconds: 3600 }),
+    /** The relay's sessions, as operators see them. */
+    sessions: async () => (await (await fetch(`http://127.0.0.1:${used.metrics}/api/v1/relay/sessions`)).json()).sessions,
+    /** Asks a session to go to `uri`; empty: to come back. */
+    async goAway(session, uri = '') {
+      const body = JSON.stringify({ uri, timeout_ms: 10_000 });
+      const headers = { 'content-type': 'application/json' };
+      const answer = await fetch(`http://127.0.0.1:${used.metrics}/api/v1/relay/sessions/${session}/goaway`, { method: 'POST', headers, body });
+      if (answer.status !== 202) throw new Error(`goaway: ${answer.status} ${await answer.text()}`);
+    },
     metrics: async () => (await fetch(`http://127.0.0.1:${used.metrics}/metrics`)).text(),
     transport: async () => (await fetch(`${url}api/v1/transport`)).json(),
   };

@@ -191,6 +191,31 @@ export class WebPhone {
     await this.#look(ms, [], (peak) => peak === null, 'silence');
   }
 
+  /**
+   * Counts what is missing from now on; the returned function tells how much: sound that the playout
+   * worklet made up because none was there (ms), objects that never came, changes of the session.
+   */
+  async count() {
+    const before = await this.#counters();
+    return async () => {
+      const now = await this.#counters();
+      return Object.fromEntries(Object.entries(now).map(([name, value]) => [name, Math.round(value - before[name])]));
+    };
+  }
+
+  #counters() {
+    return this.driver.evaluate(async () => {
+      const { moves, sent, peers } = await __moqrelay.stats();
+      const [{ concealedMs, received, lost, late }] = peers;
+      return { concealedMs, received, lost, late, sent, moves };
+    });
+  }
+
+  /** How sound travels now: `webtransport`, `websocket`, or the link's state. */
+  way() {
+    return this.driver.evaluate(() => __moqrelay.link().way ?? __moqrelay.link().name);
+  }
+
   async #look(ms, seen, fits, what) {
     let row = 0;
     const look = async () => {
