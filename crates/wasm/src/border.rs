@@ -1,5 +1,7 @@
 //! The buffer through which JavaScript hands bytes in, and how they are read.
 
+#[cfg(feature = "session")]
+use core::time::Duration;
 use std::cell::RefCell;
 
 use bytes::Bytes;
@@ -76,6 +78,13 @@ pub fn floats(count: u32, read: impl FnOnce(&mut dyn Iterator<Item = f32>)) -> b
         read(&mut numbers);
         true
     })
+}
+
+/// Ms since any start as a duration; what makes no sense is zero.
+#[cfg(feature = "session")]
+#[must_use]
+pub fn time(ms: f64) -> Duration {
+    Duration::try_from_secs_f64(ms / 1e3).unwrap_or_default()
 }
 
 /// Takes what [`bytes`] returned apart.

@@ -18,6 +18,8 @@
 
 pub mod border;
 #[cfg(feature = "session")]
+pub mod fallback;
+#[cfg(feature = "session")]
 pub mod lines;
 #[cfg(feature = "playout")]
 pub mod playout;

@@ -1,13 +1,12 @@
 /** Whether this browser can be a telephone, asked before anything is loaded. */
 
-export type Missing = "secure_context" | "websocket" | "webtransport" | "webcodecs" | "worklet" | "microphone" | "wasm";
+export type Missing = "secure_context" | "websocket" | "webcodecs" | "worklet" | "microphone" | "wasm";
 
 export function missingFeatures(scope: Record<string, unknown> = globalThis as unknown as Record<string, unknown>): readonly Missing[] {
 	const missing: Missing[] = [];
 	// Without a secure context most of the others are hidden, so that this one alone tells the truth.
 	if (scope["isSecureContext"] === false) return ["secure_context"];
 	if (scope["WebSocket"] === undefined) missing.push("websocket");
-	if (scope["WebTransport"] === undefined) missing.push("webtransport");
 	if (scope["AudioEncoder"] === undefined || scope["AudioDecoder"] === undefined) missing.push("webcodecs");
 	if (scope["AudioWorkletNode"] === undefined) missing.push("worklet");
 	const navigator = scope["navigator"] as { mediaDevices?: unknown } | undefined;

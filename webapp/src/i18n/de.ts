@@ -62,7 +62,7 @@ export const de: Messages = {
 	},
 	link: {
 		unsupported: "Dieser Browser kann keine Sprache zum Sprachserver übertragen",
-		unreachable: "Die Sprache kommt nicht durch. Vielleicht sperrt eine Firewall oder ein VPN hier UDP.",
+		unreachable: "Die Sprache kommt weder über UDP noch über TCP durch. Ist eine Firewall oder ein VPN im Weg?",
 		unauthorized: "Der Sprachserver lehnt diese Anmeldung ab",
 		version: "Seite und Sprachserver passen nicht zusammen. Bitte neu laden.",
 		lost: "Die Sprachverbindung ging verloren",
@@ -111,7 +111,6 @@ export const de: Messages = {
 	missing: {
 		secure_context: "eine sichere Adresse (https:// oder localhost)",
 		websocket: "WebSocket",
-		webtransport: "WebTransport",
 		webcodecs: "WebCodecs für Ton",
 		worklet: "AudioWorklet",
 		microphone: "Zugriff auf das Mikrofon",

@@ -74,7 +74,7 @@ const deviceHelp: Record<DeviceErrorCode, string> = {
 
 const link: Record<LinkFailure, string> = {
 	unsupported: "This browser cannot carry voice to the voice server",
-	unreachable: "Voice does not get through. A firewall or VPN may block UDP here.",
+	unreachable: "Voice does not get through, neither by UDP nor by TCP. Is a firewall or VPN in the way?",
 	unauthorized: "The voice server refuses this sign-in",
 	version: "Page and voice server do not fit. Reload the page.",
 	lost: "The voice connection was lost",
@@ -138,7 +138,6 @@ const grades: Record<Grade, string> = { unknown: "Quality", good: "Good", fair: 
 const missing: Record<Missing, string> = {
 	secure_context: "a secure address (https:// or localhost)",
 	websocket: "WebSocket",
-	webtransport: "WebTransport",
 	webcodecs: "WebCodecs for audio",
 	worklet: "AudioWorklet",
 	microphone: "access to the microphone",

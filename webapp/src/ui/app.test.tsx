@@ -135,9 +135,9 @@ describe("the screen", () => {
 	});
 
 	it("names what an old browser lacks", () => {
-		render(<Unsupported missing={["webtransport"]} />, document.body);
+		render(<Unsupported missing={["webcodecs"]} />, document.body);
 
-		expect(document.querySelector("[data-testid=unsupported]")?.textContent).toContain("WebTransport");
+		expect(document.querySelector("[data-testid=unsupported]")?.textContent).toContain(en.missing.webcodecs);
 	});
 });
 

@@ -8,13 +8,12 @@
     reason = "exported by name; nothing here dereferences a pointer"
 )]
 
-use core::time::Duration;
 use std::cell::RefCell;
 
 use moqrelay_moqt::{FullTrackName, Location, Namespace};
 
 use super::{CallError, Client, Content, Offer, Record, Via, Wire};
-use crate::border::{self, INVALID, OK, REFUSED, Reader, UNKNOWN, YES};
+use crate::border::{self, INVALID, OK, REFUSED, Reader, UNKNOWN, YES, time};
 
 #[derive(Default)]
 struct Instance {
@@ -226,9 +225,4 @@ fn offer(len_bytes: u32) -> Option<Offer> {
         name: FullTrackName::new(namespace, name).ok()?,
         token,
     })
-}
-
-/// Ms since any start as a duration; what makes no sense is zero.
-fn time(ms: f64) -> Duration {
-    Duration::try_from_secs_f64(ms / 1e3).unwrap_or_default()
 }

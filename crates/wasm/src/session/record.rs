@@ -39,6 +39,21 @@ pub enum Kind {
     /// timestamp, 1/48000 s, negative: none; `ticks`: its duration in the same unit; `code`: its
     /// level (RFC 6464), or 255 when it has none.
     Packet = 22,
+    /// The fallback: the relay opened a stream, which is called `id`; `code` 1: a bidirectional one.
+    Incoming = 32,
+    /// The fallback: stream `id` brought `bytes`; `code` 1: nothing follows.
+    Arrived = 33,
+    /// The fallback: the relay reset its direction of stream `id` with `code`.
+    WasReset = 34,
+    /// The fallback: the relay wants no more of stream `id`, with `code`.
+    WasStopped = 35,
+    /// The fallback: a datagram.
+    DatagramArrived = 36,
+    /// The fallback: the connection is over; `at`: the session's code, negative: it has none;
+    /// `bytes` says why. Nothing follows.
+    Over = 37,
+    /// The fallback: send `bytes` as a message.
+    Message = 38,
 }
 
 /// One thing to do or to know.
@@ -63,7 +78,7 @@ pub struct Record {
 }
 
 impl Record {
-    pub(super) fn new(kind: Kind, id: u32) -> Self {
+    pub(crate) fn new(kind: Kind, id: u32) -> Self {
         Self {
             kind,
             id,
@@ -76,17 +91,17 @@ impl Record {
         }
     }
 
-    pub(super) fn code(mut self, code: u64) -> Self {
+    pub(crate) fn code(mut self, code: u64) -> Self {
         self.code = u32::try_from(code).unwrap_or(u32::MAX);
         self
     }
 
-    pub(super) fn at(mut self, at: f64) -> Self {
+    pub(crate) fn at(mut self, at: f64) -> Self {
         self.at = at;
         self
     }
 
-    pub(super) fn bytes(mut self, bytes: impl Into<Bytes>) -> Self {
+    pub(crate) fn bytes(mut self, bytes: impl Into<Bytes>) -> Self {
         self.bytes = bytes.into();
         self
     }

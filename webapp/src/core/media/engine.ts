@@ -362,7 +362,7 @@ const NO_BUFFER = {
 
 /** Everything that has no substitute here. */
 function isSupported(): boolean {
-	return ["WebTransport", "AudioEncoder", "AudioDecoder", "AudioWorkletNode", "WebAssembly"].every(
+	return ["AudioEncoder", "AudioDecoder", "AudioWorkletNode", "WebAssembly"].every(
 		(name) => name in globalThis,
 	);
 }

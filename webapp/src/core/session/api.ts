@@ -67,7 +67,9 @@ export async function findRelay(token: string): Promise<RelayAddress> {
 	const hashes = (transport.certificate_hashes ?? [])
 		.filter((hash) => hash.algorithm === "sha-256")
 		.map((hash) => hash.value);
-	return { url: transport.url, hashes, token };
+	// The fallback is on the page's own port (docs/protocol.md, section 1).
+	const websocket = `${location.origin.replace(/^http/, "ws")}/moq`;
+	return { url: transport.url, hashes, token, websocket };
 }
 
 async function ask(path: string, init: RequestInit): Promise<unknown> {

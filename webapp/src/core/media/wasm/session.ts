@@ -1,8 +1,8 @@
 /** The session half of the WebAssembly glue (`crates/wasm`): MoQT without its I/O. */
 
-interface Exports {
-	readonly memory: WebAssembly.Memory;
-	input(bytes: number): number;
+import { type Exports as Border, INPUT_BYTES_MAX, Memory } from "./memory.ts";
+
+interface Exports extends Border {
 	session_new(tokenBytes: number, now: number): number;
 	session_poll(): number;
 	session_deadline(): number;
@@ -46,6 +46,12 @@ export const Kind = {
 	Pong: 20,
 	GoAway: 21,
 	Packet: 22,
+	Incoming: 32,
+	Arrived: 33,
+	WasReset: 34,
+	WasStopped: 35,
+	DatagramArrived: 36,
+	Over: 37,
 } as const;
 
 /** One thing to do or to know; the fields mean what `Kind` says. */
@@ -79,39 +85,22 @@ export type Location = Pick<Record, "group" | "object">;
 
 /** A token is at most as long as a field of the border's format can be. */
 const FIELD_BYTES_MAX = 0xffff;
-const NOTHING = new Uint8Array(0);
 
 /** One MoQT session: hand in what arrives, carry out what `poll` returns until it is null. */
 export class Session {
 	readonly #wasm: Exports;
-	#memory: Uint8Array<ArrayBuffer>;
+	readonly #memory: Memory;
 	readonly #encoder = new TextEncoder();
 
 	/** `now` here and below: ms of one clock. */
 	constructor(module: WebAssembly.Module, token: string, now: number) {
-		const instance = new WebAssembly.Instance(module, {});
-		this.#wasm = instance.exports as unknown as Exports;
-		this.#memory = new Uint8Array(this.#wasm.memory.buffer as ArrayBuffer);
-		this.#wasm.session_new(this.#write(this.#encoder.encode(token)), now);
+		this.#wasm = new WebAssembly.Instance(module, {}).exports as unknown as Exports;
+		this.#memory = new Memory(this.#wasm);
+		this.#wasm.session_new(this.#memory.write(this.#encoder.encode(token)), now);
 	}
 
 	poll(): Record | null {
-		const at = this.#wasm.session_poll();
-		if (at === 0) return null;
-		const memory = this.#view();
-		const view = new DataView(memory.buffer, at);
-		const length = view.getUint32(12, true);
-		const from = view.getUint32(44, true);
-		return {
-			kind: view.getUint32(0, true),
-			id: view.getUint32(4, true),
-			code: view.getUint32(8, true),
-			at: view.getFloat64(16, true),
-			group: view.getBigUint64(24, true),
-			object: view.getBigUint64(32, true),
-			ticks: view.getUint32(40, true),
-			bytes: length === 0 ? NOTHING : memory.slice(from, from + length),
-		};
+		return this.#memory.record(this.#wasm.session_poll());
 	}
 
 	/** When `timeout` must be called, ms; Infinity: never. */
@@ -135,10 +124,10 @@ export class Session {
 	stream(id: number, bytes: Uint8Array, fin: boolean, now: number): void {
 		let rest = bytes;
 		while (rest.length > INPUT_BYTES_MAX) {
-			this.#wasm.session_stream(id, this.#write(rest.subarray(0, INPUT_BYTES_MAX)), 0, now);
+			this.#wasm.session_stream(id, this.#memory.write(rest.subarray(0, INPUT_BYTES_MAX)), 0, now);
 			rest = rest.subarray(INPUT_BYTES_MAX);
 		}
-		this.#wasm.session_stream(id, this.#write(rest), fin ? 1 : 0, now);
+		this.#wasm.session_stream(id, this.#memory.write(rest), fin ? 1 : 0, now);
 	}
 
 	reset(id: number, code: number, now: number): void {
@@ -150,7 +139,7 @@ export class Session {
 	}
 
 	datagram(bytes: Uint8Array, now: number): void {
-		if (bytes.length <= INPUT_BYTES_MAX) this.#wasm.session_datagram(this.#write(bytes), now);
+		if (bytes.length <= INPUT_BYTES_MAX) this.#wasm.session_datagram(this.#memory.write(bytes), now);
 	}
 
 	/** False when it is refused here: too many tracks, or the session is closed. */
@@ -170,12 +159,12 @@ export class Session {
 
 	/** Sends an Opus packet of 20 ms; false when the relay wants no objects now. Places must ascend. */
 	voice(key: number, { group, object }: Place, at: number, level: number, packet: Uint8Array): boolean {
-		return this.#wasm.session_voice(key, group, object, at, level, this.#write(packet)) === YES;
+		return this.#wasm.session_voice(key, group, object, at, level, this.#memory.write(packet)) === YES;
 	}
 
 	/** Sends a group of one object; false when the relay wants none now. */
 	single(key: number, group: number, payload: Uint8Array): boolean {
-		return this.#wasm.session_single(key, group, this.#write(payload)) === YES;
+		return this.#wasm.session_single(key, group, this.#memory.write(payload)) === YES;
 	}
 
 	/** Asks for packets of the past of an incoming track: `Packet`s of `key`, then `Ended` with code 0. */
@@ -198,26 +187,9 @@ export class Session {
 			bytes.set(field, at + 2);
 			at += 2 + field.length;
 		}
-		return this.#write(bytes);
-	}
-
-	/** Puts bytes where the next call finds them; returns their number. */
-	#write(bytes: Uint8Array): number {
-		const at = this.#wasm.input(bytes.length);
-		if (at === 0 && bytes.length > 0) throw new RangeError(`${bytes.length} bytes are too many`);
-		this.#view().set(bytes, at);
-		return bytes.length;
-	}
-
-	/** The memory; growing replaces the buffer. */
-	#view(): Uint8Array<ArrayBuffer> {
-		if (this.#memory.buffer !== this.#wasm.memory.buffer) {
-			this.#memory = new Uint8Array(this.#wasm.memory.buffer as ArrayBuffer);
-		}
-		return this.#memory;
+		return this.#memory.write(bytes);
 	}
 }
 
 /** As in `crates/wasm/src/border.rs`. */
 const YES = 1;
-const INPUT_BYTES_MAX = 256 * 1024;

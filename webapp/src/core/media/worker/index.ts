@@ -5,6 +5,7 @@ import type { WorkerOrder, WorkerReport, WorkerStats } from "../messages.ts";
 import { Lines } from "../wasm/lines.ts";
 import { Link } from "./link.ts";
 import { Rooms } from "./rooms.ts";
+import { webSockets } from "./web-socket.ts";
 import { openWebTransport } from "./web-transport.ts";
 
 interface Scope {
@@ -42,7 +43,10 @@ async function start(url: string, voice: "stream" | undefined): Promise<void> {
 		return;
 	}
 	rooms.setLines(new Lines(module));
-	const ways = "WebTransport" in globalThis ? { webtransport: openWebTransport } : {};
+	const ways = {
+		...("WebTransport" in globalThis && { webtransport: openWebTransport }),
+		websocket: webSockets(module),
+	};
 	link = new Link(module, ways, voice, {
 		state: (state) => report({ type: "state", state }),
 		use: (session) => rooms.use(session),
