@@ -21,6 +21,8 @@ pub mod border;
 pub mod fallback;
 #[cfg(feature = "session")]
 pub mod lines;
+#[cfg(feature = "session")]
+mod map;
 #[cfg(feature = "playout")]
 pub mod playout;
 #[cfg(feature = "session")]

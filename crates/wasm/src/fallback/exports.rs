@@ -193,4 +193,3 @@ fn with_bytes(len_bytes: u32, call: impl FnOnce(&mut Fallback, bytes::Bytes)) ->
 fn number(of: impl FnOnce(&Fallback) -> u32) -> u32 {
     INSTANCE.with_borrow(|instance| instance.fallback.as_ref().map_or(0, of))
 }
-

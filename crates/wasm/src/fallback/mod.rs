@@ -7,7 +7,7 @@
 pub mod exports;
 
 use core::time::Duration;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 use moqrelay_moqt::qmux::{
@@ -15,6 +15,7 @@ use moqrelay_moqt::qmux::{
 };
 use moqrelay_moqt::{Direction, Role};
 
+use crate::map::Map;
 use crate::session::{Kind, Record};
 
 /// Datagrams that waited longer for the socket are not sent: voice would only come too late.
@@ -24,8 +25,8 @@ const DATAGRAM_AGE: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub struct Fallback {
     mux: Mux,
-    streams: BTreeMap<u32, Stream>,
-    ids: BTreeMap<StreamKey, u32>,
+    streams: Map<u32, Stream>,
+    ids: Map<StreamKey, u32>,
     /// The next number for a stream of the relay.
     next: u32,
     records: VecDeque<Record>,
@@ -63,8 +64,8 @@ impl Fallback {
         };
         let mut fallback = Self {
             mux: Mux::new(Role::Client, version, config, now),
-            streams: BTreeMap::new(),
-            ids: BTreeMap::new(),
+            streams: Map::default(),
+            ids: Map::default(),
             next: u32::MAX,
             records: VecDeque::new(),
             over: false,
@@ -177,7 +178,7 @@ impl Fallback {
     /// Returns how many bytes of a stream's writes wait.
     #[must_use]
     pub fn waiting_bytes_max(&self) -> usize {
-        let waiting = self.streams.values().map(|stream| stream.waiting_bytes);
+        let waiting = self.streams.iter().map(|(_, stream)| stream.waiting_bytes);
         waiting.max().unwrap_or(0)
     }
 
@@ -214,7 +215,7 @@ impl Fallback {
             .streams
             .iter()
             .filter(|(_, stream)| stream.key.is_none() && stream.direction == direction)
-            .map(|(&id, _)| id)
+            .map(|(id, _)| id)
             .collect();
         for id in unopened {
             let Some(key) = self.mux.open(direction) else {

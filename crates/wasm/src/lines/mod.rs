@@ -4,10 +4,10 @@
 pub mod exports;
 mod timeline;
 
-use std::collections::BTreeMap;
-
 pub use timeline::Packet;
 use timeline::Timeline;
+
+use crate::map::Map;
 
 /// As many as tracks of a session.
 const LINES_MAX: usize = 256;
@@ -15,7 +15,7 @@ const LINES_MAX: usize = 256;
 /// A line of time for each track that is heard, by numbers that the caller chooses.
 #[derive(Debug, Default)]
 pub struct Lines {
-    lines: BTreeMap<u32, Timeline>,
+    lines: Map<u32, Timeline>,
 }
 
 /// How many objects of a line came, and how many are missing.
@@ -34,7 +34,9 @@ impl Lines {
         if self.lines.len() >= LINES_MAX && !self.lines.contains_key(&line) {
             return None;
         }
-        self.lines.entry(line).or_default().place(packet)
+        self.lines
+            .get_or_insert(line, Timeline::default)
+            .place(packet)
     }
 
     /// Counts the objects of a line.

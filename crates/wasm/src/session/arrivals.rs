@@ -148,7 +148,7 @@ impl Client {
             .streams
             .iter()
             .find(|(_, stream)| !matches!(stream, Stream::Control(_)))
-            .map(|(&id, _)| id);
+            .map(|(id, _)| id);
         if let Some(id) = oldest {
             self.stop(id);
             self.inbound.streams.remove(&id);
@@ -157,7 +157,7 @@ impl Client {
 
     /// Delivers what waited for a track.
     pub(super) fn deliver_all(&mut self) {
-        let ids: Vec<u32> = self.inbound.streams.keys().copied().collect();
+        let ids: Vec<u32> = self.inbound.streams.iter().map(|(id, _)| id).collect();
         for id in ids {
             if let Err(error) = self.deliver(id) {
                 self.session.close(error.session_code(), &error.to_string());

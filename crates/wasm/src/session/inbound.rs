@@ -1,13 +1,13 @@
 //! Unidirectional streams that the relay opened.
 
-use std::collections::BTreeMap;
-
 use bytes::{Bytes, BytesMut};
 use moqrelay_moqt::data::{
     self, FetchDecoder, FetchHeader, FetchItem, Limits, StreamKind, SubgroupDecoder,
     SubgroupHeader, SubgroupItem,
 };
 use moqrelay_moqt::{DecodeError, Draft, GroupOrder, StreamId};
+
+use crate::map::Map;
 
 /// Streams open at a time: a few for each of 31 other participants.
 pub(super) const STREAMS_MAX: usize = 256;
@@ -71,7 +71,7 @@ pub(super) enum Step {
 /// The relay's unidirectional streams, by our own number.
 #[derive(Debug, Default)]
 pub(super) struct Inbound {
-    pub(super) streams: BTreeMap<u32, Stream>,
+    pub(super) streams: Map<u32, Stream>,
 }
 
 impl Inbound {

@@ -13,7 +13,7 @@ mod record;
 mod track;
 
 use core::time::Duration;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 use moqrelay_moqt::data::{Datagram, ObjectStatus};
@@ -28,6 +28,8 @@ use inbound::{Inbound, STREAMS_MAX, Stream};
 pub use record::{Kind, Record, Wire};
 pub use track::{Content, Via};
 use track::{Incoming, Named, Outgoing, Past, Step};
+
+use crate::map::Map;
 
 /// Tracks of either direction: two of ours and 31 others in each of a few rooms.
 const TRACKS_MAX: usize = 256;
@@ -49,11 +51,11 @@ const NO_STAMP: f64 = -1.0;
 pub struct Client {
     draft: Draft,
     session: Session,
-    tracks: BTreeMap<u32, Track>,
-    requests: BTreeMap<RequestId, u32>,
-    aliases: BTreeMap<TrackAlias, u32>,
+    tracks: Map<u32, Track>,
+    requests: Map<RequestId, u32>,
+    aliases: Map<TrackAlias, u32>,
     retired: VecDeque<TrackAlias>,
-    pings: BTreeMap<RequestId, Duration>,
+    pings: Map<RequestId, Duration>,
     inbound: Inbound,
     /// The next number of a stream of objects.
     next_stream: u32,
@@ -99,11 +101,11 @@ impl Client {
         let mut client = Self {
             draft,
             session: Session::new(config, now),
-            tracks: BTreeMap::new(),
-            requests: BTreeMap::new(),
-            aliases: BTreeMap::new(),
+            tracks: Map::default(),
+            requests: Map::default(),
+            aliases: Map::default(),
             retired: VecDeque::new(),
-            pings: BTreeMap::new(),
+            pings: Map::default(),
             inbound: Inbound::default(),
             next_stream: 1,
             records: VecDeque::new(),
