@@ -294,12 +294,12 @@ describe('when something breaks', () => {
     const old = await guest(context, browsers[0], {
       url: daemon.url,
       init: () => {
-        delete globalThis.WebTransport;
+        delete globalThis.AudioEncoder;
       },
     });
 
     await old.see('unsupported');
-    assert.match(await old.text('unsupported'), /It lacks:.*WebTransport/);
+    assert.match(await old.text('unsupported'), /It lacks:.*WebCodecs/);
   });
 
   test('a page that is loaded again goes on with its call', async () => {

@@ -44,6 +44,7 @@
 //! Everything the peer can make grow is bounded by [`Limits`] and [`data::Limits`].
 
 mod code;
+mod collections;
 pub mod data;
 mod draft;
 mod error;

@@ -21,10 +21,11 @@ pub use config::{
 pub use event::{Direction, Event, Output, PeerSetup};
 
 use core::time::Duration;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
+use crate::collections::{BTreeMap, BTreeSet};
 use crate::{
     Draft, Envelope, FullTrackName, Message, RequestId, ResetCode, SessionCode, StreamId,
     TokenCache, TrackAlias, message::Head,

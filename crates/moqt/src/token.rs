@@ -1,9 +1,8 @@
 //! Authorization tokens and the aliases that stand for them (section 10.2.2).
 
-use std::collections::BTreeMap;
-
 use bytes::{Bytes, BytesMut};
 
+use crate::collections::BTreeMap;
 use crate::{
     DecodeError, Draft, RequestCode, SessionCode,
     wire::{Reader, Writer},

@@ -1,10 +1,6 @@
 //! The state machine of a connection.
 
-use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    time::Duration,
-};
+use std::{cmp::Reverse, collections::VecDeque, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 
@@ -14,6 +10,7 @@ use super::{
     params::{Parameters, RECORD_BYTES_MIN},
     streams::{Receiving, RecvHalf, SendHalf, Sending, Stream},
 };
+use crate::collections::{BTreeMap, BTreeSet};
 use crate::{Direction, Role};
 
 /// What a peer may use up, and how patient we are.

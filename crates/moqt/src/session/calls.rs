@@ -1,10 +1,10 @@
 //! What the application asks for: requests, answers, ends.
 
 use core::time::Duration;
-use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
+use crate::collections::BTreeSet;
 use crate::{
     EncodeError, FullTrackName, GoAway, Message, Namespace, Parameters, Publish, PublishBlocked,
     PublishDone, PublishDoneCode, RequestCode, RequestError, RequestId, RequestOk, ResetCode,

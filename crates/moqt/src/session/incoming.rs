@@ -1,7 +1,6 @@
 //! The peer's new requests: what the session refuses by itself, and what the application hears of.
 
 use core::ops::ControlFlow;
-use std::collections::BTreeSet;
 
 use crate::{
     AuthToken, FullTrackName, Message, Namespace, Parameters, Publish, RequestCode, RequestError,
@@ -9,6 +8,7 @@ use crate::{
     TrackProperties,
 };
 
+use crate::collections::BTreeSet;
 use crate::draft::Layout;
 
 use super::{

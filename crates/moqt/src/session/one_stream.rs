@@ -4,10 +4,11 @@
 //! drafts: how a request ends without a stream to end, how many requests the peer lets us make (MAX_REQUEST_ID), and how
 //! SUBSCRIBE_NAMESPACE asks for namespaces and tracks at once. See `docs/adr/0008-drafts.md`.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
+use crate::collections::BTreeMap;
 use crate::{
     About, CallError, EncodeError, Envelope, Message, Namespace, PublishDone, PublishDoneCode,
     RequestCode, RequestError, RequestId, RequestKind, ResetCode, Role, SessionCode, StreamId,

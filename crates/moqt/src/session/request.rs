@@ -1,8 +1,9 @@
 //! One open request: what it is about and how far it has come.
 
 use core::time::Duration;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
+use crate::collections::BTreeSet;
 use crate::{
     FullTrackName, Location, Namespace, Parameters, RequestId, Scope, StreamId, TrackAlias,
 };
