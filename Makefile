@@ -53,6 +53,7 @@ check: web-modules
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo xtask floorplan
+	cargo xtask coverage
 	cargo xtask schema --check
 	$(MAKE) unit
 	cd webapp && npm run --silent check && npm test --silent

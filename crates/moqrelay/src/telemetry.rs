@@ -239,6 +239,10 @@ const COUNTERS: &[(&str, &str)] = &[
         "Limits that MoQ sessions met, by limit.",
     ),
     (
+        "moqrelay_relay_objects_repeated_total",
+        "Objects that one publisher of a track sent after another one did.",
+    ),
+    (
         "moqrelay_relay_refused_total",
         "MoQ connections and sessions refused, by reason.",
     ),
@@ -255,6 +259,14 @@ const COUNTERS: &[(&str, &str)] = &[
         "MoQ sessions that ended, by code.",
     ),
     ("moqrelay_relay_sessions_total", "MoQ sessions that began."),
+    (
+        "moqrelay_relay_streams_reset_total",
+        "Streams to subscribers given up before their end.",
+    ),
+    (
+        "moqrelay_relay_tracks_malformed_total",
+        "Publishers dropped because what they sent contradicted itself.",
+    ),
     (
         "moqrelay_relay_violations_total",
         "MoQ sessions ended because the peer broke the protocol.",

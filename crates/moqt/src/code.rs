@@ -243,3 +243,24 @@ fn of_kind(draft: Draft, kind: RequestKind) -> &'static [(u64, RequestCode)] {
         ],
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Draft;
+
+    #[test]
+    fn unknown_codes_are_kept() {
+        for number in [0x9d, 0x11c, 0x3fff_ffff] {
+            let session = SessionCode::from_code(Draft::D18, number);
+            let request = RequestCode::from_code(Draft::D18, number);
+            let done = PublishDoneCode::from_code(Draft::D18, number);
+            let reset = ResetCode::from_code(Draft::D18, number);
+
+            assert_eq!(session.to_code(Draft::D18), number);
+            assert_eq!(request.to_code(Draft::D18), number);
+            assert_eq!(done.to_code(Draft::D18), number);
+            assert_eq!(reset.to_code(Draft::D18), number);
+        }
+    }
+}

@@ -75,6 +75,9 @@ pub struct Limits {
     pub control_bytes: usize,
     /// Longest wait for a publisher that a subscriber gets, whatever it asks for. Default 60 s.
     pub rendezvous: Duration,
+    /// How long a peer may take to answer a request of ours; then it is as if it had refused.
+    /// Default 10 s: a few retransmissions on the worst of networks.
+    pub answer: Duration,
     /// How long objects wait for the message that explains their track alias. Default 2 s: the
     /// message was sent before them and is at most a few retransmissions late.
     pub early_wait: Duration,
@@ -122,6 +125,7 @@ impl Default for Limits {
             message_bytes: 16 << 10,
             control_bytes: 256 << 10,
             rendezvous: Duration::from_secs(60),
+            answer: Duration::from_secs(10),
             early_wait: Duration::from_secs(2),
             early_datagrams: 64,
             early_streams: 32,

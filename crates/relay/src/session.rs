@@ -318,6 +318,7 @@ impl Driver {
                 Due::SessionExpires => self.session_expired(),
                 Due::RequestExpires(request) => self.request_expired(request),
                 Due::Rendezvous(slot) => self.rendezvous_over(slot),
+                Due::Unanswered(request) => self.unanswered(request),
                 Due::Early => self.early_over(now),
                 Due::SourceDone(request) => self.source_overdue(request),
                 Due::Stalled(slot) => self.check_stalled(slot, now),

@@ -26,6 +26,10 @@ pub struct Stats {
     pub objects_out: u64,
     /// Objects that a subscriber did not get because it, or its connection, was too slow.
     pub objects_dropped: u64,
+    /// Objects that one publisher sent after another one did; they went on once.
+    pub objects_repeated: u64,
+    /// Streams to subscribers that were given up before their end.
+    pub streams_reset: u64,
     /// Sessions ended because the peer broke the protocol.
     pub violations: u64,
 }
@@ -42,6 +46,9 @@ pub(crate) struct Meters {
     pub(crate) bytes_in: Count,
     pub(crate) objects_out: Count,
     pub(crate) dropped: [Count; Dropped::ALL.len()],
+    pub(crate) objects_repeated: Count,
+    pub(crate) tracks_malformed: Count,
+    pub(crate) streams_reset: Count,
     pub(crate) violations: Count,
 }
 
@@ -61,6 +68,13 @@ impl Meters {
                 let name = "moqrelay_relay_objects_dropped_total";
                 Count::new(metrics::counter!(name, "reason" => why.name()))
             }),
+            objects_repeated: Count::new(metrics::counter!(
+                "moqrelay_relay_objects_repeated_total"
+            )),
+            streams_reset: Count::new(metrics::counter!("moqrelay_relay_streams_reset_total")),
+            tracks_malformed: Count::new(metrics::counter!(
+                "moqrelay_relay_tracks_malformed_total"
+            )),
             violations: Count::new(metrics::counter!("moqrelay_relay_violations_total")),
         }
     }
@@ -113,6 +127,8 @@ impl Meters {
             objects_in: self.objects_in.get(),
             objects_out: self.objects_out.get(),
             objects_dropped: self.dropped.iter().map(Count::get).sum(),
+            objects_repeated: self.objects_repeated.get(),
+            streams_reset: self.streams_reset.get(),
             violations: self.violations.get(),
         }
     }

@@ -63,6 +63,24 @@ pub(crate) struct Subscribed {
     pub(crate) live: Option<(Arc<Live>, Option<Location>)>,
 }
 
+/// How a reader wants a track.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wish {
+    /// It waits for a publisher.
+    pub(crate) wait: bool,
+    /// It wants objects, not only to know of the track.
+    pub(crate) forward: bool,
+    /// It wants a new group.
+    pub(crate) new_group: Option<u64>,
+}
+
+/// A publisher's way into a track.
+pub(crate) struct Published {
+    pub(crate) inlet: Inlet,
+    /// Someone wants objects now.
+    pub(crate) forward: bool,
+}
+
 /// Why a track cannot be subscribed to or published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unavailable {
@@ -95,7 +113,10 @@ struct Seat {
 /// A track that is published or waited for.
 struct Known {
     track: Arc<Track>,
-    live: Option<Source>,
+    /// Who publishes it, the newest last.
+    publishers: Vec<Source>,
+    /// Readers that want objects now.
+    listeners: BTreeSet<ReaderKey>,
     asking: Option<Asking>,
     /// The publisher is gone and another one is asked: how the track ends when it refuses.
     orphaned: Option<Ending>,
@@ -183,7 +204,7 @@ impl Shared {
             .range::<FullTrackName, _>((from, Bound::Unbounded))
             .take(limit)
             .map(|(_, known)| {
-                let live = usize::from(known.live.is_some());
+                let live = known.publishers.len();
                 let asking = usize::from(known.asking.is_some());
                 (known.track.clone(), live + asking)
             });
@@ -231,10 +252,9 @@ impl Shared {
         name: &FullTrackName,
         key: ReaderKey,
         tap: Tap,
-        wait: bool,
-        new_group: Option<u64>,
+        wish: Wish,
     ) -> Result<Subscribed, Unavailable> {
-        self.table().subscribe(name, key, tap, wait, new_group)
+        self.table().subscribe(name, key, tap, wish)
     }
 
     /// Lets a reader in this process follow a track, waiting for a publisher if need be.
@@ -244,7 +264,12 @@ impl Shared {
         key: ReaderKey,
         tap: Tap,
     ) -> Option<(Arc<Track>, u64, Option<Arc<Live>>)> {
-        let subscribed = self.table().subscribe(name, key, tap, true, None).ok()?;
+        let wish = Wish {
+            wait: true,
+            forward: true,
+            new_group: None,
+        };
+        let subscribed = self.table().subscribe(name, key, tap, wish).ok()?;
         let live = subscribed.live.map(|(live, _)| live);
         Some((subscribed.track, subscribed.cursor, live))
     }
@@ -255,19 +280,26 @@ impl Shared {
         track: &Arc<Track>,
         key: ReaderKey,
         tap: Tap,
+        forward: bool,
     ) -> Option<Subscribed> {
-        let table = self.table();
+        let mut table = self.table();
         let known = table.tracks.get(&track.name)?;
         if !Arc::ptr_eq(&known.track, track) {
             return None;
         }
         let cursor = track.attach(key, tap);
         let (live, largest) = track.status();
+        table.set_forward(track, key, forward);
         Some(Subscribed {
             track: track.clone(),
             cursor,
-            live: Some((live?, largest)),
+            live: live.map(|live| (live, largest)),
         })
+    }
+
+    /// A reader wants objects from now on, or none any more.
+    pub(crate) fn set_forward(&self, track: &Arc<Track>, key: ReaderKey, forward: bool) {
+        self.table().set_forward(track, key, forward);
     }
 
     /// Ends what `subscribe` or `follow` began. The last reader's leaving ends the subscription
@@ -283,7 +315,7 @@ impl Shared {
         session: SessionId,
         properties: Bytes,
         largest: Option<Location>,
-    ) -> Result<Inlet, Unavailable> {
+    ) -> Result<Published, Unavailable> {
         self.table()
             .publish(name, Owner::Published(session), properties, largest)
     }
@@ -294,7 +326,10 @@ impl Shared {
         name: &FullTrackName,
         properties: Bytes,
     ) -> Result<Inlet, Unavailable> {
-        self.table().publish(name, Owner::Writer, properties, None)
+        let published = self
+            .table()
+            .publish(name, Owner::Writer, properties, None)?;
+        Ok(published.inlet)
     }
 
     /// The publisher that was asked agreed. `None`: it is not needed any more.
@@ -330,6 +365,15 @@ impl Shared {
     /// A subscriber wants a new group.
     pub(crate) fn new_group(&self, track: &Arc<Track>, group: u64) {
         self.table().new_group(track, group);
+    }
+
+    /// A publisher knows of an object that the relay has not seen.
+    pub(crate) fn raise_largest(&self, source: SourceId, largest: Option<Location>) {
+        let table = self.table();
+        let name = table.sources.get(&source);
+        if let Some(known) = name.and_then(|name| table.tracks.get(name)) {
+            known.track.raise_largest(largest);
+        }
     }
 
     /// Adds a namespace that a session publishes; returns the offer's name.
@@ -409,23 +453,23 @@ impl Table {
         name: &FullTrackName,
         key: ReaderKey,
         tap: Tap,
-        wait: bool,
-        new_group: Option<u64>,
+        wish: Wish,
     ) -> Result<Subscribed, Unavailable> {
         let track = self.know(name)?;
         let known = self.tracks.get(name).ok_or(Unavailable::NotFound)?;
-        if known.live.is_none() && known.asking.is_none() {
-            let asked = self.ask(name, BTreeSet::new(), new_group);
-            if !asked && !wait {
+        if known.publishers.is_empty() && known.asking.is_none() {
+            let asked = self.ask(name, BTreeSet::new(), wish.new_group);
+            if !asked && !wish.wait {
                 self.forget_unused(name);
                 return Err(Unavailable::NotFound);
             }
-        } else if let Some(group) = new_group {
+        } else if let Some(group) = wish.new_group {
             self.new_group(&track, group);
         }
         let cursor = track.attach(key, tap);
         let (live, largest) = track.status();
         let live = live.map(|live| (live, largest));
+        self.set_forward(&track, key, wish.forward);
         Ok(Subscribed {
             track,
             cursor,
@@ -433,7 +477,40 @@ impl Table {
         })
     }
 
+    fn set_forward(&mut self, track: &Arc<Track>, key: ReaderKey, forward: bool) {
+        let Some(known) = self.tracks.get_mut(&track.name) else {
+            return;
+        };
+        if !Arc::ptr_eq(&known.track, track) {
+            return; // The name stands for a later track by now.
+        }
+        let before = !known.listeners.is_empty();
+        if forward {
+            known.listeners.insert(key);
+        } else {
+            known.listeners.remove(&key);
+        }
+        let now = !known.listeners.is_empty();
+        if before == now {
+            return;
+        }
+        // Those that were asked forward for as long as they are asked.
+        let told: Vec<_> = known
+            .publishers
+            .iter()
+            .filter_map(|publisher| match publisher.owner {
+                Owner::Published(session) => Some((publisher.id, session)),
+                Owner::Writer | Owner::Asked(..) => None,
+            })
+            .collect();
+        for (source, session) in told {
+            let forward = now;
+            self.post(session, Mail::Forward { source, forward });
+        }
+    }
+
     fn unsubscribe(&mut self, track: &Arc<Track>, key: ReaderKey) {
+        self.set_forward(track, key, false);
         if track.detach(key) > 0 {
             return;
         }
@@ -447,11 +524,15 @@ impl Table {
             .asking
             .take()
             .map(|asking| (asking.id, asking.session));
-        let asked = known
-            .live
-            .take_if(|live| matches!(live.owner, Owner::Asked(..)));
-        let live = asked.and_then(|live| Some((live.id, live.owner.session()?)));
-        for (source, session) in asking.into_iter().chain(live) {
+        let asked: Vec<_> = known
+            .publishers
+            .extract_if(.., |publisher| matches!(publisher.owner, Owner::Asked(..)))
+            .filter_map(|publisher| Some((publisher.id, publisher.owner.session()?)))
+            .collect();
+        for (source, _) in &asked {
+            track.part(*source);
+        }
+        for (source, session) in asking.into_iter().chain(asked) {
             self.drop_source(source, session);
         }
         self.forget_unused(&track.name);
@@ -466,10 +547,9 @@ impl Table {
         self.namespaces.watch_tracks(prefix, session, watch);
         self.below(prefix)
             .filter(|known| {
-                known
-                    .live
-                    .as_ref()
-                    .is_some_and(|live| live.owner != Owner::Published(session))
+                let own = Owner::Published(session);
+                let mut publishers = known.publishers.iter();
+                publishers.any(|publisher| publisher.owner != own)
             })
             .map(|known| known.track.clone())
             .collect()
@@ -487,7 +567,8 @@ impl Table {
         let track = Track::new(name.clone(), alias, self.config.track, self.meters.clone());
         let known = Known {
             track: Arc::new(track),
-            live: None,
+            publishers: Vec::new(),
+            listeners: BTreeSet::new(),
             asking: None,
             orphaned: None,
             new_group: None,
@@ -500,7 +581,7 @@ impl Table {
     /// Forgets a track that nobody publishes, is asked for, or waits for.
     fn forget_unused(&mut self, name: &FullTrackName) {
         let used = self.tracks.get(name).is_none_or(|known| {
-            known.live.is_some() || known.asking.is_some() || known.track.readers() > 0
+            !known.publishers.is_empty() || known.asking.is_some() || known.track.readers() > 0
         });
         if !used {
             self.tracks.remove(name);

@@ -6,6 +6,7 @@
 
 mod inlet;
 mod log;
+mod merge;
 mod reader;
 mod tap;
 mod writer;
@@ -14,16 +15,20 @@ use std::sync::{
     Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard,
     atomic::{AtomicU64, Ordering},
 };
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use futures_util::task::AtomicWaker;
 use moqrelay_moqt::{
     Draft, FullTrackName, Location, PublishDoneCode, RequestError, TrackAlias, TrackProperties,
     data::ObjectStatus,
 };
 
+use self::merge::Merge;
 pub(crate) use self::{
-    inlet::{Inlet, Lane, stream_header},
+    inlet::{Inlet, InletError, Lane, stream_header},
     log::{Entry, Item, Log, Subgroup, SubgroupEnd, SubgroupObject},
+    merge::Malformed,
     tap::{LocalTap, Outlet, ReaderKey, SessionTap, Tap},
 };
 pub use self::{
@@ -104,7 +109,30 @@ impl Live {
     }
 }
 
-/// Names one publisher of one track, in the whole process; 0 is nobody.
+/// The new group that subscribers want of a writer in this process.
+#[derive(Default)]
+pub(crate) struct Wishes {
+    group: Mutex<Option<u64>>,
+    waker: AtomicWaker,
+}
+
+impl Wishes {
+    pub(crate) fn want(&self, group: u64) {
+        *self.group.lock().unwrap_or_else(|e| e.into_inner()) = Some(group);
+        self.waker.wake();
+    }
+
+    pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<u64> {
+        self.waker.register(cx.waker());
+        self.take().map_or(Poll::Pending, Poll::Ready)
+    }
+
+    pub(crate) fn take(&self) -> Option<u64> {
+        self.group.lock().unwrap_or_else(|e| e.into_inner()).take()
+    }
+}
+
+/// Names one publisher of one track, in the whole process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct SourceId(pub(crate) u64);
 
@@ -115,8 +143,10 @@ pub(crate) struct Track {
     pub(crate) alias: TrackAlias,
     pub(crate) meters: Arc<Meters>,
     limits: TrackLimits,
-    /// Whose objects count now; those of others are thrown away.
-    source: AtomicU64,
+    /// Whose objects count now, and what they have said; those of others are thrown away.
+    merge: Mutex<Merge>,
+    /// For the writer of this process, if there is one.
+    wishes: Wishes,
     subgroups: AtomicU64,
     traffic: Traffic,
     log: RwLock<Log>,
@@ -145,7 +175,8 @@ impl Track {
             alias,
             meters,
             limits,
-            source: AtomicU64::new(0),
+            merge: Mutex::default(),
+            wishes: Wishes::default(),
             subgroups: AtomicU64::new(0),
             traffic: Traffic::default(),
             log: RwLock::default(),
@@ -153,25 +184,61 @@ impl Track {
         }
     }
 
-    /// Adds what a publisher sent; false when another publisher has taken the track over.
-    pub(crate) fn append(&self, source: SourceId, item: Item) -> bool {
-        if self.source.load(Ordering::Acquire) != source.0 {
-            return false;
-        }
-        self.push(item);
-        true
+    /// Lets a publisher begin where there is none. Everything it sends comes after this in the log.
+    pub(crate) fn begin(&self, source: SourceId, live: Arc<Live>) {
+        let mut merge = self.merge();
+        merge.add(source);
+        self.push(Item::Began(live));
     }
 
-    /// Lets a publisher begin. Everything it appends comes after this in the log.
-    pub(crate) fn begin(&self, source: SourceId, live: Arc<Live>) {
+    /// Lets a publisher begin that alone is heard from now on.
+    pub(crate) fn take_over(&self, source: SourceId, live: Arc<Live>) {
+        let mut merge = self.merge();
+        merge.clear();
+        merge.add(source);
         self.push(Item::Began(live));
-        self.source.store(source.0, Ordering::Release);
+    }
+
+    /// Lets a publisher join those that are there; returns those that give way.
+    pub(crate) fn join(&self, source: SourceId, live: Arc<Live>) -> Vec<SourceId> {
+        let gone = self.merge().add(source);
+        self.log_mut().replace_live(live);
+        for gone in &gone {
+            self.part(*gone);
+        }
+        gone
+    }
+
+    /// Hears a publisher no more; others go on.
+    pub(crate) fn part(&self, source: SourceId) {
+        let mut merge = self.merge();
+        for ended in merge.remove(source) {
+            self.push(Item::ended(ended));
+        }
     }
 
     /// Ends the track for its present readers.
     pub(crate) fn end(&self, ending: Ending) {
-        self.source.store(0, Ordering::Release);
+        let mut merge = self.merge();
+        merge.clear();
         self.push(Item::Ended(ending));
+    }
+
+    /// The publisher has lost its memory: what it sends now has nothing to do with what it sent.
+    fn push_anew(&self, live: Option<Arc<Live>>) {
+        if let Some(live) = live {
+            self.push(Item::Began(live));
+        }
+    }
+
+    /// A publisher knows of an object that the relay has not seen.
+    pub(crate) fn raise_largest(&self, largest: Option<Location>) {
+        self.log_mut().raise_largest(largest);
+    }
+
+    /// What subscribers want of the writer of this process.
+    pub(crate) fn wishes(&self) -> &Wishes {
+        &self.wishes
     }
 
     /// Tells those who wait that nobody will publish.
@@ -270,6 +337,10 @@ impl Track {
     pub(crate) fn trim(&self) {
         self.traffic.tick();
         self.log_mut().trim(&self.limits, std::time::Instant::now());
+    }
+
+    fn merge(&self) -> MutexGuard<'_, Merge> {
+        self.merge.lock().unwrap_or_else(|e| e.into_inner())
     }
 
     fn next_subgroup(&self) -> u64 {

@@ -91,37 +91,7 @@ async fn the_longest_namespace_wins_and_among_equals_the_newest() {
 }
 
 #[tokio::test]
-async fn the_newest_publisher_of_a_track_wins() {
-    for via in BOTH {
-        let relay = open_relay();
-        let name = track("room/b/p1", "audio");
-        let mut old = Peer::connect(relay.addr(), via).await;
-        let (first, old_alias) = old.publish(&name, PublishOptions::default()).await;
-        let mut subscriber = Peer::connect(relay.addr(), via).await;
-        subscriber.subscribed(&name, Parameters::default()).await;
-        old.datagram(&datagram(old_alias, 1, 0));
-        assert_eq!(subscriber.object().await.0, 1);
-
-        let mut new = Peer::connect(relay.addr(), via).await;
-        let (_, alias) = new.publish(&name, PublishOptions::default()).await;
-
-        let dropped = old
-            .event_of(|event| match event {
-                Event::Cancelled { id, .. } => Some(id),
-                _ => None,
-            })
-            .await;
-        assert_eq!(dropped, first);
-        old.datagram(&datagram(old_alias, 2, 0));
-        new.datagram(&datagram(alias, 3, 0));
-        assert_eq!(subscriber.object().await.0, 3);
-        new.datagram(&datagram(alias, 4, 0));
-        assert_eq!(subscriber.object().await.0, 4);
-    }
-}
-
-#[tokio::test]
-async fn a_new_publisher_of_the_namespace_takes_its_tracks_over() {
+async fn a_new_publisher_of_the_namespace_is_asked_beside_the_older_one() {
     let relay = open_relay();
     let name = track("room/c/p1", "audio");
     let mut old = Peer::connect(relay.addr(), Via::Quic).await;
@@ -135,16 +105,14 @@ async fn a_new_publisher_of_the_namespace_takes_its_tracks_over() {
     let mut new = Peer::connect(relay.addr(), Via::Quic).await;
     new.publish_namespace(&namespace("room/c")).await;
     let (_, alias, _) = new.serve(SubscribeAnswer::default()).await;
-    let dropped = old
-        .event_of(|event| match event {
-            Event::Cancelled { id, .. } => Some(id),
-            _ => None,
-        })
-        .await;
     new.datagram(&datagram(alias, 2, 0));
-
-    assert_eq!(dropped, before);
     assert_eq!(subscriber.object().await.0, 2);
+    old.datagram(&datagram(old_alias, 3, 0));
+    assert_eq!(subscriber.object().await.0, 3);
+    old.done(before, 0).await;
+    new.datagram(&datagram(alias, 4, 0));
+
+    assert_eq!(subscriber.object().await.0, 4);
 }
 
 #[tokio::test]

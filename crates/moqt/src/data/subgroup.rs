@@ -335,6 +335,14 @@ impl SubgroupEncoder {
         }
     }
 
+    /// Goes on with a stream whose header is written; `last`: the object that was written last.
+    pub fn resume(draft: Draft, header: SubgroupHeader, last: Option<u64>) -> Self {
+        Self {
+            last,
+            ..Self::new(draft, header)
+        }
+    }
+
     /// Adds the stream's first bytes to `out`.
     pub fn header(&self, out: &mut BytesMut) {
         self.header.encode(self.draft, out);

@@ -56,6 +56,8 @@ pub(super) struct Wanted {
     pub(super) until: Option<SystemTime>,
     /// Only to know how the track stands (TRACK_STATUS).
     status: bool,
+    /// A track that we offered, and the peer has not answered.
+    pub(super) unanswered: bool,
     pub(super) forward: bool,
     pub(super) priority: u8,
     filter: Option<Filter>,
@@ -108,6 +110,7 @@ impl Wanted {
         Self {
             until,
             status: false,
+            unanswered: false,
             forward: params.forward.unwrap_or(true),
             priority: params.subscriber_priority.unwrap_or(PRIORITY_DEFAULT),
             filter: params.filter,
@@ -120,6 +123,7 @@ impl Wanted {
     pub(super) fn status() -> Self {
         Self {
             status: true,
+            forward: false,
             ..Self::new(&Parameters::default(), None)
         }
     }
@@ -127,6 +131,7 @@ impl Wanted {
     pub(super) fn offered(forward: bool) -> Self {
         Self {
             forward,
+            unanswered: true,
             ..Self::new(&Parameters::default(), None)
         }
     }
@@ -538,7 +543,11 @@ impl Driver {
             };
             self.say_done(&mut subscription, ending);
         } else {
-            self.reject(subscription.request, RequestCode::ExpiredAuthToken, reason);
+            let code = match status {
+                PublishDoneCode::GoingAway => RequestCode::GoingAway,
+                _ => RequestCode::ExpiredAuthToken,
+            };
+            self.reject(subscription.request, code, reason);
         }
         self.forget_subscription(slot, subscription);
     }
@@ -550,6 +559,10 @@ impl Driver {
         };
         self.end_with(slot, PublishDoneCode::Expired, "the token has expired");
         true
+    }
+
+    pub(super) fn end_because_peer_leaves(&mut self, slot: u32) {
+        self.end_with(slot, PublishDoneCode::GoingAway, "the peer is going away");
     }
 
     pub(super) fn fail_update(&mut self, slot: u32) {
@@ -597,10 +610,15 @@ impl Driver {
         wanted.order = params.group_order.or(wanted.order);
         wanted.object_timeout = params.object_delivery_timeout.or(wanted.object_timeout);
         wanted.subgroup_timeout = params.subgroup_delivery_timeout.or(wanted.subgroup_timeout);
+        if wanted.forward != forwarded {
+            self.shared
+                .set_forward(&subscription.track, subscription.key, wanted.forward);
+        }
         if let Phase::Active(active) = &mut subscription.phase {
             let (live, largest) = subscription.track.status();
             if params.filter.is_some() {
                 (active.start, active.end_group) = range(params.filter, largest);
+                self.reset_outside(active);
             }
             if let Some(live) = live {
                 active.combine(&subscription.wanted, &live.known);
@@ -615,6 +633,20 @@ impl Driver {
             }
         }
         self.subscriptions.put(slot, subscription);
+    }
+
+    /// Resets the streams of groups that the filter no longer lets through (section 11.4.3).
+    fn reset_outside(&mut self, active: &mut Active) {
+        let (first, last) = (active.start.group, active.end_group);
+        let outside = |group: u64| group < first || last.is_some_and(|last| group > last);
+        let streams = active.outs.iter();
+        let outside: Vec<u64> = streams
+            .filter(|(_, out)| outside(out.group()))
+            .map(|(serial, _)| *serial)
+            .collect();
+        for serial in outside {
+            self.kill(active, serial, ResetCode::Cancelled);
+        }
     }
 
     /// Returns whether the peer subscribes to a track or waits for it.

@@ -14,6 +14,8 @@ pub(super) enum Due {
     RequestExpires(RequestId),
     /// A subscriber has waited long enough for a publisher.
     Rendezvous(u32),
+    /// The peer should have answered a request of ours.
+    Unanswered(RequestId),
     /// Objects whose track is unknown have waited long enough.
     Early,
     /// A track that is over has been waited for long enough.

@@ -15,7 +15,7 @@ use moqrelay_moqt::{
 
 use super::{Driver, Due, Note, Stream, control::wire_code, signal::StreamBell};
 use crate::{
-    track::{Lane, SubgroupEnd},
+    track::{InletError, Lane, SubgroupEnd},
     transport::{ReadError, RecvStream},
 };
 
@@ -250,21 +250,24 @@ impl Driver {
                         Ok(None) => return None,
                         Err(error) => return Some(self.broken(&error)),
                     };
-                    if let Err(error) = check(self.machine.draft(), &object.properties) {
-                        let request = *request;
-                        self.malformed(request, &error);
-                        return Some(Verdict::Unwanted(ResetCode::MalformedTrack));
-                    }
-                    let Some(source) = self.sources.get(request) else {
+                    let request = *request;
+                    let properties = match read(self.machine.draft(), &object.properties) {
+                        Ok(properties) => properties,
+                        Err(error) => {
+                            self.malformed(request, &error);
+                            return Some(Verdict::Unwanted(ResetCode::MalformedTrack));
+                        }
+                    };
+                    let Some(source) = self.sources.get(&request) else {
                         return Some(Verdict::Unwanted(ResetCode::Cancelled));
                     };
-                    match source.object(lane, object) {
+                    match source.object(lane, object, properties) {
                         Ok(true) => {}
-                        Ok(false) => return Some(Verdict::Unwanted(ResetCode::Cancelled)),
-                        Err(error) => {
-                            self.violation(SessionCode::ProtocolViolation, &error.to_string());
-                            return Some(Verdict::Gone);
+                        Ok(false) => {
+                            self.superseded(request);
+                            return Some(Verdict::Unwanted(ResetCode::Cancelled));
                         }
+                        Err(error) => return Some(self.not_taken(request, error)),
                     }
                 }
             }
@@ -416,8 +419,10 @@ impl Driver {
             return;
         };
         if let Some(source) = self.sources.get_mut(&request) {
-            source.end_stream(lane, end);
-            self.finish_source_if_done(request);
+            match source.end_stream(lane, end) {
+                Ok(()) => self.finish_source_if_done(request),
+                Err(error) => self.malformed(request, &error),
+            }
         }
     }
 
@@ -450,14 +455,30 @@ impl Driver {
             }
             return;
         };
-        if let Err(error) = check(self.machine.draft(), &object.properties) {
-            return self.malformed(request, &error);
-        }
+        let properties = match read(self.machine.draft(), &object.properties) {
+            Ok(properties) => properties,
+            Err(error) => return self.malformed(request, &error),
+        };
         let Some(source) = self.sources.get_mut(&request) else {
             return;
         };
-        if let Err(error) = source.datagram(object) {
-            self.violation(SessionCode::ProtocolViolation, &error.to_string());
+        match source.datagram(object, properties) {
+            Ok(true) => {}
+            Ok(false) => self.superseded(request),
+            Err(error) => drop(self.not_taken(request, error)),
+        }
+    }
+
+    fn not_taken(&mut self, request: RequestId, error: InletError) -> Verdict {
+        match error {
+            InletError::Malformed(error) => {
+                self.malformed(request, &error);
+                Verdict::Unwanted(ResetCode::MalformedTrack)
+            }
+            InletError::Encode(error) => {
+                self.violation(SessionCode::ProtocolViolation, &error.to_string());
+                Verdict::Gone
+            }
         }
     }
 
@@ -468,10 +489,10 @@ impl Driver {
     }
 }
 
-/// Looks for properties that make a track malformed (section 2.4.2).
-fn check(draft: Draft, properties: &Bytes) -> Result<(), DecodeError> {
+/// Reads an object's properties; an error makes its track malformed (section 2.4.2).
+fn read(draft: Draft, properties: &Bytes) -> Result<ObjectProperties, DecodeError> {
     if properties.is_empty() {
-        return Ok(());
+        return Ok(ObjectProperties::default());
     }
-    ObjectProperties::read(draft, properties).map(drop)
+    ObjectProperties::read(draft, properties)
 }

@@ -16,6 +16,8 @@ pub(crate) enum Mail {
     },
     /// End the subscription that is this source.
     Drop { source: SourceId, code: ResetCode },
+    /// Someone wants objects of this source, or nobody any more.
+    Forward { source: SourceId, forward: bool },
     /// Ask the peer for a new group of this source's track.
     NewGroup { source: SourceId, group: u64 },
     /// A namespace below a prefix that the peer watches came or went.

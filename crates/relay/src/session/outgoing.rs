@@ -47,6 +47,8 @@ pub(super) struct Out {
     rest_at: Instant,
     /// Positions in the log of what comes after `rest`.
     pending: VecDeque<u64>,
+    /// When the relay knew that nothing will be added to the subgroup.
+    closed: Option<Instant>,
     /// When the stream ended; it is kept until the subgroup's timeout or the last acknowledgement.
     finished: Option<Instant>,
 }
@@ -70,6 +72,10 @@ impl Out {
     /// Returns whether the connection has everything that was meant for the stream.
     pub(super) fn is_idle(&self) -> bool {
         self.rest_is_empty() && self.pending.is_empty() && matches!(self.stream, Channel::Open(_))
+    }
+
+    pub(super) fn group(&self) -> u64 {
+        self.subgroup.group
     }
 
     pub(super) fn prioritise(&mut self, subscriber: u8, publisher: u8, order: GroupOrder) {
@@ -258,6 +264,7 @@ impl Driver {
             rest: [Bytes::new(), Bytes::new()],
             rest_at: Instant::now(),
             pending: VecDeque::new(),
+            closed: None,
             finished: None,
         };
         active.outs.insert(serial, out);
@@ -280,7 +287,16 @@ impl Driver {
         let Some(mut out) = active.outs.remove(&serial) else {
             return;
         };
-        out.pending.extend(next.map(|(position, _)| position));
+        if let Some((position, entry)) = next {
+            out.pending.push_back(position);
+            if let Item::Closed {
+                end: SubgroupEnd::Fin,
+                ..
+            } = &entry.item
+            {
+                out.closed = Some(entry.at);
+            }
+        }
         let outcome = loop {
             match out.flush() {
                 Poll::Ready(Ok(())) => {}
@@ -476,6 +492,7 @@ impl Driver {
             _ => Dropped::Cancelled,
         };
         self.tally.drop(why, unsent);
+        self.shared.meters().streams_reset.add(1);
         out.end(SubgroupEnd::Reset(code));
         self.streams.release(out.slot);
     }
@@ -490,7 +507,9 @@ impl Out {
         if self.rest_is_empty() {
             return None;
         }
-        Some(self.rest_at + object?)
+        let object = object.map(|timeout| self.rest_at + timeout);
+        let subgroup = subgroup.and_then(|timeout| Some(self.closed? + timeout));
+        object.into_iter().chain(subgroup).min()
     }
 
     fn is_acknowledged(&mut self) -> bool {

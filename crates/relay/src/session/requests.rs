@@ -16,7 +16,10 @@ use super::{
     access::{self, Need},
     deliver::{Subscription, Wanted},
 };
-use crate::{table::Unavailable, track::Track};
+use crate::{
+    table::{Unavailable, Wish},
+    track::Track,
+};
 
 /// What a NAMESPACE message takes beside the namespace's bytes: type, length, lengths of fields.
 const NAMESPACE_OVERHEAD: usize = 40;
@@ -107,15 +110,17 @@ impl Driver {
             } => self.source_done(id, status, streams, reason),
             Event::Cancelled { id, .. } => self.cancelled(id),
             Event::GoAway { .. } => self.peer_leaves(),
-            Event::Updated { id, .. } | Event::UpdateRejected { id, .. } => {
-                tracing::debug!(request = id.0, "the peer answered an update");
+            Event::Updated { id, params } => self.source_updated(id, params.largest_object),
+            // A publisher that refuses ends the subscription next (section 10.10.1).
+            Event::UpdateRejected { id, error } => {
+                tracing::debug!(request = id.0, code = ?error.code, "the peer refused an update");
             }
+            Event::RequestGoAway { id, .. } => self.peer_moves(id),
             // We ask for no namespaces and no past objects, and a request that is to move can only stay with us.
             Event::Namespace { .. }
             | Event::NamespaceDone { .. }
             | Event::PublishBlocked { .. }
-            | Event::FetchOk { .. }
-            | Event::RequestGoAway { .. } => {}
+            | Event::FetchOk { .. } => {}
         }
     }
 
@@ -132,6 +137,7 @@ impl Driver {
                     new_group,
                 } => self.ask(source, &track, new_group),
                 Mail::Drop { source, code } => self.drop_source(source, code),
+                Mail::Forward { source, forward } => self.set_forward(source, forward),
                 Mail::NewGroup { source, group } => self.ask_new_group(source, group),
                 Mail::Namespace {
                     watch,
@@ -227,9 +233,13 @@ impl Driver {
         let slot = self.subscriptions.reserve();
         let key = self.shared.reader_key();
         let may_wait = !wait.is_zero();
-        let subscribed =
-            self.shared
-                .subscribe(name, key, self.signal.tap(key, slot), may_wait, new_group);
+        let wish = Wish {
+            wait: may_wait,
+            forward: wanted.forward,
+            new_group,
+        };
+        let tap = self.signal.tap(key, slot);
+        let subscribed = self.shared.subscribe(name, key, tap, wish);
         let subscribed = match subscribed {
             Ok(subscribed) => subscribed,
             Err(error) => {
@@ -271,17 +281,17 @@ impl Driver {
         let published = self
             .shared
             .publish(name, self.id, properties, params.largest_object);
-        let inlet = match published {
-            Ok(inlet) => inlet,
+        let published = match published {
+            Ok(published) => published,
             Err(error) => return self.reject_unavailable(id, error),
         };
-        // Forwarding is asked for even before anyone listens: a first subscriber hears at once.
+        // Nothing need be sent that nobody hears; the first listener changes it (section 9.5).
         let params = Parameters {
-            forward: Some(true),
+            forward: Some(published.forward),
             ..Parameters::default()
         };
         self.accept(id, params, Bytes::new());
-        self.add_published(id, inlet, alias);
+        self.add_published(id, published, alias);
         self.expires(id, until);
     }
 
@@ -403,7 +413,8 @@ impl Driver {
         }
         let slot = self.subscriptions.reserve();
         let key = self.shared.reader_key();
-        let Some(followed) = self.shared.follow(track, key, self.signal.tap(key, slot)) else {
+        let tap = self.signal.tap(key, slot);
+        let Some(followed) = self.shared.follow(track, key, tap, forward) else {
             self.subscriptions.release(slot);
             return;
         };
@@ -428,6 +439,8 @@ impl Driver {
                 subscription.activate(&live, None);
                 self.subscribed.insert(id, slot);
                 self.subscriptions.put(slot, subscription);
+                let at = Instant::now() + self.limits.answer;
+                self.timers.set(at, Due::Unanswered(id));
             }
             Err(error) => {
                 tracing::debug!(%error, track = %track.name, "cannot offer a track");
@@ -516,8 +529,42 @@ impl Driver {
     }
 
     fn offer_accepted(&mut self, id: RequestId, params: &Parameters) {
-        if let Some(slot) = self.subscribed.get(&id).copied() {
-            self.change_subscription(slot, params);
+        let Some(slot) = self.subscribed.get(&id).copied() else {
+            return;
+        };
+        let Some(subscription) = self.subscriptions.get_mut(slot) else {
+            return;
+        };
+        subscription.wanted.unanswered = false;
+        let track = subscription.track.clone();
+        // Without the parameter it is what it always is (section 10.2.11).
+        let params = Parameters {
+            forward: Some(params.forward.unwrap_or(true)),
+            ..params.clone()
+        };
+        self.change_subscription(slot, &params);
+        if let Some(group) = params.new_group_request {
+            self.shared.new_group(&track, group);
+        }
+    }
+
+    /// The peer did not answer a track that we offered it.
+    pub(super) fn offer_unanswered(&mut self, id: RequestId) {
+        let slot = self.subscribed.get(&id).copied();
+        let subscription = slot.and_then(|slot| self.subscriptions.get(slot));
+        if subscription.is_some_and(|subscription| subscription.wanted.unanswered) {
+            self.cancel(id, ResetCode::Cancelled);
+            self.end_subscription(id, ResetCode::Cancelled);
+        }
+    }
+
+    /// The peer wants a request to go elsewhere (GOAWAY on its stream).
+    fn peer_moves(&mut self, id: RequestId) {
+        if !self.move_source(id)
+            && let Some(slot) = self.subscribed.get(&id).copied()
+        {
+            // A relay has nowhere to go with a subscriber's request: it ends, and the peer asks anew.
+            self.end_because_peer_leaves(slot);
         }
     }
 

@@ -4,13 +4,16 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use moqrelay_moqt::{
-    DecodeError, EncodeError, Location, Parameters, PublishDoneCode, RequestCode, RequestError,
-    RequestId, ResetCode, SubscribeOptions, TrackAlias,
+    Location, ObjectProperties, Parameters, PublishDoneCode, RequestCode, RequestError, RequestId,
+    ResetCode, SubscribeOptions, TrackAlias,
     data::{self, ObjectDatagram, SubgroupHeader},
 };
 
 use super::{Driver, Due};
-use crate::track::{Ending, Inlet, Lane, SourceId, SubgroupEnd, Track};
+use crate::{
+    table::Published,
+    track::{Ending, Inlet, InletError, Lane, Malformed, SourceId, SubgroupEnd, Track},
+};
 
 /// How long datagrams may still arrive after PUBLISH_DONE when all streams have: a round trip.
 const DATAGRAM_GRACE: std::time::Duration = std::time::Duration::from_millis(100);
@@ -19,9 +22,20 @@ const DATAGRAM_GRACE: std::time::Duration = std::time::Duration::from_millis(100
 pub(super) struct Source {
     id: SourceId,
     state: State,
+    forward: Forward,
+    /// We asked for it; the peer did not offer it.
+    asked: bool,
     streams_open: usize,
     streams_seen: u64,
     datagrams_seen: bool,
+}
+
+/// Whether the peer is to send objects.
+struct Forward {
+    wanted: bool,
+    told: bool,
+    /// It was told, and has not answered.
+    asking: bool,
 }
 
 enum State {
@@ -41,10 +55,16 @@ enum State {
 }
 
 impl Source {
-    fn new(id: SourceId, state: State) -> Self {
+    fn new(id: SourceId, state: State, forward: bool) -> Self {
         Self {
             id,
+            asked: matches!(state, State::Asked),
             state,
+            forward: Forward {
+                wanted: forward,
+                told: forward,
+                asking: false,
+            },
             streams_open: 0,
             streams_seen: 0,
             datagrams_seen: false,
@@ -62,24 +82,27 @@ impl Source {
         &self,
         lane: &mut Lane,
         object: data::Object,
-    ) -> Result<bool, EncodeError> {
+        properties: ObjectProperties,
+    ) -> Result<bool, InletError> {
         match self.inlet() {
-            Some(inlet) => inlet.object(lane, object),
+            Some(inlet) => inlet.object(lane, object, properties),
             None => Ok(false),
         }
     }
 
-    pub(super) fn end_stream(&mut self, lane: Lane, end: SubgroupEnd) {
+    pub(super) fn end_stream(&mut self, lane: Lane, end: SubgroupEnd) -> Result<(), Malformed> {
         self.streams_open = self.streams_open.saturating_sub(1);
-        if let Some(inlet) = self.inlet() {
-            inlet.close(lane, end);
-        }
+        self.inlet().map_or(Ok(()), |inlet| inlet.close(lane, end))
     }
 
-    pub(super) fn datagram(&mut self, object: ObjectDatagram) -> Result<bool, EncodeError> {
+    pub(super) fn datagram(
+        &mut self,
+        object: ObjectDatagram,
+        properties: ObjectProperties,
+    ) -> Result<bool, InletError> {
         self.datagrams_seen = true;
         match self.inlet() {
-            Some(inlet) => inlet.datagram(object),
+            Some(inlet) => inlet.datagram(object, properties),
             None => Ok(false),
         }
     }
@@ -124,8 +147,9 @@ impl Driver {
             .subscribe(track.name.clone(), SubscribeOptions { params })
         {
             Ok(request) => {
-                let asked = Source::new(source, State::Asked);
+                let asked = Source::new(source, State::Asked, true);
                 self.sources.insert(request, asked);
+                self.await_answer(request);
             }
             Err(error) => self.refuse_ask(source, &error.to_string()),
         }
@@ -169,8 +193,14 @@ impl Driver {
     }
 
     /// The peer publishes a track of its own accord.
-    pub(super) fn add_published(&mut self, request: RequestId, inlet: Inlet, alias: TrackAlias) {
-        let source = Source::new(inlet.source, State::Live { inlet, alias });
+    pub(super) fn add_published(
+        &mut self,
+        request: RequestId,
+        published: Published,
+        alias: TrackAlias,
+    ) {
+        let Published { inlet, forward } = published;
+        let source = Source::new(inlet.source, State::Live { inlet, alias }, forward);
         self.sources.insert(request, source);
         self.aliases.insert(alias, request);
         self.alias_known(alias);
@@ -235,11 +265,12 @@ impl Driver {
     }
 
     /// An object of a track contradicts the draft: the track ends, the session goes on.
-    pub(super) fn malformed(&mut self, request: RequestId, error: &DecodeError) {
+    pub(super) fn malformed(&mut self, request: RequestId, error: &dyn std::fmt::Display) {
         let Some(source) = self.sources.remove(&request) else {
             return;
         };
         tracing::debug!(%error, "the peer publishes a malformed track");
+        self.shared.meters().tracks_malformed.add(1);
         self.forget_expiry(request);
         self.forget_alias(request, &source);
         self.cancel(request, ResetCode::MalformedTrack);
@@ -295,6 +326,101 @@ impl Driver {
             self.aliases.remove(&alias);
             self.alias_gone(alias);
         }
+    }
+
+    /// Someone wants objects of a source, or nobody any more.
+    pub(super) fn set_forward(&mut self, id: SourceId, forward: bool) {
+        let mut sources = self.sources.iter_mut();
+        if let Some((request, source)) = sources.find(|(_, source)| source.id == id) {
+            source.forward.wanted = forward;
+            let request = *request;
+            self.tell_forward(request);
+        }
+    }
+
+    /// Tells the peer whether to send objects, one update at a time: only the last wish counts.
+    fn tell_forward(&mut self, request: RequestId) {
+        let Some(source) = self.sources.get_mut(&request) else {
+            return;
+        };
+        let Forward {
+            wanted,
+            told,
+            asking,
+        } = source.forward;
+        if asking || wanted == told || !matches!(source.state, State::Live { .. }) {
+            return;
+        }
+        let params = Parameters {
+            forward: Some(wanted),
+            ..Parameters::default()
+        };
+        match self.machine.update(request, params) {
+            Ok(()) => {
+                source.forward.told = wanted;
+                source.forward.asking = true;
+                self.await_answer(request);
+            }
+            Err(error) => tracing::debug!(%error, "cannot change the forwarding of a track"),
+        }
+    }
+
+    /// The peer accepted an update of a subscription of ours.
+    pub(super) fn source_updated(&mut self, request: RequestId, largest: Option<Location>) {
+        if let Some(source) = self.sources.get_mut(&request) {
+            source.forward.asking = false;
+            self.shared.raise_largest(source.id, largest);
+            self.tell_forward(request);
+        }
+    }
+
+    /// The track goes on without this publisher: another one has taken it over.
+    pub(super) fn superseded(&mut self, request: RequestId) {
+        if let Some(source) = self.sources.remove(&request) {
+            self.cancel(request, ResetCode::Cancelled);
+            self.lose_source(request, source);
+        }
+    }
+
+    /// The peer wants to move a request of ours (GOAWAY on its stream): what it served is asked of
+    /// others, or of the peer again.
+    pub(super) fn move_source(&mut self, request: RequestId) -> bool {
+        let asked = self
+            .sources
+            .get(&request)
+            .is_some_and(|source| source.asked);
+        if !asked {
+            return false; // The peer's own PUBLISH: it is for the peer to begin another one.
+        }
+        if let Some(source) = self.sources.remove(&request) {
+            self.cancel(request, ResetCode::GoingAway);
+            self.lose_source(request, source);
+        }
+        true
+    }
+
+    /// A request of ours that the peer did not answer in time.
+    pub(super) fn unanswered(&mut self, request: RequestId) {
+        let Some(source) = self.sources.get(&request) else {
+            return self.offer_unanswered(request);
+        };
+        if matches!(source.state, State::Asked) {
+            let id = source.id;
+            self.sources.remove(&request);
+            self.cancel(request, ResetCode::Cancelled);
+            let error = RequestError::new(RequestCode::Timeout, "the publisher does not answer");
+            self.shared.refused(id, error);
+        } else if source.forward.asking
+            && let Some(source) = self.sources.remove(&request)
+        {
+            self.cancel(request, ResetCode::Cancelled);
+            self.lose_source(request, source);
+        }
+    }
+
+    fn await_answer(&mut self, request: RequestId) {
+        let at = Instant::now() + self.limits.answer;
+        self.timers.set(at, Due::Unanswered(request));
     }
 
     /// Subscribers want the peer to begin a new group.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use moqrelay_moqt::{FullTrackName, Location, Namespace, RequestError};
 
 use super::{
-    Asking, Owner, SessionId, Source, Table, Unavailable,
+    Asking, Owner, Published, SessionId, Source, Table, Unavailable,
     namespaces::{Offer, Told},
 };
 use crate::{
@@ -83,10 +83,10 @@ impl Table {
         let Some(known) = self.tracks.get_mut(&name) else {
             return;
         };
-        match (&known.live, known.orphaned.take()) {
-            (Some(_), _) => {} // The older publisher goes on.
-            (None, Some(ending)) => self.finish(&name, ending),
-            (None, None) => {
+        match (known.publishers.is_empty(), known.orphaned.take()) {
+            (false, _) => {} // Older publishers go on.
+            (true, Some(ending)) => self.finish(&name, ending),
+            (true, None) => {
                 known.track.refuse(error);
                 self.forget_unused(&name);
             }
@@ -99,17 +99,15 @@ impl Table {
         owner: Owner,
         properties: Bytes,
         largest: Option<Location>,
-    ) -> Result<Inlet, Unavailable> {
+    ) -> Result<Published, Unavailable> {
         self.know(name)?;
         let source = SourceId(self.new_id());
         let known = self.tracks.get_mut(name).ok_or(Unavailable::TooMany)?;
-        let again = known
-            .live
-            .as_ref()
-            .is_some_and(|live| live.owner == owner && owner != Owner::Writer);
-        if again {
+        let mut publishers = known.publishers.iter();
+        if owner != Owner::Writer && publishers.any(|publisher| publisher.owner == owner) {
             return Err(Unavailable::Duplicate);
         }
+        let forward = !known.listeners.is_empty();
         if let Some(asking) = known.asking.take() {
             self.drop_source(asking.id, asking.session);
         }
@@ -126,11 +124,11 @@ impl Table {
             let watch = told.watch;
             self.post(told.session, Mail::Offer { watch, track });
         }
-        Ok(inlet)
+        Ok(Published { inlet, forward })
     }
 
-    /// Makes a source the publisher of a known track. The newest one wins: an older one is
-    /// dropped, for it may be dead without knowing.
+    /// Makes a source a publisher of a known track. Sessions publish it together (section 9.4); a
+    /// writer of this process takes it from everyone, and gives it to whoever comes after it.
     fn install(
         &mut self,
         name: &FullTrackName,
@@ -144,23 +142,48 @@ impl Table {
             .expect("only known tracks get a publisher");
         let track = known.track.clone();
         let id = source.id;
-        let before = known.live.replace(source);
-        let continued = before.is_some() || known.orphaned.take().is_some();
+        let alone = known.publishers.is_empty();
+        let local = |publisher: &Source| publisher.owner == Owner::Writer;
+        let takes_over = !alone && (local(&source) || known.publishers.iter().any(local));
+        let continued = !alone || known.orphaned.take().is_some();
+        known.publishers.push(source);
         known.new_group = None;
         let largest = if continued {
             largest.max(track.status().1)
         } else {
             largest
         };
-        track.begin(id, Arc::new(Live::new(properties, largest)));
-        if let Some(before) = before {
-            self.lose_namespace(name, before.owner);
-            match before.owner.session() {
-                Some(session) => self.drop_source(before.id, session),
-                None => drop(self.sources.remove(&before.id)),
-            }
+        let live = Arc::new(Live::new(properties, largest));
+        let gone = if alone {
+            track.begin(id, live);
+            Vec::new()
+        } else if takes_over {
+            track.take_over(id, live);
+            let older = known.publishers.iter().map(|publisher| publisher.id);
+            older.filter(|older| *older != id).collect()
+        } else {
+            track.join(id, live)
+        };
+        for source in gone {
+            self.remove_publisher(name, source);
         }
         Inlet { track, source: id }
+    }
+
+    /// Wants no more of a publisher.
+    fn remove_publisher(&mut self, name: &FullTrackName, source: SourceId) {
+        let Some(known) = self.tracks.get_mut(name) else {
+            return;
+        };
+        let index = known.publishers.iter().position(|other| other.id == source);
+        let Some(gone) = index.map(|index| known.publishers.remove(index)) else {
+            return;
+        };
+        self.lose_namespace(name, gone.owner);
+        match gone.owner.session() {
+            Some(session) => self.drop_source(gone.id, session),
+            None => drop(self.sources.remove(&gone.id)),
+        }
     }
 
     pub(super) fn ended(&mut self, source: SourceId, ending: Ending, replaceable: bool) {
@@ -170,11 +193,17 @@ impl Table {
         let Some(known) = self.tracks.get_mut(&name) else {
             return;
         };
-        let Some(live) = known.live.take_if(|live| live.id == source) else {
+        let index = known.publishers.iter().position(|other| other.id == source);
+        let Some(live) = index.map(|index| known.publishers.remove(index)) else {
             let code = moqrelay_moqt::RequestCode::DoesNotExist;
             return self.refused(source, RequestError::new(code, ending.reason));
         };
         self.sources.remove(&source);
+        known.track.part(source);
+        if !known.publishers.is_empty() {
+            // The others go on.
+            return self.lose_namespace(&name, live.owner);
+        }
         let wanted = known.track.readers() > 0;
         let asking = known.asking.is_some();
         self.lose_namespace(&name, live.owner);
@@ -202,7 +231,7 @@ impl Table {
         let concerned: Vec<_> = self
             .below(namespace)
             .filter(|known| known.track.readers() > 0)
-            .filter(|known| match (&known.asking, &known.live) {
+            .filter(|known| match (&known.asking, known.publishers.last()) {
                 (Some(asking), _) => asking.fields <= fields && asking.session != session,
                 (None, Some(live)) => {
                     matches!(live.owner, Owner::Asked(s, n) if n <= fields && s != session)
@@ -226,7 +255,7 @@ impl Table {
         let Some(known) = self.tracks.get_mut(&track.name) else {
             return;
         };
-        let (Some(live), (Some(properties), largest)) = (&known.live, track.status()) else {
+        let (Some(properties), largest) = track.status() else {
             return;
         };
         let largest = largest.map_or(0, |largest| largest.group);
@@ -234,15 +263,20 @@ impl Table {
         let outstanding = known
             .new_group
             .is_some_and(|(asked, at)| at == largest && asked >= group);
-        let Some(session) = live.owner.session() else {
-            return;
-        };
         if !properties.known.dynamic_groups || !passed || outstanding {
             return;
         }
         known.new_group = Some((group, largest));
-        let source = live.id;
-        self.post(session, Mail::NewGroup { source, group });
+        let mut told = Vec::new();
+        for publisher in &known.publishers {
+            match publisher.owner.session() {
+                Some(session) => told.push((session, publisher.id)),
+                None => track.wishes().want(group),
+            }
+        }
+        for (session, source) in told {
+            self.post(session, Mail::NewGroup { source, group });
+        }
     }
 
     fn lose_namespace(&mut self, name: &FullTrackName, owner: Owner) {

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use moqrelay_moqt::{
-    Draft, EncodeError, TrackAlias,
-    data::{self, ObjectDatagram, SubgroupEncoder, SubgroupHeader, SubgroupId},
+    Draft, EncodeError, Location, ObjectProperties, TrackAlias,
+    data::{self, ObjectDatagram, ObjectStatus, SubgroupEncoder, SubgroupHeader, SubgroupId},
 };
 
 use super::{
     Object, SourceId, Track,
     log::{Item, Subgroup, SubgroupEnd, SubgroupObject},
+    merge::{Malformed, Merge, Place, Placed, Said, StreamEnd, Verdict},
 };
 
 /// Payloads up to this size are copied behind their header, once for all subscribers: a second
@@ -27,15 +28,32 @@ pub(crate) struct Inlet {
 /// One stream of a publisher.
 pub(crate) struct Lane {
     header: SubgroupHeader,
-    encoder: SubgroupEncoder,
     /// Known with the header, or with the first object.
-    subgroup: Option<Arc<Subgroup>>,
+    subgroup: Option<u64>,
+    /// Its beginning was told to the track.
+    open: bool,
+    /// The last object that came on it.
     previous: Option<u64>,
 }
 
+/// Why an object is not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum InletError {
+    /// It cannot be written to subscribers.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    /// It contradicts what the track said before.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+}
+
 impl Inlet {
-    /// Adds an object that came in a datagram; false when another publisher has taken over.
-    pub(crate) fn datagram(&self, datagram: ObjectDatagram) -> Result<bool, EncodeError> {
+    /// Adds an object that came in a datagram; false when its publisher is heard no more.
+    pub(crate) fn datagram(
+        &self,
+        datagram: ObjectDatagram,
+        properties: ObjectProperties,
+    ) -> Result<bool, InletError> {
         let datagram = ObjectDatagram {
             alias: self.track.alias,
             ..datagram
@@ -51,10 +69,19 @@ impl Inlet {
             properties: datagram.properties,
             payload: datagram.payload,
         };
-        self.count(object.payload.len());
-        Ok(self
-            .track
-            .append(self.source, Item::Datagram { object, wire }))
+        let said = Said {
+            location: object.location(),
+            status: object.status,
+            end_of_group: object.end_of_group,
+            properties,
+        };
+        let mut merge = self.track.merge();
+        let verdict = self.judge(&mut merge, &said, None, &object.payload)?;
+        if verdict == Verdict::New || verdict == Verdict::Restarted {
+            self.track.count(object.payload.len());
+            self.track.push(Item::Datagram { object, wire });
+        }
+        Ok(verdict != Verdict::Superseded)
     }
 
     /// Begins a stream.
@@ -63,81 +90,178 @@ impl Inlet {
             alias: self.track.alias,
             ..header
         };
-        let mut lane = Lane {
-            header,
-            encoder: SubgroupEncoder::new(Draft::D18, header),
-            subgroup: None,
-            previous: None,
+        let subgroup = match header.subgroup {
+            SubgroupId::Zero => Some(0),
+            SubgroupId::Explicit(id) => Some(id),
+            SubgroupId::FirstObject => None,
         };
-        match header.subgroup {
-            SubgroupId::Zero => lane.name(&self.track, 0),
-            SubgroupId::Explicit(id) => lane.name(&self.track, id),
-            SubgroupId::FirstObject => {}
+        Lane {
+            header,
+            subgroup,
+            open: false,
+            previous: None,
         }
-        lane
     }
 
-    /// Adds an object that came on a stream; false when another publisher has taken over.
+    /// Adds an object that came on a stream; false when its publisher is heard no more.
     pub(crate) fn object(
         &self,
         lane: &mut Lane,
         object: data::Object,
-    ) -> Result<bool, EncodeError> {
+        properties: ObjectProperties,
+    ) -> Result<bool, InletError> {
+        let group = lane.header.group;
+        let marks_end = object.status != ObjectStatus::Normal;
+        if marks_end && !(object.properties.is_empty() && object.payload.is_empty()) {
+            let reason = "an object that marks an end has neither properties nor payload";
+            return Err(EncodeError::Object(reason).into());
+        }
+        if let Some(last) = lane.previous.filter(|last| *last >= object.id) {
+            return Err(EncodeError::NotAscending(object.id, last).into());
+        }
+        let subgroup = *lane.subgroup.get_or_insert(object.id);
+        let said = Said {
+            location: Location::new(group, object.id),
+            status: object.status,
+            end_of_group: false,
+            properties,
+        };
+        let mut merge = self.track.merge();
+        if !merge.hears(self.source) {
+            return Ok(false);
+        }
+        if !std::mem::replace(&mut lane.open, true) {
+            merge.open(self.source, group, subgroup, lane.header.priority)?;
+        }
+        let before = lane.previous.replace(object.id);
+        match self.judge(&mut merge, &said, Some(subgroup), &object.payload)? {
+            Verdict::Superseded => return Ok(false),
+            Verdict::Repeated => return Ok(true),
+            // Its stream is the first of a new life.
+            Verdict::Restarted => merge.open(self.source, group, subgroup, lane.header.priority)?,
+            Verdict::New => {}
+        }
+        let place = Place {
+            group,
+            subgroup,
+            object: object.id,
+            before,
+            has_properties: !object.properties.is_empty(),
+        };
+        let begin = || lane.begin(&self.track, subgroup, before.is_none());
+        let Placed {
+            subgroup,
+            previous,
+            left,
+        } = merge.place(self.source, place, begin)?;
+        if let Some(left) = left {
+            self.track.push(Item::ended(left));
+        }
         let mut wire = BytesMut::new();
-        lane.encoder.object(&object, &mut wire)?;
+        let header = SubgroupHeader {
+            properties: subgroup.properties,
+            ..lane.header
+        };
+        let mut encoder = SubgroupEncoder::resume(Draft::D18, header, previous);
+        encoder.object(&object, &mut wire)?;
         let whole = object.payload.len() <= COPIED_PAYLOAD;
         if whole {
             wire.extend_from_slice(&object.payload);
         }
-        if lane.subgroup.is_none() {
-            lane.name(&self.track, object.id);
-        }
-        let Some(subgroup) = lane.subgroup.clone() else {
-            return Ok(false);
-        };
-        self.count(object.payload.len());
-        let previous = lane.previous.replace(object.id);
-        let item = Item::Object(SubgroupObject {
+        self.track.count(object.payload.len());
+        self.track.push(Item::Object(SubgroupObject {
             subgroup,
             object,
             previous,
             wire: wire.freeze(),
             whole,
-        });
-        Ok(self.track.append(self.source, item))
+        }));
+        Ok(true)
     }
 
     /// Ends a stream.
-    pub(crate) fn close(&self, lane: Lane, end: SubgroupEnd) {
+    pub(crate) fn close(&self, lane: Lane, end: SubgroupEnd) -> Result<(), Malformed> {
         // A stream without any object whose name depended on the first one names nothing.
-        if let Some(subgroup) = lane.subgroup {
-            let empty = lane.previous.is_none();
-            let item = Item::Closed {
-                subgroup,
-                end,
-                empty,
-            };
-            self.track.append(self.source, item);
+        let Some(subgroup) = lane.subgroup else {
+            return Ok(());
+        };
+        let mut merge = self.track.merge();
+        if !merge.hears(self.source) {
+            return Ok(());
         }
+        if lane.previous.is_none() {
+            let empty = Item::Closed {
+                subgroup: lane.begin(&self.track, subgroup, true),
+                end,
+                empty: true,
+            };
+            self.track.push(empty);
+            return Ok(());
+        }
+        let how = match end {
+            SubgroupEnd::Fin if lane.header.end_of_group => StreamEnd::FinEndOfGroup,
+            SubgroupEnd::Fin => StreamEnd::Fin,
+            SubgroupEnd::Reset(_) => StreamEnd::Reset,
+        };
+        let group = lane.header.group;
+        let ended = merge.close(self.source, group, subgroup, lane.previous, how)?;
+        if let Some(ended) = ended {
+            let item = match end {
+                // With the publisher's own code.
+                SubgroupEnd::Reset(_) if !ended.well => Item::Closed {
+                    subgroup: ended.subgroup,
+                    end,
+                    empty: false,
+                },
+                SubgroupEnd::Fin | SubgroupEnd::Reset(_) => Item::ended(ended),
+            };
+            self.track.push(item);
+        }
+        Ok(())
     }
 
-    fn count(&self, payload: usize) {
-        self.track.count(payload);
+    /// Judges an object, and lets the track begin anew when it says so.
+    fn judge(
+        &self,
+        merge: &mut Merge,
+        said: &Said,
+        subgroup: Option<u64>,
+        payload: &Bytes,
+    ) -> Result<Verdict, Malformed> {
+        let same = || {
+            let log = self.track.log();
+            let sent = log.find(said.location)?;
+            Some(sent.item.same(subgroup, said.status, payload))
+        };
+        let verdict = merge.judge(self.source, said, same)?;
+        if verdict == Verdict::Repeated {
+            self.track.meters.objects_repeated.add(1);
+        }
+        if verdict == Verdict::Restarted {
+            let (live, _) = self.track.status();
+            self.track.push_anew(live);
+        }
+        Ok(verdict)
     }
 }
 
 impl Lane {
-    fn name(&mut self, track: &Track, id: u64) {
-        self.subgroup = Some(Arc::new(Subgroup {
+    /// Makes a stream to subscribers; `whole`: from the first object that the publisher sent on its.
+    fn begin(&self, track: &Track, id: u64, whole: bool) -> Arc<Subgroup> {
+        let mode = match self.header.subgroup {
+            SubgroupId::FirstObject if !whole => SubgroupId::Explicit(id),
+            mode => mode,
+        };
+        Arc::new(Subgroup {
             serial: track.next_subgroup(),
             group: self.header.group,
             id,
-            mode: self.header.subgroup,
+            mode,
             priority: self.header.priority,
             properties: self.header.properties,
             end_of_group: self.header.end_of_group,
-            first_object: self.header.first_object,
-        }));
+            first_object: self.header.first_object && whole,
+        })
     }
 }
 

@@ -9,10 +9,10 @@ use std::{
 use bytes::Bytes;
 use moqrelay_moqt::{
     Location, RequestError, ResetCode,
-    data::{self, SubgroupId},
+    data::{self, ObjectStatus, SubgroupId},
 };
 
-use super::{Ending, Live, Object};
+use super::{Ending, Live, Object, merge::Ended};
 use crate::limits::TrackLimits;
 
 /// What an entry costs beside properties and payload, in bytes, roughly.
@@ -112,6 +112,22 @@ impl Log {
         self.trim(limits, at);
     }
 
+    /// Lets what a publisher says of the track stand for what an older one said.
+    pub(crate) fn replace_live(&mut self, live: Arc<Live>) {
+        self.raise_largest(live.largest);
+        self.live = Some(live);
+    }
+
+    pub(crate) fn raise_largest(&mut self, largest: Option<Location>) {
+        self.largest = self.largest.max(largest);
+    }
+
+    /// Returns the object at a location; `None`: it is gone, or never was.
+    pub(crate) fn find(&self, location: Location) -> Option<&Arc<Entry>> {
+        let mut newest_first = self.entries.iter().rev();
+        newest_first.find(|entry| entry.item.location() == Some(location))
+    }
+
     /// Forgets what is beyond the limits.
     pub(crate) fn trim(&mut self, limits: &TrackLimits, now: Instant) {
         while let Some(oldest) = self.entries.front() {
@@ -188,6 +204,40 @@ impl Log {
 }
 
 impl Item {
+    /// A stream ends because of what became of its publishers.
+    pub(crate) fn ended(ended: Ended) -> Self {
+        let end = if ended.well {
+            SubgroupEnd::Fin
+        } else {
+            SubgroupEnd::Reset(ResetCode::Cancelled)
+        };
+        Self::Closed {
+            subgroup: ended.subgroup,
+            end,
+            empty: false,
+        }
+    }
+
+    /// Whether this is the same object as another one at the same location (section 9.1).
+    pub(crate) fn same(
+        &self,
+        subgroup: Option<u64>,
+        status: ObjectStatus,
+        payload: &Bytes,
+    ) -> bool {
+        match self {
+            Self::Datagram { object, .. } => {
+                subgroup.is_none() && object.status == status && object.payload == payload
+            }
+            Self::Object(sent) => {
+                subgroup == Some(sent.subgroup.id)
+                    && sent.object.status == status
+                    && sent.object.payload == payload
+            }
+            Self::Began(_) | Self::Closed { .. } | Self::Refused(_) | Self::Ended(_) => false,
+        }
+    }
+
     /// Returns where an object is; `None`: it is something else.
     fn location(&self) -> Option<Location> {
         match self {

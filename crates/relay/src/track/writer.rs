@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use moqrelay_moqt::{
-    EncodeError, ResetCode, TrackAlias,
+    EncodeError, ObjectProperties, ResetCode, TrackAlias,
     data::{self, ObjectDatagram, SubgroupHeader, SubgroupId},
 };
 
-use super::{Inlet, Lane, Object, SubgroupEnd};
+use super::{Inlet, InletError, Lane, Object, SubgroupEnd};
 use crate::table::Shared;
 
 /// Subgroups that a writer may have open; the oldest one is reset beyond. Engines need one or two.
@@ -31,6 +31,9 @@ pub enum WriteError {
     /// The object contradicts itself, or its id does not ascend within its subgroup.
     #[error(transparent)]
     Invalid(#[from] EncodeError),
+    /// The object contradicts another one of this track: its contents, or its place after an end.
+    #[error("{0}")]
+    Malformed(&'static str),
 }
 
 impl Writer {
@@ -52,7 +55,9 @@ impl Writer {
     /// See [`WriteError`].
     pub fn write(&mut self, object: Object) -> Result<(), WriteError> {
         let accepted = match object.subgroup {
-            None => self.inlet.datagram(datagram(object))?,
+            None => self
+                .inlet
+                .datagram(datagram(object), ObjectProperties::default())?,
             Some(subgroup) => self.write_subgroup(subgroup, object)?,
         };
         if accepted {
@@ -77,6 +82,20 @@ impl Writer {
     /// Returns whether anyone reads the track now, a session or a reader in the process.
     pub fn is_read(&self) -> bool {
         self.inlet.track.readers() > 0
+    }
+
+    /// Waits until a subscriber wants a new group (NEW_GROUP_REQUEST) and returns what it asked for:
+    /// a group above all it knows, or 0. Only tracks whose properties say DYNAMIC_GROUPS are asked.
+    ///
+    /// Cancel safe. Wishes that come before the last one was heard are one wish.
+    pub async fn new_group_wanted(&self) -> u64 {
+        std::future::poll_fn(|cx| self.inlet.track.wishes().poll(cx)).await
+    }
+
+    /// Returns a wish for a new group that is there already; see
+    /// [`new_group_wanted`](Self::new_group_wanted).
+    pub fn take_new_group_wish(&self) -> Option<u64> {
+        self.inlet.track.wishes().take()
     }
 
     fn write_subgroup(&mut self, subgroup: u64, object: Object) -> Result<bool, WriteError> {
@@ -109,7 +128,9 @@ impl Writer {
             properties: object.properties,
             payload: object.payload,
         };
-        let accepted = self.inlet.object(lane, object)?;
+        let accepted = self
+            .inlet
+            .object(lane, object, ObjectProperties::default())?;
         if last {
             self.close(key, SubgroupEnd::Fin);
         }
@@ -127,15 +148,27 @@ impl Writer {
 
     fn close(&mut self, key: (u64, u64), end: SubgroupEnd) {
         if let Some(lane) = self.lanes.remove(&key) {
-            self.inlet.close(lane, end);
+            // Ids ascend within a lane: only a writer that wrote beyond its own end contradicts itself.
+            if let Err(error) = self.inlet.close(lane, end) {
+                tracing::debug!(%error, track = %self.inlet.track.name, "a subgroup's end");
+            }
+        }
+    }
+}
+
+impl From<InletError> for WriteError {
+    fn from(error: InletError) -> Self {
+        match error {
+            InletError::Encode(error) => Self::Invalid(error),
+            InletError::Malformed(malformed) => Self::Malformed(malformed.0),
         }
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        for (_, lane) in std::mem::take(&mut self.lanes) {
-            self.inlet.close(lane, SubgroupEnd::Fin);
+        while let Some((key, _)) = self.lanes.first_key_value() {
+            self.close(*key, SubgroupEnd::Fin);
         }
         self.shared.writer_gone(self.inlet.source);
     }

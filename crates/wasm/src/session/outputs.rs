@@ -138,7 +138,12 @@ impl Client {
         if let Some(key) = self.requests.get(&id)
             && let Some(Track::Out(outgoing)) = self.tracks.get_mut(key)
         {
-            outgoing.forward = forward.unwrap_or(outgoing.forward);
+            let before = outgoing.forward;
+            outgoing.forward = forward.unwrap_or(before);
+            if outgoing.forward && !before {
+                // Someone listens now: what is sent only now and then is wanted.
+                self.records.push_back(Record::new(Kind::Live, *key));
+            }
         }
         self.session.accept_update(id, Parameters::default()).ok();
     }
