@@ -10,7 +10,7 @@ use std::{
 use moqrelay_audio::jitter;
 use moqrelay_relay::{FullTrackName, Relay};
 use tokio::{
-    net::TcpSocket,
+    net::{TcpListener, TcpSocket},
     sync::{mpsc, oneshot},
     time::Instant,
 };
@@ -137,15 +137,36 @@ impl Bridge {
         config: Config,
         relay: Relay,
     ) -> io::Result<(Self, Events, impl Future<Output = ()> + Send + 'static)> {
-        let socket = match config.listen {
+        Self::on(Self::open_listener(config.listen)?, config, relay)
+    }
+
+    /// Opens a listener for [`on`](Self::on).
+    ///
+    /// # Errors
+    ///
+    /// When the address cannot be listened on.
+    pub fn open_listener(addr: SocketAddr) -> io::Result<TcpListener> {
+        let socket = match addr {
             SocketAddr::V4(_) => TcpSocket::new_v4(),
             SocketAddr::V6(_) => TcpSocket::new_v6(),
         }?;
         socket.set_reuseaddr(true)?;
         // Connections inherit it.
         socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
-        socket.bind(config.listen)?;
-        let listener = socket.listen(BACKLOG)?;
+        socket.bind(addr)?;
+        socket.listen(BACKLOG)
+    }
+
+    /// Like [`bind`](Self::bind), on a listener that an earlier process has opened.
+    ///
+    /// # Errors
+    ///
+    /// When the listener has no address.
+    pub fn on(
+        listener: TcpListener,
+        config: Config,
+        relay: Relay,
+    ) -> io::Result<(Self, Events, impl Future<Output = ()> + Send + 'static)> {
         let local_addr = listener.local_addr()?;
         let (orders, orders_rx) = mpsc::channel(COMMANDS_WAITING_MAX);
         let (events, events_rx) = mpsc::channel(EVENTS_WAITING_MAX);
@@ -295,6 +316,16 @@ impl Bridge {
             place,
             source,
         })
+    }
+
+    /// Closes the listener to new connections, which an other process takes from now on. Legs go
+    /// on; those whose connection has not come will not get one.
+    ///
+    /// # Errors
+    ///
+    /// As [`expect`](Self::expect).
+    pub fn stop_accepting(&self) -> Result<(), CommandError> {
+        self.order(Order::StopAccepting)
     }
 
     /// Closes the listener and ends every leg; the bridge's future ends when they have.

@@ -50,6 +50,7 @@ pub(crate) enum Order {
     },
     HangUp(LegId),
     HangUpAll,
+    StopAccepting,
     ShutDown,
     Stats(oneshot::Sender<Vec<(LegId, Stats)>>),
 }
@@ -69,6 +70,8 @@ pub(crate) struct Server {
     /// Dropped then too: whoever is still at the door goes.
     open: Option<watch::Sender<()>>,
     accepting: bool,
+    /// Another process accepts from now on.
+    retired: bool,
     orders: mpsc::Receiver<Order>,
     /// Events of legs that have no task (any more); no more than there are legs and expectations.
     outgoing: VecDeque<Event>,
@@ -134,6 +137,7 @@ impl Server {
             listener: Some(listener),
             open: Some(watch::Sender::new(())),
             accepting: true,
+            retired: false,
             orders,
             outgoing: VecDeque::new(),
             expectations: Expectations::default(),
@@ -196,6 +200,10 @@ impl Server {
             } => self.start(leg, service, &place, source),
             Order::HangUp(leg) => self.hang_up(leg),
             Order::HangUpAll => self.hang_up_all(),
+            Order::StopAccepting => {
+                self.accepting = false;
+                self.retired = true;
+            }
             Order::ShutDown => self.shut_down(),
             Order::Stats(answer) => {
                 // Whoever asked may have gone.
@@ -402,7 +410,9 @@ impl Server {
                 self.detached(leg, Reason::HungUp);
             }
             Ok((_, Outcome::Hall | Outcome::Closed)) => {}
-            Ok((_, Outcome::Rested)) => self.accepting = self.listener.is_some(),
+            Ok((_, Outcome::Rested)) => {
+                self.accepting = self.listener.is_some() && !self.retired;
+            }
             Err(error) => self.failed(&error),
         }
     }

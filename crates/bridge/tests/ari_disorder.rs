@@ -345,6 +345,7 @@ impl World {
                     self.seed
                 ),
                 Output::Event(Event::Up | Event::Down) => {}
+                Output::StepAside => {}
                 Output::Reconnect | Output::GiveWay => again = true,
             }
         }

@@ -664,3 +664,62 @@ fn nonsense_is_ignored() {
         assert!(Message::parse(text.as_bytes()).is_err(), "{text}");
     }
 }
+
+#[test]
+fn a_leg_that_goes_on_is_left_alone_after_stepping_aside() {
+    let mut desk = Desk::talking();
+    desk.tells(Command::StepAside);
+    desk.sent();
+
+    desk.looks(&[(FAR, "Up", ""), (AUDIO, "Up", "")], &[MIX]);
+
+    assert_eq!(desk.events(), NO_EVENTS);
+    assert_eq!(desk.sent(), NOTHING);
+    assert_eq!(desk.steering.legs(), 1);
+}
+
+#[test]
+fn a_leg_whose_channel_is_gone_ends_after_stepping_aside() {
+    let mut desk = Desk::talking();
+    desk.tells(Command::StepAside);
+
+    desk.looks(&[], &[]);
+
+    let events = desk.events();
+    assert!(
+        matches!(events[..], [Event::Ended { leg: LEG, .. }]),
+        "{events:?}"
+    );
+}
+
+#[test]
+fn calls_that_come_in_are_not_taken_after_stepping_aside() {
+    let mut desk = Desk::up();
+    desk.tells(Command::StepAside);
+
+    desk.looks(&[("a1", "Ring", "moqrelay,7001")], &[]);
+
+    assert_eq!(desk.events(), NO_EVENTS);
+    assert_eq!(desk.sent(), NOTHING);
+}
+
+#[test]
+fn what_belongs_to_a_run_that_still_has_calls_is_left_alone() {
+    let mut desk = Desk::after(&[9]);
+
+    desk.connects(
+        &[
+            ("moqrelay-leg-00000009-1-far", "Up", "moqrelay"),
+            ("a1", "Up", "moqrelay,7001"),
+            ("moqrelay-leg-00000008-1-far", "Up", "moqrelay"),
+        ],
+        &["moqrelay-leg-00000009-1-mix"],
+    );
+
+    // Only what nobody looks after any more.
+    let sent = desk.sent();
+    assert!(
+        sent.iter().all(|request| request.contains("00000008")) && sent.len() == 1,
+        "{sent:?}"
+    );
+}

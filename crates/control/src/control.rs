@@ -60,6 +60,7 @@ impl Control {
             connections: Arc::default(),
             sockets: watch::Sender::new(0),
             closing: watch::Sender::new(false),
+            retired: watch::Sender::new(false),
             draining: AtomicBool::new(false),
         };
         (
@@ -89,7 +90,12 @@ impl Control {
             per_address: limits.connections_per_address,
             header_timeout: limits.header_timeout,
         };
-        let listener = Listener::new(listener, Arc::clone(&self.shared.connections), limits);
+        let listener = Listener::new(
+            listener,
+            self.shared.retired.subscribe(),
+            Arc::clone(&self.shared.connections),
+            limits,
+        );
         let shared = Arc::clone(&self.shared);
         let shutdown = async move {
             shutdown.await;
@@ -125,6 +131,13 @@ impl Control {
         self.shared.draining.store(true, Ordering::Relaxed);
     }
 
+    /// Accepts no connections from now on, because another process does. What is connected stays,
+    /// but is asked to connect anew for its next request.
+    pub fn retire(&self) {
+        self.drain();
+        self.shared.retired.send_replace(true);
+    }
+
     /// Returns how much is going on.
     pub fn counts(&self) -> Counts {
         let (sessions, attached) = {
@@ -153,6 +166,7 @@ pub(crate) struct Shared {
     connections: Arc<Connections>,
     sockets: watch::Sender<usize>,
     closing: watch::Sender<bool>,
+    retired: watch::Sender<bool>,
     draining: AtomicBool,
 }
 

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant, SystemTime};
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, ORIGIN, REFERRER_POLICY,
-    SEC_WEBSOCKET_PROTOCOL, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, ORIGIN,
+    REFERRER_POLICY, SEC_WEBSOCKET_PROTOCOL, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
@@ -242,12 +242,17 @@ async fn watch(
 async fn harden(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let policy = content_security_policy(&shared, request.headers());
     let mut response = next.run(request).await;
+    let response_ends = response.status() != StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
     let is_page = headers
         .get(CONTENT_TYPE)
         .is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
     if is_page && let Ok(policy) = HeaderValue::from_str(&policy) {
         headers.insert(CONTENT_SECURITY_POLICY, policy);
+    }
+    // The next request is for the process that takes over.
+    if shared.is_draining() && response_ends {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     for (name, value) in HARDENING {
         headers.insert(name, HeaderValue::from_static(value));

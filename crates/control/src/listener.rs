@@ -15,6 +15,7 @@ use axum::extract::connect_info::Connected;
 use axum::serve::IncomingStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::rate::household;
@@ -88,14 +89,22 @@ impl Drop for Slot {
 /// A listener that counts.
 pub(crate) struct Listener {
     tcp: TcpListener,
+    /// True: another process accepts from now on.
+    retired: watch::Receiver<bool>,
     connections: Arc<Connections>,
     limits: Limits,
 }
 
 impl Listener {
-    pub(crate) fn new(tcp: TcpListener, connections: Arc<Connections>, limits: Limits) -> Self {
+    pub(crate) fn new(
+        tcp: TcpListener,
+        retired: watch::Receiver<bool>,
+        connections: Arc<Connections>,
+        limits: Limits,
+    ) -> Self {
         Self {
             tcp,
+            retired,
             connections,
             limits,
         }
@@ -108,7 +117,12 @@ impl axum::serve::Listener for Listener {
 
     async fn accept(&mut self) -> (Stream, SocketAddr) {
         loop {
-            let (tcp, address) = match self.tcp.accept().await {
+            let accepted = tokio::select! {
+                biased;
+                () = retired(&mut self.retired) => std::future::pending().await,
+                accepted = self.tcp.accept() => accepted,
+            };
+            let (tcp, address) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     // One connection that broke in the queue is common; the others are the node's.
@@ -135,6 +149,13 @@ impl axum::serve::Listener for Listener {
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
         self.tcp.local_addr()
+    }
+}
+
+/// Waits until another process accepts; for ever when that cannot happen any more.
+async fn retired(retired: &mut watch::Receiver<bool>) {
+    if retired.wait_for(|retired| *retired).await.is_err() {
+        std::future::pending::<()>().await;
     }
 }
 

@@ -46,6 +46,7 @@ pub(crate) struct Config {
     pub(crate) calls: Calls,
     pub(crate) audio: Audio,
     pub(crate) asterisk: Asterisk,
+    pub(crate) upgrade: Upgrade,
 }
 
 /// The process.
@@ -391,6 +392,26 @@ impl Default for Audio {
     }
 }
 
+/// A new process takes over from a running one.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Upgrade {
+    /// Where the running process listens for the new one; absent: it does not.
+    pub(crate) socket: Option<PathBuf>,
+    /// How long calls may go on in a process from which another has taken over.
+    #[serde(with = "humantime_serde")]
+    pub(crate) drain_timeout: Duration,
+}
+
+impl Default for Upgrade {
+    fn default() -> Self {
+        Self {
+            socket: None,
+            drain_timeout: Duration::from_secs(4 * 3600),
+        }
+    }
+}
+
 /// The roads to Asterisk.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -497,6 +518,12 @@ impl Config {
             "tls.certificate and tls.key: both or neither must be set"
         );
         within("daemon.drain_timeout", self.daemon.drain_timeout, 1, 600)?;
+        within(
+            "upgrade.drain_timeout",
+            self.upgrade.drain_timeout,
+            1,
+            7 * 86_400,
+        )?;
         within("calls.ring_timeout", self.calls.ring_timeout, 5, 600)?;
         within(
             "calls.duration_max",

@@ -5,13 +5,14 @@ use std::{
     future::Future,
     net::SocketAddr,
     num::NonZeroUsize,
+    os::fd::{AsFd, OwnedFd},
     path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
     thread,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context, Result};
@@ -26,9 +27,10 @@ use moqrelay_control::{
     token::Keys,
 };
 use moqrelay_moqt::Draft;
-use moqrelay_relay::{self as relay, Relay, tls};
+use moqrelay_relay::{self as relay, Namespace, Relay, tls};
 use moqrelay_room::{self as room, Counts, Number, User, UserId};
 use tokio::{
+    net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
     sync::{oneshot, watch},
     task::JoinSet,
@@ -43,6 +45,7 @@ use crate::{
     inspect::Inspect,
     reload::{Living, Reloader},
     telemetry::{self, LogFilter},
+    upgrade::{Door, Gift, Inheritance, Lifeline, Successor},
 };
 
 /// The names in a certificate of our own, besides the addresses of loopback.
@@ -78,28 +81,52 @@ pub(crate) async fn run(
     loaded: Loaded,
     secrets: Secrets,
     log: LogFilter,
+    mut inheritance: Option<Inheritance>,
 ) -> Result<()> {
     let config = loaded.config.clone();
     let metrics = telemetry::start_metrics()?;
     let identity = identity(&config.tls)?;
     let directory = Arc::new(directory(&config.users)?);
-    let keys = Arc::new(Keys::new(secrets.keys)?);
+    let own_key = inheritance.as_ref().and_then(|it| it.own_key.clone());
+    let keys = Arc::new(Keys::with_own(secrets.keys, own_key)?);
     if config.auth.keys.is_empty() {
         tracing::warn!("no auth.keys: tokens are signed with a key of this run and end with it");
     }
 
-    let http = bind::tcp("http.listen", config.http.listen).await?;
-    let ops = bind::tcp("metrics.listen", config.metrics.listen).await?;
+    let http = port(&mut inheritance, HTTP, config.http.listen).await?;
+    let ops = port(&mut inheritance, METRICS, config.metrics.listen).await?;
+    let audiosocket =
+        match inherited(&mut inheritance, AUDIOSOCKET, config.asterisk.audiosocket)? {
+            Some(listener) => Ok(listener),
+            None => Bridge::open_listener(config.asterisk.audiosocket),
+        }
+        .with_context(|| bind::occupied(AUDIOSOCKET, "TCP", config.asterisk.audiosocket))?;
+    let ports = [
+        (HTTP, config.http.listen, http.as_fd()),
+        (METRICS, config.metrics.listen, ops.as_fd()),
+        (
+            AUDIOSOCKET,
+            config.asterisk.audiosocket,
+            audiosocket.as_fd(),
+        ),
+    ]
+    .into_iter()
+    .map(|(key, addr, fd)| Ok((key, (addr, fd.try_clone_to_owned()?))))
+    .collect::<std::io::Result<BTreeMap<_, _>>>()?;
     let relay = Relay::new(relay_config(&config.moq));
     let grants = Arc::new(TokenGrants::new(keys.clone(), &config.auth)?);
-    let (server, workers) = moq_server(&config, &relay, &identity, grants.clone())?;
-    let (bridge, bridge_events, bridge_run) = Bridge::bind(bridge_config(&config), relay.clone())
-        .with_context(|| {
-        bind::occupied("asterisk.audiosocket", "TCP", config.asterisk.audiosocket)
-    })?;
+    let (server, workers) =
+        moq_server(&config, &relay, &identity, grants.clone(), &mut inheritance)?;
+    let (bridge, bridge_events, bridge_run) =
+        Bridge::on(audiosocket, bridge_config(&config), relay.clone())?;
+    let mut runs = inheritance
+        .as_ref()
+        .map_or_else(Vec::new, |it| it.runs.clone());
     let (ari, ari_run) = match ari_config(&config) {
         None => (None, None),
-        Some(ari) => {
+        Some(mut ari) => {
+            ari.elders.clone_from(&runs);
+            runs.insert(0, ari.run);
             let (handle, run, events) = ari::Client::new(ari).context("asterisk.ari")?;
             (Some((handle, events)), Some(run))
         }
@@ -115,6 +142,7 @@ pub(crate) async fn run(
         server.local_addr(),
     )?;
     let (control, requests) = Control::new(control_config);
+    let living_keys = keys.clone();
     let living = Living {
         identity,
         keys,
@@ -135,7 +163,12 @@ pub(crate) async fn run(
     let ready = Arc::new(AtomicBool::new(true));
     let (counts_tx, counts) = watch::channel(Counts::default());
     let (stop_tx, stop) = watch::channel(Stage::Running);
+    let (retired_tx, retired) = watch::channel(false);
 
+    let _lifeline = match inheritance {
+        Some(inheritance) => Some(take_over(inheritance).await?),
+        None => None,
+    };
     for worker in workers {
         parts.spawn_worker(worker)?;
     }
@@ -162,13 +195,21 @@ pub(crate) async fn run(
         ops_config.bearer = Some(config.metrics.bearer.expose())
             .filter(|bearer| !bearer.is_empty())
             .map(Arc::from);
-        let stopped = reached(stop.clone(), Stage::Closing);
+        let closing = reached(stop.clone(), Stage::Closing);
+        let retired = happened(retired.clone());
+        let stopped = async move {
+            tokio::select! {
+                () = closing => {}
+                () = retired => {}
+            }
+        };
         parts.spawn("metrics", async move {
             if let Err(error) = control::serve_ops(ops, ops_config, stopped).await {
                 tracing::error!(%error, "the metrics server has failed");
             }
         });
     }
+    let steering = ari.as_ref().map(|(handle, _)| handle.clone());
     let engines = Engines {
         control: control.clone(),
         requests,
@@ -182,18 +223,52 @@ pub(crate) async fn run(
         room_config,
         engines,
         counts_tx,
+        happened(retired),
         reached(stop.clone(), Stage::Draining),
     ));
 
     // Before anybody is told that we are here: who is told may end us at once.
-    let terminate = signal(SignalKind::terminate())?;
-    let interrupt = signal(SignalKind::interrupt())?;
+    let mut signals = Signals::new()?;
+    let door = config
+        .upgrade
+        .socket
+        .as_deref()
+        .map(Door::open)
+        .transpose()?;
     let reload = tokio::spawn(reloader.run());
     announce(&config, places);
-    wait_for_signal(terminate, interrupt, &mut parts).await?;
-
+    let retiring = Retiring {
+        server: &server,
+        relay: &relay,
+        control: &control,
+        bridge: &bridge,
+        steering,
+        retired: retired_tx,
+        counts: counts.clone(),
+        ready: &ready,
+    };
+    let gift = || {
+        Ok(Gift {
+            ports: copies(&ports)?,
+            moq: config.moq.listen,
+            estate: server.estate()?,
+            runs: runs.clone(),
+            own_key: living_keys.own().cloned(),
+        })
+    };
+    let successor = tokio::select! {
+        () = signals.heard() => None,
+        error = parts.broken() => return Err(error),
+        successor = taken_over(door, gift, &server) => Some(successor),
+    };
     reload.abort();
     let config = newest.borrow().clone();
+    if let Some(successor) = successor {
+        let time = config.upgrade.drain_timeout;
+        retiring.retire(successor, time, &mut signals).await;
+    }
+
+    signals.end_at_once();
     let drain_timeout = config.daemon.drain_timeout;
     tracing::info!(?drain_timeout, "ending: nothing new is taken");
     ready.store(false, Ordering::Relaxed);
@@ -239,6 +314,13 @@ async fn send_away(
     };
     if timeout(time, gone).await.is_err() {
         tracing::warn!("not every client has moved");
+    }
+}
+
+async fn happened(mut flag: watch::Receiver<bool>) {
+    // An error: the sender is gone, and with it the daemon.
+    if flag.wait_for(|flag| *flag).await.is_err() {
+        std::future::pending::<()>().await;
     }
 }
 
@@ -326,26 +408,160 @@ impl Parts {
     }
 }
 
-async fn wait_for_signal(
-    mut terminate: Signal,
-    mut interrupt: Signal,
-    parts: &mut Parts,
-) -> Result<()> {
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-        error = parts.broken() => return Err(error),
+/// SIGTERM and Ctrl-C.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
-    // The second signal does what it would have done without us.
-    tokio::spawn(async move {
+
+    async fn heard(&mut self) {
         tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
-        tracing::warn!("ended at once by a second signal");
-        std::process::exit(1);
-    });
-    Ok(())
+    }
+
+    /// The next signal does what it would have done without us.
+    fn end_at_once(mut self) {
+        tokio::spawn(async move {
+            self.heard().await;
+            tracing::warn!("ended at once by a second signal");
+            std::process::exit(1);
+        });
+    }
+}
+
+/// The keys of the configuration by which ports are handed over.
+const HTTP: &str = "http.listen";
+const METRICS: &str = "metrics.listen";
+const AUDIOSOCKET: &str = "asterisk.audiosocket";
+
+/// How long MoQ sessions without a call have to move to the process that takes over.
+const MOVE_TIME: Duration = Duration::from_secs(30);
+
+/// How often it is looked whether everybody has gone.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Takes a port over, or opens it.
+async fn port(
+    inheritance: &mut Option<Inheritance>,
+    key: &'static str,
+    addr: SocketAddr,
+) -> Result<TcpListener> {
+    match inherited(inheritance, key, addr)? {
+        Some(listener) => Ok(listener),
+        None => bind::tcp(key, addr).await,
+    }
+}
+
+fn inherited(
+    inheritance: &mut Option<Inheritance>,
+    key: &'static str,
+    addr: SocketAddr,
+) -> Result<Option<TcpListener>> {
+    let listener = inheritance.as_mut().and_then(|it| it.port(key, addr));
+    Ok(listener.map(TcpListener::from_std).transpose()?)
+}
+
+fn copies(
+    ports: &BTreeMap<&'static str, (SocketAddr, OwnedFd)>,
+) -> std::io::Result<BTreeMap<&'static str, (SocketAddr, OwnedFd)>> {
+    let copy = |(key, (addr, fd)): (&&'static str, &(SocketAddr, OwnedFd))| {
+        Ok((*key, (*addr, fd.try_clone()?)))
+    };
+    ports.iter().map(copy).collect()
+}
+
+/// Begins in the place of the running process.
+async fn take_over(inheritance: Inheritance) -> Result<Lifeline> {
+    let began = Instant::now();
+    let lifeline = tokio::task::spawn_blocking(move || inheritance.begin()).await??;
+    tracing::info!(took = ?began.elapsed(), "took over from the running daemon");
+    Ok(lifeline)
+}
+
+/// Completes when another process has the ports.
+async fn taken_over(
+    door: Option<Door>,
+    gift: impl Fn() -> std::io::Result<Gift>,
+    server: &relay::Server,
+) -> Successor {
+    let Some(door) = door else {
+        return std::future::pending().await;
+    };
+    loop {
+        let mut successor = door.successor(&gift).await;
+        let keep = Namespace::new(["room"]).expect("a word is a namespace");
+        server.step_aside(&keep, MOVE_TIME);
+        match successor.begin() {
+            Ok(()) => {
+                door.leave();
+                return successor;
+            }
+            Err(error) => {
+                server.step_back();
+                tracing::warn!(%error, "a take-over has failed: everything goes on");
+            }
+        }
+    }
+}
+
+/// What has to know that another process has taken over.
+struct Retiring<'a> {
+    server: &'a relay::Server,
+    relay: &'a Relay,
+    control: &'a Control,
+    bridge: &'a Bridge,
+    steering: Option<ari::Handle>,
+    retired: watch::Sender<bool>,
+    counts: watch::Receiver<Counts>,
+    ready: &'a AtomicBool,
+}
+
+impl Retiring<'_> {
+    /// Takes nothing new, and returns when calls and sessions have ended, or at a signal, or when
+    /// the time is over.
+    async fn retire(self, successor: Successor, time: Duration, signals: &mut Signals) {
+        tracing::info!(?time, "another process has taken over: calls go on here");
+        self.ready.store(false, Ordering::Relaxed);
+        self.control.retire();
+        if let Err(error) = self.bridge.stop_accepting() {
+            tracing::warn!(%error, "the bridge was not told");
+        }
+        if let Some(Err(error)) = self.steering.as_ref().map(ari::Handle::step_aside) {
+            tracing::warn!(%error, "ARI was not told");
+        }
+        self.retired.send_replace(true);
+        let watched = async {
+            successor.gone().await;
+            self.server.step_back();
+            tracing::error!("the process that took over is gone: calls go on, nothing new begins");
+            std::future::pending::<()>().await;
+        };
+        let idle = async {
+            let mut look = tokio::time::interval(LOOK);
+            loop {
+                look.tick().await;
+                if self.counts.borrow().calls == 0 && self.relay.stats().sessions == 0 {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            () = watched => {}
+            () = idle => {}
+            () = signals.heard() => {}
+            () = tokio::time::sleep(time) => tracing::warn!("calls are ended: the time is over"),
+        }
+    }
 }
 
 #[allow(
@@ -419,6 +635,7 @@ fn moq_server(
     relay: &Relay,
     identity: &tls::Identity,
     grants: Arc<TokenGrants>,
+    inheritance: &mut Option<Inheritance>,
 ) -> Result<(relay::Server, Vec<relay::Worker>)> {
     let moq = &config.moq;
     let server = relay::ServerConfig {
@@ -428,7 +645,14 @@ fn moq_server(
         limits: moq_limits(moq),
         workers: workers(moq.workers),
     };
-    relay::server(relay, server).with_context(|| bind::occupied("moq.listen", "UDP", moq.listen))
+    match inheritance {
+        Some(inheritance) => {
+            let estate = inheritance.estate(moq.listen)?;
+            Ok(relay::successor(relay, server, estate)?)
+        }
+        None => relay::server(relay, server)
+            .with_context(|| bind::occupied("moq.listen", "UDP", moq.listen)),
+    }
 }
 
 /// How many workers there are; 0: as many as the process has cores.

@@ -66,10 +66,12 @@ pub(crate) struct Driver {
 
 impl Driver {
     /// Runs until `drain` completes and the last call has ended. `counts` follows what is going on.
+    /// When `retire` completes, another process takes what is new.
     pub(crate) async fn run(
         config: Config,
         engines: Engines,
         counts: watch::Sender<Counts>,
+        retire: impl Future<Output = ()>,
         drain: impl Future<Output = ()>,
     ) {
         let (handle, mut ari_events) = engines.ari.unzip();
@@ -85,7 +87,8 @@ impl Driver {
             counts,
         };
         let (mut requests, mut bridge_events) = (engines.requests, engines.bridge_events);
-        let mut drain = std::pin::pin!(drain);
+        let (mut retire, mut drain) = (std::pin::pin!(retire), std::pin::pin!(drain));
+        let mut retired = false;
         let mut draining = false;
         while !(draining && driver.board.counts().legs == 0 && driver.board.counts().calls == 0) {
             let due = driver.board.poll_timeout();
@@ -94,6 +97,10 @@ impl Driver {
                 Some(event) = bridge_events.recv() => driver.bridge_event(event),
                 Some(event) = next(&mut ari_events) => driver.ari_event(event),
                 () = until(due) => driver.board.handle_timeout(Instant::now()),
+                () = &mut retire, if !retired => {
+                    retired = true;
+                    driver.handle(Input::Retire);
+                }
                 () = &mut drain, if !draining => {
                     draining = true;
                     driver.handle(Input::Drain);

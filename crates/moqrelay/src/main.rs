@@ -9,10 +9,11 @@ mod inspect;
 mod reload;
 mod telemetry;
 mod token;
+mod upgrade;
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 
 use crate::config::Config;
@@ -40,6 +41,11 @@ struct Cli {
     #[arg(long)]
     check: bool,
 
+    /// Takes over from the daemon that listens on `[upgrade] socket`: its ports go over without a
+    /// loss, its calls go on in it until they end. Starts as usual when there is none.
+    #[arg(long)]
+    take_over: bool,
+
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -56,7 +62,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
         Some(Command::Token(args)) => token::print(&args),
-        None => start(cli.config, cli.check),
+        None => start(cli.config, cli.check, cli.take_over),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -80,7 +86,7 @@ enum Failure {
     Run(anyhow::Error),
 }
 
-fn start(path: Option<PathBuf>, check: bool) -> Result<(), Failure> {
+fn start(path: Option<PathBuf>, check: bool, take_over: bool) -> Result<(), Failure> {
     let path = path
         .context("--config FILE is missing")
         .map_err(Failure::Usage)?;
@@ -107,18 +113,28 @@ fn start(path: Option<PathBuf>, check: bool) -> Result<(), Failure> {
                 eprintln!("moqrelay: {} is good", path.display());
             });
     }
-    run(path, loaded, secrets).map_err(Failure::Run)
+    run(path, loaded, secrets, take_over).map_err(Failure::Run)
 }
 
-fn run(path: PathBuf, loaded: config::Loaded, secrets: config::Secrets) -> Result<()> {
+fn run(
+    path: PathBuf,
+    loaded: config::Loaded,
+    secrets: config::Secrets,
+    take_over: bool,
+) -> Result<()> {
     let log = telemetry::start_logging(&loaded.config.log)?;
     let config = &loaded.config;
+    let inheritance = match &config.upgrade.socket {
+        Some(socket) if take_over => upgrade::ask(socket).context("the running daemon")?,
+        None if take_over => bail!("--take-over needs upgrade.socket in the configuration"),
+        _ => None,
+    };
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     if config.daemon.workers > 0 {
         builder.worker_threads(config.daemon.workers);
     }
     let runtime = builder.enable_all().thread_name("moqrelay").build()?;
-    let outcome = runtime.block_on(daemon::run(path, loaded, secrets, log));
+    let outcome = runtime.block_on(daemon::run(path, loaded, secrets, log, inheritance));
     // Whatever did not end by itself within the drain time is not waited for.
     runtime.shutdown_timeout(SHUTDOWN_GRACE);
     outcome

@@ -52,6 +52,7 @@ const LIVE: &[&str] = &[
     "moq.tracks_per_session_max",
     "tls.certificate",
     "tls.key",
+    "upgrade.drain_timeout",
 ];
 
 /// What a reload changes.

@@ -13,11 +13,17 @@ use std::{
 
 use aws_lc_rs::rand::fill;
 use moqrelay_moqt::Draft;
-use quinn::crypto::rustls::QuicServerConfig;
+use quinn::{Runtime as _, crypto::rustls::QuicServerConfig};
 use quinn_proto::InvalidCid;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use crate::{limits::Limits, reuseport, server::Error, tls::Identity};
+use crate::{
+    limits::Limits,
+    reuseport,
+    server::Error,
+    takeover::{Elder, Ends, SharedSocket},
+    tls::Identity,
+};
 
 /// What the kernel may hold of packets, in bytes, each way: a burst to 1,000 subscribers.
 /// The kernel gives less when its own limit is lower (`net.core.rmem_max`, `wmem_max`).
@@ -29,7 +35,7 @@ const SOCKET_BUFFER: usize = 4 << 20;
 pub(crate) const STREAMS_AT_FIRST: u32 = 64;
 
 /// Bytes of a connection id: the worker, the generation, and six that nobody can guess.
-const CID_BYTES: usize = 8;
+pub(crate) const CID_BYTES: usize = 8;
 
 /// Where a worker's packets go.
 #[derive(Debug, Clone, Copy)]
@@ -43,11 +49,16 @@ pub(crate) struct Route {
 /// Makes connection ids that lead to one worker.
 struct ConnectionIds(Route);
 
-/// Chooses a number for this process.
-pub(crate) fn generation() -> io::Result<u8> {
-    let mut generation = [0];
-    fill(&mut generation).map_err(io::Error::other)?;
-    Ok(generation[0])
+/// Chooses a number for this process, other than those of earlier ones that still have connections.
+pub(crate) fn generation(elders: &[Elder]) -> io::Result<u8> {
+    let mut drawn = [0];
+    fill(&mut drawn).map_err(io::Error::other)?;
+    let taken = |number: &u8| elders.iter().any(|elder| elder.generation == *number);
+    // There are never as many processes as numbers.
+    let mut numbers = (0..=u8::MAX).map(|step| drawn[0].wrapping_add(step));
+    numbers
+        .find(|number| !taken(number))
+        .ok_or_else(|| io::Error::other("too many earlier processes"))
 }
 
 /// Opens a socket for each worker; fewer when the kernel cannot tell their packets apart.
@@ -81,15 +92,19 @@ pub(crate) fn start(
     socket: &UdpSocket,
     config: &quinn::ServerConfig,
     route: Route,
+    ends: Ends,
 ) -> io::Result<quinn::Endpoint> {
     // Its key for stateless resets is its own: another worker cannot end this one's connections.
     let mut endpoint = quinn::EndpointConfig::default();
     endpoint.cid_generator(move || Box::new(ConnectionIds(route)));
-    quinn::Endpoint::new(
+    let runtime = Arc::new(quinn::TokioRuntime);
+    let udp = runtime.wrap_udp_socket(socket.try_clone()?)?;
+    let shared = SharedSocket::new(udp, route, ends)?;
+    quinn::Endpoint::new_with_abstract_socket(
         endpoint,
         Some(config.clone()),
-        socket.try_clone()?,
-        Arc::new(quinn::TokioRuntime),
+        Arc::new(shared),
+        runtime,
     )
 }
 

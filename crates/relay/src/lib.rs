@@ -16,6 +16,7 @@ mod session;
 mod slab;
 mod stats;
 mod table;
+mod takeover;
 pub mod tls;
 pub mod track;
 mod transport;
@@ -26,7 +27,8 @@ pub use limits::{Limits, TrackLimits};
 /// Names of tracks, for crates that know `relay` and not `moqt`.
 pub use moqrelay_moqt::{FullTrackName, NameError, Namespace};
 pub use relay::{PublishError, Relay};
-pub use server::{Config as ServerConfig, Error as ServerError, Server, server};
+pub use server::{Config as ServerConfig, Error as ServerError, Server, server, successor};
 pub use stats::Stats;
 pub use table::Config;
+pub use takeover::{Elder, Estate};
 pub use worker::Worker;

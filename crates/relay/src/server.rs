@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use moqrelay_moqt::SessionCode;
+use moqrelay_moqt::{Namespace, SessionCode};
 use tokio::sync::watch;
 
 use crate::{
@@ -19,6 +19,7 @@ use crate::{
     relay::Relay,
     session::Mail,
     table::Shared,
+    takeover::{Bequest, Estate},
     tls::{self, Identity},
     worker::Worker,
 };
@@ -78,6 +79,7 @@ pub(crate) struct Inner {
     pub(crate) identity: Identity,
     pub(crate) authorize: Arc<dyn Authorize>,
     limits: RwLock<Arc<Limits>>,
+    bequest: Bequest,
     pub(crate) admission: Arc<Admission>,
     pub(crate) drain_tx: watch::Sender<Option<Drain>>,
     /// Workers that have not ended.
@@ -101,34 +103,59 @@ pub(crate) struct Drain {
 ///
 /// When the address or the certificate cannot be used.
 pub fn server(relay: &Relay, config: Config) -> Result<(Server, Vec<Worker>), Error> {
-    let quic = endpoint::server_config(&config.tls, &config.limits)?;
-    let workers = config.workers.get().min(Config::WORKERS_MAX);
     let bind = |source| Error::Bind {
         addr: config.listen,
         source,
     };
-    let sockets = endpoint::sockets(config.listen, workers).map_err(bind)?;
+    let workers = config.workers.get().min(Config::WORKERS_MAX);
+    let estate = Estate {
+        sockets: endpoint::sockets(config.listen, workers).map_err(bind)?,
+        elders: Vec::new(),
+    };
+    successor(relay, config, estate)
+}
+
+/// Starts to listen on what an earlier process hands over, which takes the place of the address and
+/// the number of workers. The earlier process must have [stepped aside](Server::step_aside) before
+/// the workers run.
+///
+/// # Errors
+///
+/// When the sockets or the certificate cannot be used.
+pub fn successor(
+    relay: &Relay,
+    config: Config,
+    estate: Estate,
+) -> Result<(Server, Vec<Worker>), Error> {
+    let quic = endpoint::server_config(&config.tls, &config.limits)?;
+    let bind = |source| Error::Bind {
+        addr: config.listen,
+        source,
+    };
+    let Estate { sockets, elders } = estate;
     let addr = match sockets.first() {
         Some(socket) => socket.local_addr().map_err(bind)?,
         None => config.listen,
     };
-    let generation = endpoint::generation().map_err(bind)?;
+    let generation = endpoint::generation(&elders).map_err(bind)?;
+    let (bequest, ends) = Bequest::new(generation, &sockets, elders).map_err(bind)?;
     let inner = Arc::new(Inner {
         shared: relay.shared.clone(),
         addr,
         identity: config.tls,
         authorize: config.authorize,
         limits: RwLock::new(Arc::new(config.limits)),
+        bequest,
         admission: Arc::default(),
         drain_tx: watch::Sender::new(None),
         workers: AtomicUsize::new(0),
         done_tx: watch::Sender::new(false),
     });
     let workers = (0..=u8::MAX)
-        .zip(sockets)
-        .map(|(slot, socket)| {
+        .zip(sockets.into_iter().zip(ends))
+        .map(|(slot, (socket, ends))| {
             let route = Route { slot, generation };
-            Worker::new(inner.clone(), socket, quic.clone(), route)
+            Worker::new(inner.clone(), socket, quic.clone(), route, ends)
         })
         .collect();
     Ok((Server { inner }, workers))
@@ -150,6 +177,33 @@ impl Server {
     pub fn set_limits(&self, limits: Limits) {
         let mut present = self.inner.limits.write().unwrap_or_else(|e| e.into_inner());
         *present = Arc::new(limits);
+    }
+
+    /// Returns copies of what a new process needs to take over the port. Nothing changes yet.
+    ///
+    /// # Errors
+    ///
+    /// When there are too many open files.
+    pub fn estate(&self) -> io::Result<Estate> {
+        self.inner.bequest.estate()
+    }
+
+    /// Leaves the port to the process that has the [estate](Self::estate): from now on only what it
+    /// passes on is heard. Connections that have begun go on.
+    ///
+    /// Sessions that have to do with namespaces below `keep` stay until they have not; the others
+    /// are asked to leave at once, and all those that are left by [`drain`](Self::drain).
+    pub fn step_aside(&self, keep: &Namespace, timeout: Duration) {
+        self.inner.bequest.set_aside(true);
+        self.inner.shared.post_all(|| Mail::Retire {
+            keep: keep.clone(),
+            timeout,
+        });
+    }
+
+    /// Reads the port again, because the process that took over is gone.
+    pub fn step_back(&self) {
+        self.inner.bequest.set_aside(false);
     }
 
     /// Asks every session to leave (GOAWAY), accepts no new ones, and closes those that are still

@@ -26,7 +26,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use moqrelay_moqt::{self as moqt, Draft, Output, RequestId, SessionCode, StreamId, TrackAlias};
+use moqrelay_moqt::{
+    self as moqt, Draft, Namespace, Output, RequestId, SessionCode, StreamId, TrackAlias,
+};
 
 pub(crate) use self::{
     access::Access,
@@ -107,6 +109,8 @@ struct Driver {
     /// When requests end that live by tokens of their own.
     expiries: BTreeMap<RequestId, Instant>,
     early: Early,
+    /// The peer is to be asked to leave when it has nothing to do below this namespace.
+    retiring: Option<(Namespace, Duration)>,
     quota: Quota,
 
     /// What was sent and dropped since the host looked.
@@ -194,6 +198,7 @@ impl Driver {
             watched: BTreeMap::new(),
             expiries: BTreeMap::new(),
             early: Early::default(),
+            retiring: None,
             quota,
             tally: Tally::default(),
             ready: Vec::new(),
@@ -236,8 +241,33 @@ impl Driver {
         self.rest()
     }
 
+    /// Asks the peer to leave when it is time for it.
+    fn retire(&mut self) {
+        let Some((keep, timeout)) = &self.retiring else {
+            return;
+        };
+        if self.is_busy_below(keep) {
+            return;
+        }
+        let (timeout, now) = (*timeout, self.now());
+        self.retiring = None;
+        if let Err(error) = self.machine.goaway("", timeout, now) {
+            tracing::debug!(%error, "cannot send GOAWAY");
+        }
+        self.carry_out();
+    }
+
+    fn is_busy_below(&self, keep: &Namespace) -> bool {
+        let heard = self.subscriptions.slots().any(|slot| {
+            let subscription = self.subscriptions.get(slot);
+            subscription.is_some_and(|it| keep.is_prefix_of(it.track.name.namespace()))
+        });
+        heard || self.sources.values().any(|source| source.is_below(keep))
+    }
+
     /// Goes back to sleep, or ends the session; ready when it is over.
     fn rest(&mut self) -> Poll<Farewell> {
+        self.retire();
         if let Some(farewell) = self.farewell.take() {
             let code = u32::try_from(farewell.code.to_code(self.machine.draft())).unwrap_or(0);
             self.transport.close(code, &farewell.reason);

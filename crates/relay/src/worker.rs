@@ -15,6 +15,7 @@ use crate::{
     handshake::{self, Accepted},
     server::{Drain, Inner},
     session::{self, Host, Hub},
+    takeover::Ends,
 };
 
 /// How often old objects are forgotten and the certificate is looked at.
@@ -32,6 +33,8 @@ pub struct Worker {
     socket: UdpSocket,
     config: quinn::ServerConfig,
     route: Route,
+    /// Until it runs.
+    ends: Option<Ends>,
 }
 
 impl Worker {
@@ -40,6 +43,7 @@ impl Worker {
         socket: UdpSocket,
         config: quinn::ServerConfig,
         route: Route,
+        ends: Ends,
     ) -> Self {
         inner.workers.fetch_add(1, Ordering::AcqRel);
         Self {
@@ -47,6 +51,7 @@ impl Worker {
             socket,
             config,
             route,
+            ends: Some(ends),
         }
     }
 
@@ -70,8 +75,11 @@ impl Worker {
 
     /// Runs the worker in the tokio runtime that polls this. The future owns the worker's sessions;
     /// it ends after [`Server::drain`](crate::Server::drain).
-    pub async fn run(self) {
-        let endpoint = match endpoint::start(&self.socket, &self.config, self.route) {
+    pub async fn run(mut self) {
+        let Some(ends) = self.ends.take() else {
+            return;
+        };
+        let endpoint = match endpoint::start(&self.socket, &self.config, self.route, ends) {
             Ok(endpoint) => endpoint,
             Err(error) => {
                 return tracing::error!(%error, worker = self.route.slot, "no QUIC endpoint");

@@ -101,6 +101,9 @@ pub enum Input {
     TrunkAvailable(bool),
     /// The daemon goes down: every call ends with [`Cause::Shutdown`], nothing new begins.
     Drain,
+    /// Another process takes over: nothing new begins, calls go on, and devices are forgotten as
+    /// soon as they have none, so that they come back to the other process.
+    Retire,
 }
 
 /// Why something was refused.

@@ -57,6 +57,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 /// Outside libraries with one owner: nobody else names them, but for tests and benches.
 const OWNERS: &[(&str, &str)] = &[
     ("quinn", "moqrelay-relay"),
+    ("rustix", "moqrelay"),
     ("quinn-proto", "moqrelay-relay"),
     ("web-transport-quinn", "moqrelay-relay"),
     ("rcgen", "moqrelay-relay"),

@@ -60,9 +60,7 @@ impl Client {
         config.check()?;
         let (commands_tx, commands) = mpsc::channel(COMMANDS_MAX);
         let (events, events_rx) = mpsc::channel(EVENTS_MAX);
-        // The bits that a UUID's version and variant fix lie between the two that are used.
-        let random = Uuid::new_v4().as_u128();
-        let (run, seed) = (random as u32, (random >> 64) as u64);
+        let (run, seed) = (config.run, (Uuid::new_v4().as_u128() >> 64) as u64);
         let password = format!("{}:{}", config.user, config.password.expose());
         let authorization = format!(
             "Basic {}",
@@ -168,6 +166,16 @@ impl Handle {
             leg,
             digits: digits.to_owned(),
         })
+    }
+
+    /// Leaves the events to another run of the daemon. Legs go on; what becomes of them is looked
+    /// up once a second. Digits and hold of telephones are not heard of any more.
+    ///
+    /// # Errors
+    ///
+    /// When the command was not taken.
+    pub fn step_aside(&self) -> Result<(), CommandRefused> {
+        self.command(Command::StepAside)
     }
 
     /// Lets the far end hear music instead of us.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::time::Duration;
+use uuid::Uuid;
 
 /// A password. It is never printed.
 #[derive(Clone, PartialEq, Eq)]
@@ -73,6 +74,10 @@ pub struct Config {
     pub ring_timeout: Duration,
     /// Legs at once, waiting ones included.
     pub legs_max: usize,
+    /// Tells this run of the daemon from others: random.
+    pub run: u32,
+    /// Runs of the daemon that still have calls: what is theirs in Asterisk is left alone.
+    pub elders: Vec<u32>,
 }
 
 impl Config {
@@ -90,6 +95,8 @@ impl Config {
             caller_name: "{name}".to_owned(),
             caller_number: "{number}".to_owned(),
             ring_timeout: Duration::from_secs(60),
+            run: Uuid::new_v4().as_u128() as u32,
+            elders: Vec::new(),
             legs_max: 500,
         }
     }

@@ -16,6 +16,8 @@ use super::{RequestId, Response, Steering};
 /// Events that wait for room there. Beyond that Asterisk is not listened to until the daemon has
 /// caught up.
 const BACKLOG_MAX: usize = 4096;
+/// How often it is looked up what became of the legs when another run has the events.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long the end may take.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -36,6 +38,8 @@ pub(super) struct Driver {
     backlog: VecDeque<Event>,
     /// Every handle is dropped.
     commands_ended: bool,
+    /// Another run has the events.
+    aside: bool,
 }
 
 enum Happened {
@@ -98,6 +102,7 @@ impl Driver {
             link: Link::Waiting(tokio::time::Instant::now()),
             complained: false,
             commands_ended: false,
+            aside: false,
         })
     }
 
@@ -186,6 +191,10 @@ impl Driver {
                     self.backlog.push_back(event);
                 }
                 Output::Reconnect => self.disconnect(),
+                Output::StepAside => {
+                    self.aside = true;
+                    self.wait();
+                }
                 Output::GiveWay => {
                     self.backoff.exhaust();
                     self.disconnect();
@@ -196,6 +205,10 @@ impl Driver {
 
     fn step(&mut self, step: Step) {
         match step {
+            Step::Open if self.aside => {
+                self.steering.handle_look();
+                self.wait();
+            }
             Step::Open => {
                 let (host, path) = (self.host.clone(), self.path.clone());
                 let (app, authorization) = (self.app.clone(), self.authorization.clone());
@@ -244,7 +257,11 @@ impl Driver {
     }
 
     fn wait(&mut self) {
-        self.link = Link::Waiting(tokio::time::Instant::now() + self.backoff.next());
+        let pause = match self.aside {
+            true => LOOK_EVERY,
+            false => self.backoff.next(),
+        };
+        self.link = Link::Waiting(tokio::time::Instant::now() + pause);
     }
 }
 

@@ -126,6 +126,8 @@ pub enum Command {
         /// What the AudioSocket will say first.
         uuid: Uuid,
     },
+    /// Another run of the daemon gets the events from now on; legs go on.
+    StepAside,
     /// End a leg.
     HangUp {
         /// The leg.

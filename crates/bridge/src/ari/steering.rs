@@ -46,6 +46,10 @@ pub struct Steering {
     config: Config,
     /// Begins the ids of what we make, in whatever run of the daemon.
     mark: String,
+    /// Like `prefix`, of runs that still have calls.
+    elders: Vec<String>,
+    /// Another run has the events: what becomes of the legs is looked up.
+    aside: bool,
     /// Begins the ids of what we make in this run.
     prefix: String,
     link: Link,
@@ -72,6 +76,9 @@ pub enum Output {
     Reconnect,
     /// Another client has taken our application's place: the same, but late.
     GiveWay,
+    /// Another run has the events from now on: close the events WebSocket, and call
+    /// [`Steering::handle_look`] now and then.
+    StepAside,
 }
 
 /// An incoming call without a leg.
@@ -87,10 +94,14 @@ impl Steering {
     /// what an earlier one left in Asterisk is removed.
     pub fn new(config: Config, run: u32) -> Self {
         let mark = format!("{}-leg-", config.app);
-        let prefix = format!("{mark}{run:08x}-");
+        let prefix_of = |run: u32| format!("{mark}{run:08x}-");
+        let prefix = prefix_of(run);
+        let elders = config.elders.iter().copied().map(prefix_of).collect();
         Self {
             config,
             mark,
+            elders,
+            aside: false,
             prefix,
             link: Link::Down,
             legs: BTreeMap::new(),
@@ -187,6 +198,7 @@ impl Steering {
             } => {
                 self.dial(leg, &number, &caller, uuid, now);
             }
+            Command::StepAside => self.step_aside(),
             Command::Ring(leg) => self.ring(leg),
             Command::Early { leg, uuid } => {
                 if let Some(Phase::Offered { until }) = self.phase(leg) {

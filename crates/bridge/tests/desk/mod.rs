@@ -32,6 +32,11 @@ pub struct Desk {
 
 impl Desk {
     pub fn new() -> Self {
+        Self::after(&[])
+    }
+
+    /// Not connected; these earlier runs still have calls.
+    pub fn after(elders: &[u32]) -> Self {
         let mut config = Config::new(
             "http://127.0.0.1:8088/ari",
             "moqrelay",
@@ -40,6 +45,7 @@ impl Desk {
             "127.0.0.1:9092",
         );
         config.legs_max = LEGS_MAX;
+        config.elders = elders.to_vec();
         config.check().unwrap();
         let now = Instant::now();
         Self {
@@ -94,6 +100,16 @@ impl Desk {
 
     pub fn connects(&mut self, channels: &[(&str, &str, &str)], bridges: &[&str]) {
         self.steering.handle_connected();
+        self.lists(channels, bridges);
+    }
+
+    /// Looks up what there is, without events.
+    pub fn looks(&mut self, channels: &[(&str, &str, &str)], bridges: &[&str]) {
+        self.steering.handle_look();
+        self.lists(channels, bridges);
+    }
+
+    fn lists(&mut self, channels: &[(&str, &str, &str)], bridges: &[&str]) {
         self.drain();
         let channels: Vec<_> = channels
             .iter()
@@ -228,6 +244,7 @@ impl Desk {
                     self.open.push((request.id, line, request.body));
                 }
                 Output::Event(event) => self.events.push(event),
+                Output::StepAside => {}
                 Output::Reconnect | Output::GiveWay => self.reconnect = true,
             }
         }

@@ -71,8 +71,10 @@ pub async fn serve_ops(
         .route("/health/live", get(|| async { "ok\n" }))
         .route("/health/ready", get(ready))
         .with_state(ops);
+    // Who takes over has a listener of the same port; here the shutdown says so.
+    let (_, never) = tokio::sync::watch::channel(false);
     http::run(
-        Listener::new(listener, Arc::<Connections>::default(), LIMITS),
+        Listener::new(listener, never, Arc::<Connections>::default(), LIMITS),
         router,
         shutdown,
     )

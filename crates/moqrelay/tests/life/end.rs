@@ -16,7 +16,7 @@ async fn clients_are_sent_elsewhere_and_objects_flow_until_they_have_gone() {
     let folder = Folder::new();
     let config = folder.write("relay.toml", MOVING);
     let mut daemon = Daemon::start(&config, &[], &[]).await;
-    let mut talk = Talk::begin(daemon.moq, "voice").await;
+    let mut talk = Talk::begin(daemon.moq, "talk/voice").await;
 
     daemon.signal("TERM");
     for peer in [&mut talk.publisher, &mut talk.subscriber] {
@@ -43,7 +43,7 @@ async fn who_does_not_move_is_let_go_at_the_end_of_the_time() {
     let config = folder.write("relay.toml", MOVING);
     let env = [("MOQRELAY__DAEMON__DRAIN_TIMEOUT", "1s")];
     let mut daemon = Daemon::start(&config, &[], &env).await;
-    let mut talk = Talk::begin(daemon.moq, "voice").await;
+    let mut talk = Talk::begin(daemon.moq, "talk/voice").await;
 
     daemon.signal("TERM");
 
@@ -58,7 +58,7 @@ async fn a_second_signal_ends_the_program_at_once() {
     let config = folder.write("relay.toml", MOVING);
     let env = [("MOQRELAY__DAEMON__DRAIN_TIMEOUT", "600s")];
     let mut daemon = Daemon::start(&config, &[], &env).await;
-    let mut talk = Talk::begin(daemon.moq, "voice").await;
+    let mut talk = Talk::begin(daemon.moq, "talk/voice").await;
 
     daemon.signal("TERM");
     sent_to(&mut talk.publisher).await;

@@ -1,4 +1,4 @@
-//! The daemon's life as its operator and its clients meet it: reload, an end that loses nothing.
+//! The daemon's life as its operator and its clients meet it: reload, upgrade, an end that loses nothing.
 #![allow(clippy::unwrap_used, clippy::panic, unreachable_pub)]
 
 #[path = "../../../relay/tests/common/mod.rs"]
@@ -7,3 +7,4 @@ mod end;
 mod media;
 mod program;
 mod reload;
+mod upgrade;

@@ -52,8 +52,8 @@ pub async fn connect(addr: SocketAddr) -> (Peer, Vec<u8>) {
 }
 
 impl Talk {
-    pub async fn begin(addr: SocketAddr, name: &str) -> Self {
-        let name = track("talk", name);
+    pub async fn begin(addr: SocketAddr, path: &str) -> Self {
+        let name = track(path, "audio");
         let (mut publisher, _) = connect(addr).await;
         let (_, alias) = publisher.publish(&name, PublishOptions::default()).await;
         let (mut subscriber, _) = connect(addr).await;

@@ -15,7 +15,7 @@ async fn a_new_certificate_is_shown_to_new_sessions_and_the_old_ones_notice_noth
     let mut daemon = Daemon::start(&with_tls(&folder, ""), &[], &[]).await;
     let (_peer, shown) = connect(daemon.moq).await;
     assert_eq!(shown, first);
-    let mut talk = Talk::begin(daemon.moq, "voice").await;
+    let mut talk = Talk::begin(daemon.moq, "talk/voice").await;
 
     let second = certificate(&folder);
     let (heard, ()) = talk
@@ -73,7 +73,7 @@ async fn a_broken_configuration_leaves_everything_and_names_key_and_value() {
     let line = daemon.says("everything stays as it was").await;
     assert!(line.contains("moq.sessions_max is 0"), "{line}");
     // Still open to everybody.
-    Talk::begin(daemon.moq, "voice").await.exchange().await;
+    Talk::begin(daemon.moq, "talk/voice").await.exchange().await;
 }
 
 #[tokio::test]

@@ -28,6 +28,8 @@ pub(crate) enum Mail {
     },
     /// A track below a prefix whose tracks the peer wants.
     Offer { watch: RequestId, track: Arc<Track> },
+    /// Ask the peer to leave as soon as it has nothing to do with namespaces below this one.
+    Retire { keep: Namespace, timeout: Duration },
     /// Ask the peer to leave.
     GoAway { uri: String, timeout: Duration },
     /// End the session.

@@ -145,6 +145,7 @@ impl Driver {
                     here,
                 } => self.tell_namespace(watch, suffix, here),
                 Mail::Offer { watch, track } => self.offer_track(watch, &track),
+                Mail::Retire { keep, timeout } => self.retiring = Some((keep, timeout)),
                 Mail::GoAway { uri, timeout } => {
                     let now = self.now();
                     if let Err(error) = self.machine.goaway(&uri, timeout, now) {

@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use moqrelay_moqt::{
-    Location, ObjectProperties, Parameters, PublishDoneCode, RequestCode, RequestError, RequestId,
-    ResetCode, SubscribeOptions, TrackAlias,
+    Location, Namespace, ObjectProperties, Parameters, PublishDoneCode, RequestCode, RequestError,
+    RequestId, ResetCode, SubscribeOptions, TrackAlias,
     data::{self, ObjectDatagram, SubgroupHeader},
 };
 
@@ -105,6 +105,12 @@ impl Source {
             Some(inlet) => inlet.datagram(object, properties),
             None => Ok(false),
         }
+    }
+
+    /// Returns whether its track is below a namespace; not asked of one that is not answered.
+    pub(super) fn is_below(&self, namespace: &Namespace) -> bool {
+        self.inlet()
+            .is_some_and(|inlet| namespace.is_prefix_of(inlet.track.name.namespace()))
     }
 
     fn inlet(&self) -> Option<&Inlet> {

@@ -40,6 +40,8 @@ pub struct Switchboard {
     next_leg: u64,
     trunk: bool,
     draining: bool,
+    /// Devices are forgotten as soon as they have no call.
+    retiring: bool,
     outputs: VecDeque<Output>,
 }
 
@@ -91,6 +93,7 @@ impl Switchboard {
             next_leg: 1,
             trunk: false,
             draining: false,
+            retiring: false,
             outputs: VecDeque::new(),
         }
     }
@@ -222,6 +225,10 @@ impl Switchboard {
             Input::LegDigit { leg, digit } => self.leg_digit(leg, digit),
             Input::TrunkAvailable(available) => self.trunk = available,
             Input::Drain => self.drain(now),
+            Input::Retire => {
+                self.draining = true;
+                self.retiring = true;
+            }
         }
     }
 
@@ -252,6 +259,9 @@ impl Switchboard {
 
     /// Returns the next thing to do.
     pub fn poll_output(&mut self) -> Option<Output> {
+        if self.retiring && self.outputs.is_empty() {
+            self.forget_idle_devices();
+        }
         self.outputs.pop_front()
     }
 
@@ -277,11 +287,24 @@ impl Switchboard {
         for call in self.roster.calls_of(device) {
             self.leave(device, call, now);
         }
+        self.forget_device(device);
+    }
+
+    fn forget_device(&mut self, device: DeviceId) {
         if let Some(user) = self.roster.remove(device) {
             self.refresh_presence(&user, None, false);
             self.roster.remove_user_if_gone(&user);
         }
         self.outputs.push_back(Output::Forget(device));
+    }
+
+    fn forget_idle_devices(&mut self) {
+        let roster = &self.roster;
+        let idle = |device: &DeviceId| roster.calls_len(*device) == 0;
+        let idle: Vec<_> = roster.devices().filter(idle).collect();
+        for device in idle {
+            self.forget_device(device);
+        }
     }
 
     fn drain(&mut self, now: Instant) {

@@ -46,6 +46,7 @@ impl Steering {
                     self.tell(Event::Held { leg, held });
                 }
             }
+            Message::Replaced if self.aside => {}
             Message::Replaced => {
                 tracing::warn!("another client has taken the place of this application");
                 self.outputs.push_back(Output::GiveWay);
@@ -83,6 +84,8 @@ impl Steering {
         }
         if let Some(replaced) = replaces {
             self.replace(&replaced, channel);
+        } else if self.is_of_an_elder(&channel.id) {
+            // It looks after that itself.
         } else if channel.id.starts_with(&self.mark) {
             self.doom_channel(channel.id.clone(), to_q850(Cause::Failed), None);
         } else {

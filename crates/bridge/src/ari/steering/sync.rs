@@ -8,7 +8,7 @@ use moqrelay_wire::signal::Cause;
 use super::super::message::{BridgeEntry, Channel, ChannelState};
 use super::super::request::Method;
 use super::super::to_q850;
-use super::{Event, LegId, Output, Part, Purpose, Response, Steering};
+use super::{Event, LegId, Output, Part, Phase, Purpose, Response, Steering};
 
 /// Whether Asterisk can be reached.
 #[derive(Debug)]
@@ -52,6 +52,36 @@ impl Steering {
             .retain(|_, purpose| !matches!(purpose, Purpose::Channels | Purpose::Bridges));
     }
 
+    /// Another run has the events from now on.
+    pub(super) fn step_aside(&mut self) {
+        self.aside = true;
+        // Calls that nobody has adopted are offered to the other run.
+        self.waiting.clear();
+        self.outputs.push_back(Output::StepAside);
+    }
+
+    /// Looks up what has become of the legs, after another run was given the events. Those that are
+    /// just being set up or taken down are not looked at: what is under way tells itself.
+    pub fn handle_look(&mut self) {
+        for leg in self.legs.values_mut() {
+            leg.stale = match leg.phase {
+                Phase::Offered { .. }
+                | Phase::Early { .. }
+                | Phase::Dialling { .. }
+                | Phase::Up => true,
+                Phase::SettingUp { .. } | Phase::Answering { .. } | Phase::Leaving { .. } => false,
+            };
+        }
+        self.pending
+            .retain(|_, purpose| !matches!(purpose, Purpose::Channels | Purpose::Bridges));
+        self.handle_connected();
+    }
+
+    /// Returns whether something in Asterisk belongs to a run that still has calls.
+    pub(super) fn is_of_an_elder(&self, id: &str) -> bool {
+        self.elders.iter().any(|prefix| id.starts_with(prefix))
+    }
+
     pub(super) fn list_channels(&mut self, response: Option<Response>, now: Instant) {
         let list = parse(response);
         if let Link::Syncing { channels, .. } = &mut self.link {
@@ -85,7 +115,9 @@ impl Steering {
         };
         let (channels, bridges) = (std::mem::take(channels), std::mem::take(bridges));
         self.link = Link::Up;
-        self.tell(Event::Up);
+        if !self.aside {
+            self.tell(Event::Up);
+        }
 
         let states: BTreeMap<&str, ChannelState> = channels
             .iter()
@@ -106,12 +138,16 @@ impl Steering {
             self.reconcile_leg(id, &states, now);
         }
         self.retry_all_dooms();
+        if self.aside {
+            return;
+        }
         for channel in &channels {
             self.reconcile_channel(channel, now);
         }
         let known: BTreeSet<String> = self.legs.keys().map(|id| self.name(*id, "mix")).collect();
         for bridge in &bridges {
-            if bridge.id.starts_with(&self.mark) && !known.contains(&bridge.id) {
+            let ours = bridge.id.starts_with(&self.mark) && !self.is_of_an_elder(&bridge.id);
+            if ours && !known.contains(&bridge.id) {
                 self.doom_bridge(bridge.id.clone(), None);
             }
         }
@@ -158,7 +194,7 @@ impl Steering {
         let known = self.channels.contains_key(&channel.id)
             || self.waiting.contains_key(&channel.id)
             || self.dooms.contains_key(&channel.id);
-        if known {
+        if known || self.is_of_an_elder(&channel.id) {
             return;
         }
         if channel.id.starts_with(&self.mark) {
@@ -171,8 +207,10 @@ impl Steering {
         }
         let args = data.map(str::to_owned).collect();
         if channel.state == ChannelState::Up {
-            // Answered by an earlier run of the daemon, without sound since.
-            self.doom_channel(channel.id.clone(), to_q850(Cause::Lost), None);
+            // Answered by an earlier run of the daemon, which talks on or has left it without sound.
+            if self.elders.is_empty() {
+                self.doom_channel(channel.id.clone(), to_q850(Cause::Lost), None);
+            }
         } else {
             self.offer(channel, args, now);
         }

@@ -1,0 +1,376 @@
+//! An upgrade without loss: a new process takes over from the old one, whose calls go on.
+//!
+//! The old process listens on a Unix socket. The new one connects, gets copies of the sockets,
+//! builds everything, says that it is ready, and begins when the old one has stepped aside. The
+//! connection then stays: when the new process dies, the old one hears its clients by itself again.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{self, Read, Write},
+    mem::MaybeUninit,
+    net::{SocketAddr, TcpListener, UdpSocket},
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::{
+            fs::PermissionsExt,
+            net::{UnixDatagram, UnixListener, UnixStream},
+        },
+    },
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use moqrelay_control::token::Own;
+use moqrelay_relay::{Elder, Estate};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg, sockopt,
+};
+use serde::{Deserialize, Serialize};
+use tokio::task::spawn_blocking;
+
+/// Changes when what is handed over does; another version is refused, and the upgrade is a restart.
+const VERSION: u32 = 1;
+
+/// The kernel passes at most 253 descriptors at once (SCM_MAX_FD).
+const FDS_AT_ONCE: usize = 64;
+
+/// Descriptors in all: ports, a socket for each worker, a link for each worker and older process.
+const FDS_MAX: usize = 4096;
+
+/// How long the other side may take for one step; reading configuration and keys is the longest.
+const STEP_TIME: Duration = Duration::from_secs(30);
+
+/// The longest description of what is handed over, in bytes.
+const MANIFEST_BYTES_MAX: usize = 64 << 10;
+
+const READY: u8 = b'R';
+const YOURS: u8 = b'Y';
+
+/// What is handed over, apart from the sockets, which follow in this order.
+#[derive(Debug, Serialize, Deserialize)]
+struct Manifest {
+    version: u32,
+    /// TCP listeners: the configuration's key and address.
+    ports: Vec<(String, SocketAddr)>,
+    moq: SocketAddr,
+    workers: usize,
+    /// The number of each process in connection ids, the giver first.
+    generations: Vec<u8>,
+    /// The runs as Asterisk knows them.
+    runs: Vec<u32>,
+    /// The key of tokens that was drawn at random: `kid` and secret.
+    own_key: Option<(String, [u8; 32])>,
+}
+
+/// What an old process gives.
+pub(crate) struct Gift {
+    pub(crate) ports: BTreeMap<&'static str, (SocketAddr, OwnedFd)>,
+    pub(crate) moq: SocketAddr,
+    pub(crate) estate: Estate,
+    pub(crate) runs: Vec<u32>,
+    pub(crate) own_key: Option<Own>,
+}
+
+/// Waits for a process that takes over. Removes its file when it is dropped.
+pub(crate) struct Door {
+    listener: tokio::net::UnixListener,
+    /// `None` when a new process has its own file there, or will have.
+    path: Option<PathBuf>,
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        if let Some(path) = &self.path {
+            drop(fs::remove_file(path));
+        }
+    }
+}
+
+/// The process that takes over, ready to begin.
+pub(crate) struct Successor(UnixStream);
+
+impl Door {
+    /// Listens; only processes of the same user are heard.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be made.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let told = || format!("upgrade.socket is {}", path.display());
+        // Left by a process that was killed, or by the one that has just handed over.
+        drop(fs::remove_file(path));
+        let listener = UnixListener::bind(path).with_context(told)?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).with_context(told)?;
+        listener.set_nonblocking(true)?;
+        Ok(Self {
+            listener: tokio::net::UnixListener::from_std(listener)?,
+            path: Some(path.to_owned()),
+        })
+    }
+
+    /// Waits until a process has everything and is ready to begin; tries that fail are logged.
+    pub(crate) async fn successor(&self, gift: impl Fn() -> io::Result<Gift>) -> Successor {
+        loop {
+            let stream = match self.listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "a process that wants to take over cannot be heard");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    continue;
+                }
+            };
+            match self.give(stream, &gift).await {
+                Ok(successor) => return successor,
+                Err(error) => {
+                    let error = format!("{error:#}");
+                    tracing::warn!(error, "a take-over has failed: everything goes on");
+                }
+            }
+        }
+    }
+
+    async fn give(
+        &self,
+        stream: tokio::net::UnixStream,
+        gift: impl Fn() -> io::Result<Gift>,
+    ) -> Result<Successor> {
+        let peer = stream.peer_cred()?;
+        let own = rustix::process::geteuid().as_raw();
+        ensure!(peer.uid() == own, "user {} is not ours", peer.uid());
+        let gift = gift().context("copies of the sockets")?;
+        let stream = stream.into_std()?;
+        let given = spawn_blocking(move || give(stream, gift));
+        Ok(Successor(given.await??))
+    }
+
+    /// A new process has taken over, and needs the file's place.
+    pub(crate) fn leave(mut self) {
+        self.path = None;
+    }
+}
+
+impl Successor {
+    /// Lets it begin. From now on it reads the sockets.
+    ///
+    /// # Errors
+    ///
+    /// When it is gone.
+    pub(crate) fn begin(&mut self) -> io::Result<()> {
+        self.0.write_all(&[YOURS])
+    }
+
+    /// Completes when the process is gone.
+    pub(crate) async fn gone(self) {
+        let stream = self.0;
+        drop(stream.set_nonblocking(true));
+        let Ok(stream) = tokio::net::UnixStream::from_std(stream) else {
+            return;
+        };
+        loop {
+            let mut word = [0];
+            if stream.readable().await.is_err() {
+                return;
+            }
+            match stream.try_read(&mut word) {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+fn give(mut stream: UnixStream, gift: Gift) -> Result<UnixStream> {
+    stream.set_nonblocking(false)?;
+    stream.set_read_timeout(Some(STEP_TIME))?;
+    stream.set_write_timeout(Some(STEP_TIME))?;
+    let elders = &gift.estate.elders;
+    let manifest = Manifest {
+        version: VERSION,
+        ports: gift
+            .ports
+            .iter()
+            .map(|(key, (addr, _))| ((*key).to_owned(), *addr))
+            .collect(),
+        moq: gift.moq,
+        workers: gift.estate.sockets.len(),
+        generations: elders.iter().map(|elder| elder.generation).collect(),
+        runs: gift.runs,
+        own_key: gift.own_key.map(|own| (own.kid, own.secret)),
+    };
+    let ports = gift.ports.values().map(|(_, fd)| fd.as_fd());
+    let sockets = gift.estate.sockets.iter().map(AsFd::as_fd);
+    let links = elders.iter().flat_map(|elder| &elder.links);
+    let fds: Vec<_> = ports.chain(sockets).chain(links.map(AsFd::as_fd)).collect();
+    let text = serde_json::to_vec(&manifest)?;
+    stream.write_all(&u32::try_from(text.len())?.to_be_bytes())?;
+    stream.write_all(&text)?;
+    for fds in fds.chunks(FDS_AT_ONCE) {
+        send_fds(&stream, fds)?;
+    }
+    let mut word = [0];
+    stream
+        .read_exact(&mut word)
+        .context("it did not say that it is ready")?;
+    ensure!(word[0] == READY, "it said {word:?} instead of being ready");
+    Ok(stream)
+}
+
+fn send_fds(stream: &UnixStream, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_AT_ONCE))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    ancillary.push(SendAncillaryMessage::ScmRights(fds));
+    sendmsg(
+        stream,
+        &[io::IoSlice::new(&[0])],
+        &mut ancillary,
+        SendFlags::empty(),
+    )?;
+    Ok(())
+}
+
+/// What a new process got, until it begins.
+pub(crate) struct Inheritance {
+    stream: UnixStream,
+    ports: BTreeMap<String, (SocketAddr, TcpListener)>,
+    moq: SocketAddr,
+    estate: Option<Estate>,
+    pub(crate) runs: Vec<u32>,
+    pub(crate) own_key: Option<Own>,
+}
+
+/// Asks the process that runs for what it has; `None`: there is none.
+///
+/// # Errors
+///
+/// When there is one, and it does not give what is needed.
+pub(crate) fn ask(path: &Path) -> Result<Option<Inheritance>> {
+    let mut stream = match UnixStream::connect(path) {
+        Ok(stream) => stream,
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+            ) =>
+        {
+            return Ok(None);
+        }
+        Err(error) => return Err(error).with_context(|| path.display().to_string()),
+    };
+    stream.set_read_timeout(Some(STEP_TIME))?;
+    stream.set_write_timeout(Some(STEP_TIME))?;
+    let mut len = [0; 4];
+    stream.read_exact(&mut len)?;
+    let len = usize::try_from(u32::from_be_bytes(len))?;
+    ensure!(len <= MANIFEST_BYTES_MAX, "{len} bytes are too many");
+    let mut text = vec![0; len];
+    stream.read_exact(&mut text)?;
+    let manifest: Manifest = serde_json::from_slice(&text)?;
+    let (theirs, ours) = (manifest.version, VERSION);
+    ensure!(
+        theirs == ours,
+        "its hand-over has version {theirs}, ours is {ours}"
+    );
+    let links = manifest.workers.saturating_mul(manifest.generations.len());
+    let wanted = links.saturating_add(manifest.ports.len() + manifest.workers);
+    ensure!(wanted <= FDS_MAX, "{wanted} sockets are too many");
+    let mut fds = receive_fds(&stream, wanted)?.into_iter();
+    let mut next = || fds.next().context("a socket is missing");
+    let mut ports = BTreeMap::new();
+    for (key, addr) in manifest.ports {
+        ports.insert(key, (addr, TcpListener::from(next()?)));
+    }
+    let sockets = (0..manifest.workers).map(|_| Ok(UdpSocket::from(next()?)));
+    let sockets = sockets.collect::<Result<_>>()?;
+    let mut elders = Vec::new();
+    for generation in manifest.generations {
+        let links = (0..manifest.workers).map(|_| Ok(UnixDatagram::from(next()?)));
+        elders.push(Elder {
+            generation,
+            links: links.collect::<Result<_>>()?,
+        });
+    }
+    Ok(Some(Inheritance {
+        stream,
+        ports,
+        moq: manifest.moq,
+        estate: Some(Estate { sockets, elders }),
+        runs: manifest.runs,
+        own_key: manifest.own_key.map(|(kid, secret)| Own { kid, secret }),
+    }))
+}
+
+fn receive_fds(stream: &UnixStream, wanted: usize) -> Result<Vec<OwnedFd>> {
+    let mut fds = Vec::new();
+    while fds.len() < wanted {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_AT_ONCE))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let mut word = [0];
+        let mut into = [io::IoSliceMut::new(&mut word)];
+        let got = recvmsg(stream, &mut into, &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
+        ensure!(got.bytes == 1, "it has ended");
+        let before = fds.len();
+        for message in ancillary.drain() {
+            if let RecvAncillaryMessage::ScmRights(received) = message {
+                fds.extend(received);
+            }
+        }
+        ensure!(fds.len() > before, "no socket came");
+    }
+    Ok(fds)
+}
+
+impl Inheritance {
+    /// Returns the listener of a port if its address is still the same.
+    pub(crate) fn port(&mut self, key: &str, wanted: SocketAddr) -> Option<TcpListener> {
+        let (_, listener) = self.ports.remove(key).filter(|(addr, _)| *addr == wanted)?;
+        listener.set_nonblocking(true).ok()?;
+        // Sent on to the next process as it came.
+        Some(listener)
+    }
+
+    /// Returns the MoQ port.
+    ///
+    /// # Errors
+    ///
+    /// When the configuration names another one: its sessions could not go on.
+    pub(crate) fn estate(&mut self, wanted: SocketAddr) -> Result<Estate> {
+        let given = self.moq;
+        ensure!(
+            given == wanted,
+            "moq.listen is {wanted}, the running process has {given}: start without --take-over"
+        );
+        let estate = self.estate.take().context("taken already")?;
+        for socket in &estate.sockets {
+            // A restart that finds another kind of socket here would hear nothing.
+            ensure!(
+                sockopt::socket_type(socket)? == rustix::net::SocketType::DGRAM,
+                "what was given for moq.listen is no UDP socket"
+            );
+        }
+        Ok(estate)
+    }
+
+    /// Says that everything is ready and waits until the old process has stepped aside. What this
+    /// returns must live as long as the process.
+    ///
+    /// # Errors
+    ///
+    /// When the old process does not answer; it then goes on by itself.
+    pub(crate) fn begin(mut self) -> Result<Lifeline> {
+        self.stream.write_all(&[READY])?;
+        let mut word = [0];
+        let read = self.stream.read_exact(&mut word);
+        read.context("the running process did not step aside")?;
+        ensure!(word[0] == YOURS, "the running process said {word:?}");
+        Ok(Lifeline(self.stream))
+    }
+}
+
+/// Tells the old process that this one lives.
+#[derive(Debug)]
+pub(crate) struct Lifeline(#[expect(dead_code, reason = "its end is the message")] UnixStream);
