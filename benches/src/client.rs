@@ -129,6 +129,12 @@ impl Client {
         self.order(Order::Subscribe(track, tx), rx).await
     }
 
+    /// Fetches groups of a track, from the first to the last, both included; returns how many objects came.
+    pub(crate) async fn fetch(&self, track: FullTrackName, groups: [u64; 2]) -> Result<u64> {
+        let (tx, rx) = oneshot::channel();
+        self.order(Order::Fetch(track, groups, tx), rx).await
+    }
+
     /// What carries the session; for objects.
     pub(crate) fn transport(&self) -> &wt::Session {
         &self.transport

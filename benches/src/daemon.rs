@@ -105,7 +105,7 @@ pub(crate) fn on_ports(
         .env("MOQRELAY__HTTP__LISTEN", http.to_string())
         .env("MOQRELAY__METRICS__LISTEN", metrics.to_string())
         .env("MOQRELAY__ASTERISK__AUDIOSOCKET", audiosocket.to_string())
-        .env("MOQRELAY__LOG__LEVEL", "warn");
+        .env("MOQRELAY__LOG__LEVEL", "error");
     Ok(metrics)
 }
 

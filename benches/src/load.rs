@@ -3,6 +3,7 @@
 pub(crate) mod bare;
 mod connections;
 mod engine;
+mod fetch;
 mod house;
 pub(crate) mod log;
 mod memory;
@@ -15,6 +16,7 @@ use anyhow::Result;
 
 pub(crate) use self::{
     connections::{Args as ConnectionsArgs, measure as connections},
+    fetch::{Args as FetchArgs, measure as fetch},
     memory::{Args as MemoryArgs, measure as memory},
 };
 use self::{

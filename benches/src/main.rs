@@ -61,6 +61,8 @@ enum Command {
     /// Example: moqrelay-load overload --subscribers 1000 --rate 200
     #[command(verbatim_doc_comment)]
     Overload(load::OverloadArgs),
+    /// Fetches what was said before: many sessions, the last groups of a track that is live.
+    Fetch(load::FetchArgs),
     /// Opens sessions and closes them: how many a second, what each costs.
     Connections(load::ConnectionsArgs),
     /// Opens sessions that do nothing, then runs a load: what each takes, and whether it comes back.
@@ -116,6 +118,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Video(args) => load::video(&args)?,
         Command::Slow(args) => load::slow(&args)?,
         Command::Overload(args) => load::overload(&args)?,
+        Command::Fetch(args) => load::fetch(&args)?,
         Command::Connections(args) => load::connections(&args)?,
         Command::Memory(args) => load::memory(&args)?,
         Command::Bare(args) => {

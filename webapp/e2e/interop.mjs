@@ -51,6 +51,10 @@ async function matrix() {
     await row('moq-pub 0.10.0, moq-sub 0.5.0', via, '18', 'media arrives whole', () => media({ url, bin: BIN, name: `media-${via.length}` }));
     await row('moq-clock-ietf 0.6.25', via, '18', 'seconds arrive', () => clock({ url, bin: BIN, name: `clock-${via.length}` }));
   }
+  for (const [via, url] of [['raw QUIC', moqt], ['WebTransport', https]]) {
+    const args = ['-m', 'aiomoqt.examples.moq_interop_client', '--relay', url, '--tls-disable-verify'];
+    await tap('aiomoqt 0.5.3', via, '14', `${AIOMOQT}/bin/python`, args, 6);
+  }
   const page = await openPage(MODULES);
   try {
     const hash = (await daemon.transport()).certificate_hashes[0].value;
@@ -59,6 +63,7 @@ async function matrix() {
     const offers = [
       ['default offer', undefined, '18'],
       ['pinned', ['moqt-18'], '18'],
+      ['pinned', ['moqt-16'], '16'],
     ];
     for (const [what, protocols, draft] of offers) {
       const path = `interop/${what.replace(' ', '-')}-${draft}`;

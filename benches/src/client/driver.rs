@@ -8,8 +8,9 @@ use std::{
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use moqrelay_moqt::{
-    Config, Direction, Event, FullTrackName, Namespace, Output, Parameters, RequestId, RequestOk,
-    Role, Session, StreamId, SubscribeAnswer, SubscribeOptions, TrackAlias, Transport,
+    Config, Direction, Event, FetchOptions, FetchRange, FullTrackName, Location, Namespace, Output,
+    Parameters, RequestId, RequestOk, Role, Session, StreamId, SubscribeAnswer, SubscribeOptions,
+    TrackAlias, Transport,
 };
 use tokio::{
     sync::{mpsc, oneshot},
@@ -25,6 +26,8 @@ pub(super) enum Heard {
     Control(Bytes, wt::RecvStream),
     Bytes(StreamId, Bytes, bool),
     Reset(StreamId, u64),
+    /// A fetch stream has ended, after so many objects.
+    Fetched(RequestId, Result<u64>),
     Order(Order),
 }
 
@@ -32,6 +35,15 @@ pub(super) enum Heard {
 pub(super) enum Order {
     Announce(Namespace, oneshot::Sender<Result<()>>),
     Subscribe(FullTrackName, oneshot::Sender<Result<()>>),
+    /// Groups from one to another, that one included.
+    Fetch(FullTrackName, [u64; 2], oneshot::Sender<Result<u64>>),
+}
+
+/// A FETCH that is under way.
+struct Fetching {
+    answer: oneshot::Sender<Result<u64>>,
+    accepted: bool,
+    objects: Option<u64>,
 }
 
 /// The most read from a stream at once, in bytes.
@@ -46,6 +58,7 @@ struct Driver {
     wanted: mpsc::Sender<(FullTrackName, TrackAlias)>,
     sends: BTreeMap<StreamId, wt::SendStream>,
     waiting: BTreeMap<RequestId, oneshot::Sender<Result<()>>>,
+    fetching: BTreeMap<RequestId, Fetching>,
     set_up: bool,
 }
 
@@ -66,6 +79,7 @@ pub(super) async fn start(
         wanted,
         sends: BTreeMap::new(),
         waiting: BTreeMap::new(),
+        fetching: BTreeMap::new(),
         set_up: false,
     };
     driver.flush().await?;
@@ -130,6 +144,13 @@ impl Driver {
             }
             Heard::Bytes(id, bytes, fin) => self.machine.handle_stream(id, bytes, fin, now),
             Heard::Reset(id, code) => self.machine.handle_reset(id, code, now),
+            Heard::Fetched(id, Ok(objects)) => {
+                if let Some(fetching) = self.fetching.get_mut(&id) {
+                    fetching.objects = Some(objects);
+                }
+                self.finish_fetch(id)?;
+            }
+            Heard::Fetched(id, Err(error)) => self.tell(id, Err(error)),
             Heard::Order(order) => self.order(order),
         }
         self.flush().await
@@ -147,11 +168,55 @@ impl Driver {
                 let asked = self.machine.subscribe(track, SubscribeOptions::default());
                 (asked, answer)
             }
+            Order::Fetch(track, groups, answer) => return self.fetch(track, groups, answer),
         };
         match asked {
             Ok(id) => drop(self.waiting.insert(id, answer)),
             Err(error) => drop(answer.send(Err(error.into()))),
         }
+    }
+
+    fn fetch(
+        &mut self,
+        track: FullTrackName,
+        [first, last]: [u64; 2],
+        answer: oneshot::Sender<Result<u64>>,
+    ) {
+        let range = FetchRange::Standalone {
+            track,
+            start: Location::new(first, 0),
+            // Object 0: the whole group.
+            end: Location::new(last, 0),
+        };
+        match self.machine.fetch(range, FetchOptions::default()) {
+            Ok(id) => {
+                let fetching = Fetching {
+                    answer,
+                    accepted: false,
+                    objects: None,
+                };
+                self.fetching.insert(id, fetching);
+            }
+            Err(error) => drop(answer.send(Err(error.into()))),
+        }
+    }
+
+    /// Answers when both the word and the objects are there.
+    fn finish_fetch(&mut self, id: RequestId) -> Result<()> {
+        let Some(&Fetching {
+            accepted: true,
+            objects: Some(objects),
+            ..
+        }) = self.fetching.get(&id)
+        else {
+            return Ok(());
+        };
+        self.machine.finish_fetch(id)?;
+        if let Some(fetching) = self.fetching.remove(&id) {
+            // Whoever asked may have given up.
+            drop(fetching.answer.send(Ok(objects)));
+        }
+        Ok(())
     }
 
     /// Does what the machine wants done.
@@ -195,6 +260,12 @@ impl Driver {
         match event {
             Event::Setup(_) => self.set_up = true,
             Event::Accepted { id, .. } | Event::SubscribeOk { id, .. } => self.tell(id, Ok(())),
+            Event::FetchOk { id, .. } => {
+                if let Some(fetching) = self.fetching.get_mut(&id) {
+                    fetching.accepted = true;
+                }
+                self.finish_fetch(id)?;
+            }
             Event::Rejected { id, error } => {
                 self.tell(id, Err(anyhow::anyhow!("refused: {error:?}")));
             }
@@ -217,7 +288,10 @@ impl Driver {
     }
 
     fn tell(&mut self, id: RequestId, answer: Result<()>) {
-        if let Some(waiting) = self.waiting.remove(&id) {
+        if let Some(fetching) = self.fetching.remove(&id) {
+            // Only what failed comes this way; whoever asked may have given up.
+            drop(fetching.answer.send(answer.map(|()| 0)));
+        } else if let Some(waiting) = self.waiting.remove(&id) {
             // Whoever asked may have given up.
             drop(waiting.send(answer));
         }

@@ -7,7 +7,10 @@ use std::sync::{
 
 use anyhow::Result;
 use bytes::{Bytes, BytesMut};
-use moqrelay_moqt::data::{self, Datagram, StreamKind, SubgroupDecoder, SubgroupItem};
+use moqrelay_moqt::{
+    GroupOrder,
+    data::{self, Datagram, FetchDecoder, FetchItem, StreamKind, SubgroupDecoder, SubgroupItem},
+};
 use tokio::sync::mpsc;
 use web_transport_quinn as wt;
 
@@ -132,7 +135,39 @@ async fn read_stream(
             drop(recv.received_reset().await);
         }
         (StreamKind::Subgroup, _) => read_subgroup(start, recv, &ear).await?,
+        (StreamKind::Fetch, Some(heard)) => read_fetch(start, recv, heard).await?,
         (StreamKind::Control | StreamKind::Fetch | StreamKind::Padding, _) => {}
+    }
+    Ok(())
+}
+
+/// Counts the objects of a fetch stream.
+async fn read_fetch(
+    start: Bytes,
+    mut recv: wt::RecvStream,
+    heard: mpsc::Sender<Heard>,
+) -> Result<()> {
+    let order = GroupOrder::Ascending;
+    let mut decoder = FetchDecoder::new(DRAFT, order, data::Limits::default());
+    decoder.push(start);
+    let mut objects = 0;
+    let ended = loop {
+        while let Some(item) = decoder.poll()? {
+            objects += u64::from(matches!(item, FetchItem::Object(_)));
+        }
+        match recv.read_chunk(CHUNK, true).await {
+            Ok(Some(chunk)) => decoder.push(chunk.bytes),
+            Ok(None) => break decoder.finish().map_err(Into::into),
+            Err(error) => break Err(error.into()),
+        }
+    };
+    if let Some(header) = decoder.header() {
+        // A closed queue: the session is not needed any more.
+        drop(
+            heard
+                .send(Heard::Fetched(header.id, ended.map(|()| objects)))
+                .await,
+        );
     }
     Ok(())
 }

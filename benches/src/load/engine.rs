@@ -67,13 +67,13 @@ static RUNS: AtomicU64 = AtomicU64::new(0);
 pub(crate) struct Member {
     room: u32,
     number: u32,
-    link: Link,
+    pub(crate) link: Link,
     ear: Arc<Ear>,
     reading: Reading,
 }
 
 /// What a member sends with.
-enum Link {
+pub(crate) enum Link {
     Moq(Client),
     Bare(wt::Session),
 }
@@ -249,7 +249,7 @@ pub(crate) fn leave(members: &[Member]) {
 }
 
 /// Offers every track, subscribes to it where it is heard, and returns what to send with.
-async fn offer(
+pub(crate) async fn offer(
     plan: &Plan,
     members: &mut [Member],
     names: &Names,
@@ -333,10 +333,10 @@ impl Member {
 }
 
 /// Names that no other run has: relays keep old ones for a while.
-struct Names(String);
+pub(crate) struct Names(String);
 
 impl Names {
-    fn new(number: u32) -> Self {
+    pub(crate) fn new(number: u32) -> Self {
         let run = RUNS.fetch_add(1, Relaxed);
         Self(format!("{}-{number}-{run}", std::process::id()))
     }
@@ -350,7 +350,7 @@ impl Names {
         ])?)
     }
 
-    fn track(&self, room: u32, member: u32) -> Result<FullTrackName> {
+    pub(crate) fn track(&self, room: u32, member: u32) -> Result<FullTrackName> {
         Ok(FullTrackName::new(self.namespace(room, member)?, "voice")?)
     }
 }

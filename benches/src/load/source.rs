@@ -1,6 +1,12 @@
 //! What sends the objects of one track.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use anyhow::Result;
 use bytes::{BufMut, Bytes, BytesMut};
@@ -44,8 +50,8 @@ pub(crate) struct Source {
     alias: TrackAlias,
     stuff: Stuff,
     log: Arc<Log>,
-    /// Objects sent so far.
-    next: u64,
+    /// Objects sent so far; others may look.
+    next: Arc<AtomicU64>,
     /// Those of them that count.
     counted: u64,
     stream: Option<(SubgroupEncoder, wt::SendStream)>,
@@ -63,10 +69,15 @@ impl Source {
             alias,
             stuff,
             log,
-            next: 0,
+            next: Arc::default(),
             counted: 0,
             stream: None,
         }
+    }
+
+    /// Returns what counts the objects that were sent.
+    pub(crate) fn counter(&self) -> Arc<AtomicU64> {
+        self.next.clone()
     }
 
     /// Sends until it is told to stop, first after `phase`; returns how many objects were sent that count.
@@ -100,8 +111,7 @@ impl Source {
         if self.log.counts(stamp) {
             self.counted += 1;
         }
-        let number = self.next;
-        self.next += 1;
+        let number = self.next.fetch_add(1, Relaxed);
         match self.stuff.mode {
             Mode::Datagrams => {
                 let object = ObjectDatagram {
