@@ -1,10 +1,12 @@
-// Cloudflare's programs: media and a clock, through the relay, arrive as they were sent.
+// Programs that take media from standard input or tell the time: what comes out through the relay is what went in.
 import assert from 'node:assert/strict';
 import { FRAGMENT_MS, fragment, header } from './mp4.mjs';
 import { run } from './program.mjs';
 
 /** Fragments that must arrive, one after the other. */
 const WANTED = 20;
+/** Bytes of a fragment's only sample. */
+const PAYLOAD = 400;
 /** Fragments that are sent at most. */
 const SENT_MAX = 600;
 
@@ -21,9 +23,27 @@ export async function media({ url, bin, name }) {
       await subscriber.until((out) => out.length > head.length && payloads(out.subarray(head.length)).length >= WANTED, `${WANTED} fragments at moq-sub`);
       const out = subscriber.output();
       assert.ok(out.subarray(0, head.length).equals(head), 'the init segment is another one');
-      const numbers = payloads(out.subarray(head.length)).map(check);
-      const gaps = numbers.filter((n, at) => at > 0 && n !== numbers[at - 1] + 1);
-      assert.deepEqual(gaps, [], `fragments are missing: ${numbers}`);
+      checkAll(payloads(out.subarray(head.length)));
+    } finally {
+      await subscriber.stop();
+    }
+  } finally {
+    feed.stop();
+    await publisher.stop();
+  }
+}
+
+/** moq-dev's `moq` on both ends: it takes the file apart and makes another one; the samples are the same. */
+export async function moqDev({ url, bin, name, version }) {
+  const args = ['--connect', url, '--connect-tls-insecure', '--connect-version', version, '--broadcast', `${name}.hang`];
+  const publisher = run(`${bin}/moq`, [...args, 'import', 'fmp4']);
+  const feed = feeder(publisher.stdin);
+  try {
+    await publisher.until(() => feed.sent() >= 4, 'moq to take the first fragments');
+    const subscriber = run(`${bin}/moq`, [...args, 'export', 'fmp4']);
+    try {
+      await subscriber.until((out) => samples(out).length >= WANTED, `${WANTED} samples at moq`);
+      checkAll(samples(subscriber.output()));
     } finally {
       await subscriber.stop();
     }
@@ -72,9 +92,16 @@ function feeder(stdin) {
 
 /** What fragment n carries: its number, and as many bytes as audio has. */
 function payload(n) {
-  const bytes = Buffer.alloc(400, n & 0xff);
+  const bytes = Buffer.alloc(PAYLOAD, n & 0xff);
   bytes.writeUInt32BE(n);
   return bytes;
+}
+
+/** Throws unless all are as they were sent, one after the other. */
+function checkAll(all) {
+  const numbers = all.map(check);
+  const gaps = numbers.filter((n, at) => at > 0 && n !== numbers[at - 1] + 1);
+  assert.deepEqual(gaps, [], `some are missing: ${numbers}`);
 }
 
 /** Returns a payload's number; throws when it is not as it was sent. */
@@ -96,4 +123,12 @@ function payloads(bytes) {
     at += length;
   }
   return found;
+}
+
+/** The samples in all whole mdat boxes: a program may put several into one. */
+function samples(bytes) {
+  return payloads(bytes).flatMap((mdat) => {
+    assert.equal(mdat.length % PAYLOAD, 0, `an mdat of ${mdat.length} bytes`);
+    return Array.from({ length: mdat.length / PAYLOAD }, (_, n) => mdat.subarray(n * PAYLOAD, (n + 1) * PAYLOAD));
+  });
 }
