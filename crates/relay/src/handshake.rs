@@ -84,7 +84,7 @@ async fn accept_at_leisure(
         access: Access::new(authorize),
         draft,
         kind: moqt::Transport::Quic,
-        transport: Transport::new(session, STREAMS_AT_FIRST, STREAMS_AT_FIRST),
+        transport: Transport::quic(session, STREAMS_AT_FIRST, STREAMS_AT_FIRST),
     })
 }
 
@@ -101,7 +101,11 @@ async fn web_transport(
         Err(refused) => return refuse(request, StatusCode::BAD_REQUEST, refused).await,
     };
     let mut access = Access::new(authorize);
-    let token = bearer(&request).map(Cow::from).or_else(|| query("token"));
+    let header = request.headers.get("authorization");
+    let bearer = header
+        .and_then(|value| value.to_str().ok())
+        .and_then(bearer);
+    let token = bearer.map(Cow::from).or_else(|| query("token"));
     if let Some(Err(error)) = token.as_deref().map(|token| access.present(token)) {
         return refuse(request, StatusCode::UNAUTHORIZED, error.into()).await;
     }
@@ -114,7 +118,7 @@ async fn web_transport(
         access,
         draft,
         kind: moqt::Transport::WebTransport,
-        transport: Transport::new(session, STREAMS_AT_FIRST, STREAMS_AT_FIRST),
+        transport: Transport::quic(session, STREAMS_AT_FIRST, STREAMS_AT_FIRST),
     })
 }
 
@@ -134,7 +138,7 @@ async fn refuse(
 /// Chooses the draft; true: the client named it as a subprotocol and must hear it.
 ///
 /// A client without subprotocols (Firefox 153) gets what its URL's query asks for, or the newest.
-fn version(offered: &[String], query: Option<&str>) -> Result<(Draft, bool), Refused> {
+pub(crate) fn version(offered: &[String], query: Option<&str>) -> Result<(Draft, bool), Refused> {
     let refused = || Refused::Version {
         offered: offered.to_vec(),
         query: query.map(str::to_owned),
@@ -153,8 +157,8 @@ fn version(offered: &[String], query: Option<&str>) -> Result<(Draft, bool), Ref
     .ok_or_else(refused)
 }
 
-fn bearer(request: &Request) -> Option<&str> {
-    let header = request.headers.get("authorization")?.to_str().ok()?;
+/// Takes the token out of an Authorization header.
+pub(crate) fn bearer(header: &str) -> Option<&str> {
     let (scheme, token) = header.split_once(' ')?;
     scheme
         .eq_ignore_ascii_case("bearer")

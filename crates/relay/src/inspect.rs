@@ -198,5 +198,6 @@ pub(crate) fn transport_name(transport: moqt::Transport) -> &'static str {
     match transport {
         moqt::Transport::WebTransport => "webtransport",
         moqt::Transport::Quic => "quic",
+        moqt::Transport::WebSocket => "websocket",
     }
 }

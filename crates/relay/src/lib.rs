@@ -6,6 +6,7 @@
 mod admission;
 mod auth;
 mod endpoint;
+pub mod fallback;
 mod handshake;
 pub mod inspect;
 mod limits;

@@ -100,6 +100,14 @@ pub struct Limits {
     pub datagram_send_bytes: usize,
     /// Bytes of datagrams that wait to be read on one connection. Default 64 KiB.
     pub datagram_receive_bytes: usize,
+    /// Bytes of streams that wait for the socket of one WebSocket session. Default 64 KiB: a key
+    /// frame of modest video; what waits in there still goes by priority.
+    pub fallback_send_bytes: usize,
+    /// How long they wait: fewer bytes are taken where the socket is slow. Default 250 ms.
+    pub fallback_send_time: Duration,
+    /// Datagrams that have waited longer for such a socket are dropped. Default 500 ms: what voice
+    /// is worth.
+    pub fallback_datagram_time: Duration,
 }
 
 impl Default for Limits {
@@ -135,6 +143,9 @@ impl Default for Limits {
             receive_window: 2 << 20,
             datagram_send_bytes: 16 << 10,
             datagram_receive_bytes: 64 << 10,
+            fallback_send_bytes: 64 << 10,
+            fallback_send_time: Duration::from_millis(250),
+            fallback_datagram_time: Duration::from_millis(500),
         }
     }
 }

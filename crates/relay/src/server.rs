@@ -15,6 +15,7 @@ use crate::{
     admission::Admission,
     auth::Authorize,
     endpoint::{self, Route},
+    fallback::{Doors, Knock, Refused, Visitor},
     limits::Limits,
     relay::Relay,
     session::Mail,
@@ -81,6 +82,7 @@ pub(crate) struct Inner {
     limits: RwLock<Arc<Limits>>,
     bequest: Bequest,
     pub(crate) admission: Arc<Admission>,
+    pub(crate) doors: Doors,
     pub(crate) drain_tx: watch::Sender<Option<Drain>>,
     /// Workers that have not ended.
     pub(crate) workers: AtomicUsize,
@@ -147,6 +149,7 @@ pub fn successor(
         limits: RwLock::new(Arc::new(config.limits)),
         bequest,
         admission: Arc::default(),
+        doors: Doors::default(),
         drain_tx: watch::Sender::new(None),
         workers: AtomicUsize::new(0),
         done_tx: watch::Sender::new(false),
@@ -204,6 +207,15 @@ impl Server {
     /// Reads the port again, because the process that took over is gone.
     pub fn step_back(&self) {
         self.inner.bequest.set_aside(false);
+    }
+
+    /// Decides on a client that asks for a WebSocket: its network may let no UDP through.
+    ///
+    /// # Errors
+    ///
+    /// When it may not come in; [`Refused::status`] is what to answer.
+    pub fn knock(&self, knock: Knock) -> Result<Visitor, Refused> {
+        Visitor::new(&self.inner, knock)
     }
 
     /// Asks every session to leave (GOAWAY), accepts no new ones, and closes those that are still

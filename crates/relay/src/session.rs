@@ -50,7 +50,7 @@ use crate::{
     inspect::Card,
     limits::Limits,
     slab::Slab,
-    stats::Tally,
+    stats::{self, Tally},
     table::{SessionId, Shared},
     transport::Transport,
 };
@@ -76,6 +76,8 @@ pub(crate) struct Farewell {
 
 struct Driver {
     id: SessionId,
+    /// Counts the sessions of its transport.
+    alike: metrics::Gauge,
     card: Arc<Card>,
     shared: Shared,
     limits: Arc<Limits>,
@@ -154,6 +156,8 @@ impl Driver {
         let id = shared.enter(signal.clone(), card.clone());
         shared.meters().sessions.up();
         shared.meters().sessions_total.add(1);
+        let alike = stats::sessions_by_transport(kind);
+        alike.increment(1.0);
         let mut config = moqt::Config::new(draft, moqt::Role::Server, kind);
         config.implementation = Some(format!("moqrelay/{}", env!("CARGO_PKG_VERSION")));
         config.limits.setup_timeout = limits.setup_timeout;
@@ -172,6 +176,7 @@ impl Driver {
         };
         Self {
             id,
+            alike,
             card,
             shared,
             limits,
@@ -393,5 +398,6 @@ impl Drop for Driver {
         }
         self.tally.flush(self.shared.meters());
         self.shared.meters().sessions.down();
+        self.alike.decrement(1.0);
     }
 }

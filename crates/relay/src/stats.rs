@@ -3,7 +3,9 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use metrics::{Counter, Gauge};
-use moqrelay_moqt::{Draft, RequestCode, SessionCode};
+use moqrelay_moqt::{Draft, RequestCode, SessionCode, Transport};
+
+use crate::inspect::transport_name;
 
 /// What has happened since the relay was made, and what is there now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -32,6 +34,11 @@ pub struct Stats {
     pub streams_reset: u64,
     /// Sessions ended because the peer broke the protocol.
     pub violations: u64,
+}
+
+/// Returns the gauge of sessions on a transport. A lookup: once for each session.
+pub(crate) fn sessions_by_transport(transport: Transport) -> Gauge {
+    metrics::gauge!("moqrelay_relay_transport_sessions", "transport" => transport_name(transport))
 }
 
 /// The counters themselves. Handles are looked up once: counting an object allocates nothing.

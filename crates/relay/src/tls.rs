@@ -225,11 +225,31 @@ impl Identity {
         Ok(())
     }
 
+    /// Returns the TLS side of an HTTP/1.1 server. It shows the same certificate, renewals and
+    /// reloads included.
+    ///
+    /// # Errors
+    ///
+    /// When the provider of cryptography lacks a version of TLS.
+    pub fn https(&self) -> Result<Arc<rustls::ServerConfig>, Error> {
+        let versions = &[&rustls::version::TLS13, &rustls::version::TLS12];
+        let config = self.config(versions, vec![b"http/1.1".to_vec()])?;
+        Ok(Arc::new(config))
+    }
+
     /// Builds the TLS side of a server that offers these application protocols.
     pub(crate) fn server_config(&self, alpn: Vec<Vec<u8>>) -> Result<rustls::ServerConfig, Error> {
+        self.config(&[&rustls::version::TLS13], alpn)
+    }
+
+    fn config(
+        &self,
+        versions: &[&'static rustls::SupportedProtocolVersion],
+        alpn: Vec<Vec<u8>>,
+    ) -> Result<rustls::ServerConfig, Error> {
         let resolver: Arc<dyn ResolvesServerCert> = Arc::new(self.clone());
         let mut config = rustls::ServerConfig::builder_with_provider(self.0.provider.clone())
-            .with_protocol_versions(&[&rustls::version::TLS13])?
+            .with_protocol_versions(versions)?
             .with_no_client_auth()
             .with_cert_resolver(resolver);
         config.alpn_protocols = alpn;

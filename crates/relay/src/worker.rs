@@ -12,6 +12,7 @@ use tokio::{task::JoinSet, time::MissedTickBehavior};
 use crate::{
     admission::{Ticket, Verdict},
     endpoint::{self, Route},
+    fallback,
     handshake::{self, Accepted},
     server::{Drain, Inner},
     session::{self, Host, Hub},
@@ -90,6 +91,7 @@ impl Worker {
         // Aborted when it is dropped: with everything else.
         let mut hosting = JoinSet::new();
         hosting.spawn(host);
+        let mut door = self.inner.doors.add();
         let mut sessions = JoinSet::new();
         let mut drain = self.inner.drain_tx.subscribe();
         let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
@@ -100,12 +102,16 @@ impl Worker {
                     Some(incoming) => self.admit(incoming, &hub, &mut sessions),
                     None => break None,
                 },
+                Some(entrance) = door.recv() => {
+                    sessions.spawn(fallback::receive(self.inner.clone(), hub.clone(), entrance));
+                }
                 Some(ended) = sessions.join_next() => report(ended),
                 // One is enough.
                 _ = housekeeping.tick(), if self.route.slot == 0 => self.keep_house(),
                 asked = drain.wait_for(Option::is_some) => break asked.ok().and_then(|d| *d),
             }
         };
+        drop(door);
         if let Some(wanted) = wanted {
             self.let_go(wanted, &endpoint, &mut sessions).await;
         }

@@ -40,6 +40,8 @@ pub enum Transport {
     WebTransport,
     /// QUIC without HTTP.
     Quic,
+    /// A WebSocket ([`qmux`](crate::qmux)).
+    WebSocket,
 }
 
 /// How a session is set up.

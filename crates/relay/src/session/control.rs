@@ -10,7 +10,9 @@ use bytes::Bytes;
 use moqrelay_moqt::{Direction, Draft, ResetCode, SessionCode, StreamId};
 
 use super::{Driver, Farewell, Note, Stream, signal::StreamBell};
-use crate::transport::{Closed, Opening, ReadError, RecvStream, SendStream, WriteError};
+use crate::transport::{
+    Closed, OpeningBi, OpeningUni, ReadError, RecvStream, SendStream, WriteError,
+};
 
 /// Control goes before every object (draft-18 section 7.2).
 const CONTROL_PRIORITY: i32 = i32::MAX;
@@ -43,8 +45,8 @@ pub(super) struct Pipe {
 
 /// Our direction of a stream.
 enum Sending {
-    OpeningUni(Opening<SendStream>),
-    OpeningBi(Opening<(SendStream, RecvStream)>),
+    OpeningUni(OpeningUni),
+    OpeningBi(OpeningBi),
     Open(SendStream),
     /// Finished, reset, or not ours.
     Over,

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     stats::Dropped,
     track::{self, Entry, Item, Subgroup, SubgroupEnd, SubgroupObject},
-    transport::{Opening, SendStream, WriteError},
+    transport::{OpeningUni, SendStream, WriteError},
 };
 
 /// Streams of one subscription that are open at a time; beyond, the oldest is given up. A group
@@ -54,7 +54,7 @@ pub(super) struct Out {
 }
 
 enum Channel {
-    Opening(Opening<SendStream>),
+    Opening(OpeningUni),
     Open(SendStream),
 }
 
