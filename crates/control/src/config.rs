@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::directory::Directory;
+use crate::media::MediaDoor;
 use crate::token::Keys;
 
 /// What [`Control`](crate::Control) goes by.
@@ -24,6 +25,10 @@ pub struct Config {
     pub asterisk_secret: Option<String>,
     /// Where MoQ is.
     pub transport: TransportSource,
+    /// Who carries MoQ over a WebSocket, on this port; `None` refuses it with 404.
+    pub media: Option<MediaDoor>,
+    /// The certificate with which the port speaks HTTPS; `None`: plain HTTP.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
     /// Where the web page comes from.
     pub web: Web,
     /// Origins that may open the signaling socket besides the page's own, such as
@@ -73,6 +78,9 @@ pub enum Web {
 pub struct Transport {
     /// Where MoQ over WebTransport is.
     pub url: String,
+    /// Where MoQ over a WebSocket is, relative to the page; absent: nowhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fallback_url: Option<String>,
     /// The drafts spoken, best first.
     pub drafts: Vec<String>,
     /// SHA-256 of the certificates in use, 64 hex digits each; empty when a public authority signed.

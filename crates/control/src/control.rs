@@ -93,6 +93,7 @@ impl Control {
         let listener = Listener::new(
             listener,
             self.shared.retired.subscribe(),
+            self.shared.config.tls.clone(),
             Arc::clone(&self.shared.connections),
             limits,
         );

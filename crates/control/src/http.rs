@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::header::{
     CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, ORIGIN,
@@ -24,7 +25,7 @@ use crate::guest::GuestError;
 use crate::listener::{Listener, Remote};
 use crate::rate::Verdict;
 use crate::token::Claims;
-use crate::{page, socket, ticket};
+use crate::{media, page, socket, ticket};
 
 /// Nothing that is posted here is longer.
 const BODY_LEN_MAX: usize = 8 * 1024;
@@ -57,6 +58,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/api/v1/guest", post(guest))
         .route("/api/v1/signal", get(signal))
         .route("/api/v1/asterisk/tickets", post(ticket::post))
+        .route("/moq", get(file))
         .route("/api/{*rest}", get(no_such).post(no_such))
         .fallback(file)
         .layer(from_fn_with_state(Arc::clone(&shared), harden))
@@ -174,13 +176,8 @@ async fn signal(
     headers: HeaderMap,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    if !origin_is_allowed(&headers, &shared.config.origins) {
-        tracing::debug!(address = %remote.address, origin = ?headers.get(ORIGIN), "foreign origin");
-        return fault(
-            StatusCode::FORBIDDEN,
-            "forbidden",
-            "this origin may not use this server",
-        );
+    if let Some(foreign) = foreign(&shared, &remote, &headers) {
+        return foreign;
     }
     let offers = headers
         .get_all(SEC_WEBSOCKET_PROTOCOL)
@@ -202,13 +199,32 @@ async fn signal(
         .on_upgrade(move |socket| socket::run(shared, socket, remote.address))
 }
 
+/// The page, and MoQ for who asks for a WebSocket: its clients choose any path, as over WebTransport.
 async fn file(
     State(shared): State<Arc<Shared>>,
+    ConnectInfo(remote): ConnectInfo<Remote>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
+    if let Ok(upgrade) = upgrade {
+        return match foreign(&shared, &remote, &headers) {
+            Some(foreign) => foreign,
+            None => media::open(&shared, &remote, &headers, &uri, upgrade),
+        };
+    }
     page::serve(&shared.config.web, &method, uri.path(), &headers).await
+}
+
+/// Refuses a page of another origin.
+fn foreign(shared: &Shared, remote: &Remote, headers: &HeaderMap) -> Option<Response> {
+    if origin_is_allowed(headers, &shared.config.origins) {
+        return None;
+    }
+    tracing::debug!(address = %remote.address, origin = ?headers.get(ORIGIN), "foreign origin");
+    let reason = "this origin may not use this server";
+    Some(fault(StatusCode::FORBIDDEN, "forbidden", reason))
 }
 
 /// Whose turn it is on the connection, and how long ours may last.

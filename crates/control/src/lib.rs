@@ -12,6 +12,7 @@ pub mod directory;
 mod guest;
 mod http;
 mod listener;
+pub mod media;
 mod ops;
 mod page;
 mod random;

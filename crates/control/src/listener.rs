@@ -4,24 +4,31 @@
 //! became a WebSocket is watched by its own task instead.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::extract::connect_info::Connected;
 use axum::serve::IncomingStream;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_rustls::server::TlsStream;
+use tokio_rustls::{Accept, TlsAcceptor};
 
 use crate::rate::household;
 
 /// How long a peer may leave a connection idle between requests, or leave an answer unread.
 const IDLE_MAX: Duration = Duration::from_secs(60);
+
+/// What the kernel holds of a connection before it sends it, in bytes: media go by priority only until they are there.
+const UNSENT_MAX: u32 = 16 << 10;
 
 /// After an error of accept, such as no free descriptors: one try in this time.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
@@ -91,6 +98,7 @@ pub(crate) struct Listener {
     tcp: TcpListener,
     /// True: another process accepts from now on.
     retired: watch::Receiver<bool>,
+    tls: Option<TlsAcceptor>,
     connections: Arc<Connections>,
     limits: Limits,
 }
@@ -99,12 +107,14 @@ impl Listener {
     pub(crate) fn new(
         tcp: TcpListener,
         retired: watch::Receiver<bool>,
+        tls: Option<Arc<rustls::ServerConfig>>,
         connections: Arc<Connections>,
         limits: Limits,
     ) -> Self {
         Self {
             tcp,
             retired,
+            tls: tls.map(TlsAcceptor::from),
             connections,
             limits,
         }
@@ -142,8 +152,15 @@ impl axum::serve::Listener for Listener {
             if let Err(error) = tcp.set_nodelay(true) {
                 tracing::debug!(%error, "TCP_NODELAY");
             }
+            if let Err(error) = SockRef::from(&tcp).set_tcp_notsent_lowat(UNSENT_MAX) {
+                tracing::debug!(%error, "TCP_NOTSENT_LOWAT");
+            }
             let watch = Watch::new(Instant::now() + self.limits.header_timeout);
-            return (Stream::new(tcp, slot, watch), address);
+            let io = match &self.tls {
+                None => Io::Plain(tcp),
+                Some(tls) => Io::Greeting(Box::new(tls.accept(tcp))),
+            };
+            return (Stream::new(io, slot, watch), address);
         }
     }
 
@@ -205,17 +222,17 @@ impl Connected<IncomingStream<'_, Listener>> for Remote {
 
 /// A connection that ends when its peer lets a deadline pass.
 pub(crate) struct Stream {
-    tcp: TcpStream,
+    io: Io,
     watch: Watch,
     alarm: Pin<Box<Sleep>>,
     _slot: Slot,
 }
 
 impl Stream {
-    fn new(tcp: TcpStream, slot: Slot, watch: Watch) -> Self {
+    fn new(io: Io, slot: Slot, watch: Watch) -> Self {
         let until = watch.until().unwrap_or_else(Instant::now);
         Self {
-            tcp,
+            io,
             watch,
             alarm: Box::pin(sleep_until(until)),
             _slot: slot,
@@ -243,6 +260,100 @@ impl Stream {
     }
 }
 
+/// What carries the bytes.
+enum Io {
+    Plain(TcpStream),
+    /// TLS whose handshake is under way: whoever reads or writes first takes it on.
+    Greeting(Box<Accept<TcpStream>>),
+    Tls(Box<TlsStream<TcpStream>>),
+    /// The handshake has failed.
+    Failed,
+}
+
+impl Io {
+    /// Ready when bytes can be read and written.
+    fn poll_greeting(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(_) | Self::Tls(_) => return Poll::Ready(Ok(())),
+            Self::Failed => return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
+            Self::Greeting(accept) => match ready!(Pin::new(accept.as_mut()).poll(cx)) {
+                Ok(tls) => *self = Self::Tls(Box::new(tls)),
+                Err(error) => {
+                    *self = Self::Failed;
+                    metrics::counter!("moqrelay_control_tls_failed_total").increment(1);
+                    tracing::debug!(%error, "no TLS");
+                    return Poll::Ready(Err(error));
+                }
+            },
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncRead for Io {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        ready!(self.poll_greeting(cx))?;
+        match &mut *self {
+            Self::Plain(tcp) => Pin::new(tcp).poll_read(cx, buf),
+            Self::Tls(tls) => Pin::new(tls).poll_read(cx, buf),
+            Self::Greeting(_) | Self::Failed => Poll::Pending,
+        }
+    }
+}
+
+impl AsyncWrite for Io {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_greeting(cx))?;
+        match &mut *self {
+            Self::Plain(tcp) => Pin::new(tcp).poll_write(cx, buf),
+            Self::Tls(tls) => Pin::new(tls).poll_write(cx, buf),
+            Self::Greeting(_) | Self::Failed => Poll::Pending,
+        }
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_greeting(cx))?;
+        match &mut *self {
+            Self::Plain(tcp) => Pin::new(tcp).poll_write_vectored(cx, bufs),
+            Self::Tls(tls) => Pin::new(tls).poll_write_vectored(cx, bufs),
+            Self::Greeting(_) | Self::Failed => Poll::Pending,
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut *self {
+            Self::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
+            Self::Tls(tls) => Pin::new(tls).poll_flush(cx),
+            // Nothing was written yet.
+            Self::Greeting(_) | Self::Failed => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut *self {
+            Self::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Self::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
+            Self::Greeting(_) | Self::Failed => Poll::Ready(Ok(())),
+        }
+    }
+}
+
 impl AsyncRead for Stream {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -250,7 +361,7 @@ impl AsyncRead for Stream {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.check(cx)?;
-        Pin::new(&mut self.tcp).poll_read(cx, buf)
+        Pin::new(&mut self.io).poll_read(cx, buf)
     }
 }
 
@@ -261,7 +372,7 @@ impl AsyncWrite for Stream {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.check(cx)?;
-        let written = Pin::new(&mut self.tcp).poll_write(cx, buf);
+        let written = Pin::new(&mut self.io).poll_write(cx, buf);
         self.extend(&written);
         written
     }
@@ -272,21 +383,21 @@ impl AsyncWrite for Stream {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.check(cx)?;
-        let written = Pin::new(&mut self.tcp).poll_write_vectored(cx, bufs);
+        let written = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
         self.extend(&written);
         written
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.tcp.is_write_vectored()
+        self.io.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_flush(cx)
+        Pin::new(&mut self.io).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_shutdown(cx)
+        Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }
 

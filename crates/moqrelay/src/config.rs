@@ -105,6 +105,8 @@ pub(crate) struct Moq {
     pub(crate) listen: SocketAddr,
     /// What browsers are told to connect to; absent: made from the host of their request.
     pub(crate) url: Option<Url>,
+    /// MoQ over a WebSocket on the web page's port.
+    pub(crate) fallback: bool,
     /// Where clients are sent when the daemon ends.
     pub(crate) goaway_uri: Option<Url>,
     /// Threads that share the port; 0: as many as there are cores.
@@ -134,6 +136,7 @@ impl Default for Moq {
         Self {
             listen: SocketAddr::from(([0u16; 8], 4443)),
             url: None,
+            fallback: true,
             goaway_uri: None,
             workers: 0,
             sessions_max: 10_000,
@@ -228,6 +231,8 @@ pub(crate) struct Tls {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Http {
     pub(crate) listen: SocketAddr,
+    /// HTTPS, with the certificate of `[tls]`.
+    pub(crate) tls: bool,
     /// Origins besides the own host that may open the signaling socket.
     pub(crate) origins: Vec<String>,
     /// A folder with the page, instead of the one built in: for work on the page.
@@ -238,6 +243,7 @@ impl Default for Http {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([0u16; 8], 8080)),
+            tls: false,
             origins: Vec::new(),
             folder: None,
         }

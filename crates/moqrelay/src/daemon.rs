@@ -43,6 +43,7 @@ use crate::{
     config::{self, Config, Loaded, Secrets},
     driver::{Driver, Engines},
     inspect::Inspect,
+    media,
     reload::{Living, Reloader},
     telemetry::{self, LogFilter},
     upgrade::{Door, Gift, Inheritance, Lifeline, Successor},
@@ -139,7 +140,7 @@ pub(crate) async fn run(
         keys.clone(),
         directory.clone(),
         &identity,
-        server.local_addr(),
+        &server,
     )?;
     let (control, requests) = Control::new(control_config);
     let living_keys = keys.clone();
@@ -747,7 +748,7 @@ fn control_config(
     keys: Arc<Keys>,
     directory: Arc<Directory>,
     identity: &tls::Identity,
-    moq: SocketAddr,
+    server: &relay::Server,
 ) -> Result<control::Config> {
     let guests = match config.auth.guests {
         false => None,
@@ -766,7 +767,12 @@ fn control_config(
             .secret
             .as_ref()
             .map(|s| s.expose().to_owned()),
-        transport: transport(config.moq.url.clone(), identity.clone(), moq.port()),
+        transport: transport(&config.moq, identity.clone(), server.local_addr().port()),
+        media: config.moq.fallback.then(|| media::door(server.clone())),
+        tls: match config.http.tls {
+            true => Some(identity.https().context("http.tls")?),
+            false => None,
+        },
         web: config
             .http
             .folder
@@ -779,7 +785,8 @@ fn control_config(
 }
 
 /// Where MoQ is, as seen by who reached the page under a host's name.
-fn transport(url: Option<url::Url>, identity: tls::Identity, port: u16) -> TransportSource {
+fn transport(moq: &config::Moq, identity: tls::Identity, port: u16) -> TransportSource {
+    let (url, fallback) = (moq.url.clone(), moq.fallback);
     TransportSource(Arc::new(move |host| {
         let url = url.as_ref().map_or_else(
             // Chromium tries ::1 for `localhost` without falling back.
@@ -791,6 +798,8 @@ fn transport(url: Option<url::Url>, identity: tls::Identity, port: u16) -> Trans
         );
         Transport {
             url,
+            // The page knows best under which name, port and scheme it was reached.
+            fallback_url: fallback.then(|| "/moq".to_owned()),
             drafts: Draft::ALL
                 .iter()
                 .map(|draft| draft.alpn().to_owned())

@@ -6,6 +6,7 @@ mod config;
 mod daemon;
 mod driver;
 mod inspect;
+mod media;
 mod reload;
 mod telemetry;
 mod token;

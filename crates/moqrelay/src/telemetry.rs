@@ -295,6 +295,10 @@ const GAUGES: &[(&str, &str)] = &[
     ("moqrelay_legs", "Legs alive, as the switchboard counts."),
     ("moqrelay_relay_sessions", "MoQ sessions open."),
     ("moqrelay_relay_subscriptions", "Subscriptions open."),
+    (
+        "moqrelay_relay_transport_sessions",
+        "MoQ sessions open, by transport.",
+    ),
     ("moqrelay_relay_tracks", "Tracks known."),
     (
         "moqrelay_signal_sessions",

@@ -68,6 +68,7 @@ const OWNERS: &[(&str, &str)] = &[
     ("hyper-util", "moqrelay-bridge"),
     ("tokio-tungstenite", "moqrelay-bridge"),
     ("axum", "moqrelay-control"),
+    ("tokio-rustls", "moqrelay-control"),
     ("jsonwebtoken", "moqrelay-control"),
     ("config", "moqrelay"),
     ("clap", "moqrelay"),

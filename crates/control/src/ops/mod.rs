@@ -74,7 +74,7 @@ pub async fn serve_ops(
     // Who takes over has a listener of the same port; here the shutdown says so.
     let (_, never) = tokio::sync::watch::channel(false);
     http::run(
-        Listener::new(listener, never, Arc::<Connections>::default(), LIMITS),
+        Listener::new(listener, never, None, Arc::<Connections>::default(), LIMITS),
         router,
         shutdown,
     )

@@ -4,6 +4,7 @@
 
 mod guests;
 mod hostile;
+mod media;
 mod ops;
 mod page;
 mod resume;

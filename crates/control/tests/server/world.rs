@@ -78,10 +78,13 @@ impl Server {
             asterisk_secret: Some(SECRET.into()),
             transport: TransportSource(Arc::new(|host| Transport {
                 url: format!("https://{}:4443/moq", host.unwrap_or("nowhere")),
+                fallback_url: Some("/moq".into()),
                 drafts: vec!["moqt-18".into()],
                 certificate_hashes: vec!["ab".repeat(32)],
                 renewed_before: Some("2026-12-01T10:00:00Z".into()),
             })),
+            media: None,
+            tls: None,
             web: Web::Embedded,
             origins: Vec::new(),
             calls: Calls::from(&room),
