@@ -116,7 +116,8 @@ fn request(event: &Event) -> Option<(RequestId, Option<&Namespace>)> {
     }
 }
 
-/// A bucket of tokens that is filled only when it is empty: most of the time nobody asks the clock.
+/// A bucket of tokens that is filled only when it has too little: most of the time nobody asks the
+/// clock.
 #[derive(Debug)]
 struct Bucket {
     left: i64,
@@ -150,11 +151,10 @@ impl Bucket {
     /// Takes out what something costs, whether it is there or not.
     fn take(&mut self, cost: u64, now: impl FnOnce() -> Instant) -> Charge {
         let cost = i64::try_from(cost).unwrap_or(i64::MAX);
-        self.left = self.left.saturating_sub(cost).max(-self.burst);
-        if self.left >= 0 {
-            return Charge::Covered;
+        if self.left < cost {
+            self.fill(now());
         }
-        self.fill(now());
+        self.left = self.left.saturating_sub(cost).max(-self.burst);
         if self.left >= 0 {
             Charge::Covered
         } else if self.left > -self.burst {
