@@ -51,6 +51,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "moqrelay-control",
         ],
     ),
+    ("moqrelay-testkit", &[]),
     ("xtask", &["moqrelay-wire"]),
 ];
 

@@ -4,7 +4,7 @@ use moqrelay_moqt::Event;
 
 use crate::{
     common::peer::{Peer, quic},
-    media::Talk,
+    common::voice::Talk,
     program::{Daemon, Folder, get},
 };
 

@@ -4,7 +4,6 @@
 #[path = "../../../relay/tests/common/mod.rs"]
 mod common;
 mod end;
-mod media;
 mod program;
 mod reload;
 mod upgrade;

@@ -2,7 +2,7 @@
 
 use crate::{
     common::peer::Peer,
-    media::{Talk, connect},
+    common::voice::{Talk, connect},
     program::{Daemon, Folder},
 };
 

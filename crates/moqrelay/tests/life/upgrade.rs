@@ -5,8 +5,8 @@ use std::time::Instant;
 use moqrelay_moqt::Event;
 
 use crate::{
+    common::voice::{Talk, connect},
     common::{peer::quic, soon},
-    media::{Talk, connect},
     program::{Daemon, Folder, get},
 };
 

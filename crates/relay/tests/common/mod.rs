@@ -2,6 +2,7 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::panic, unreachable_pub)]
 
 pub mod peer;
+pub mod voice;
 
 use std::{
     future::Future,

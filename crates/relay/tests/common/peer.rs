@@ -490,11 +490,12 @@ pub async fn quic_with(
     alpn: &str,
     transport: quinn::TransportConfig,
 ) -> Result<quinn::Connection, quinn::ConnectionError> {
-    let local: SocketAddr = if addr.is_ipv6() {
-        "[::1]:0".parse().unwrap()
-    } else {
-        "127.0.0.1:0".parse().unwrap()
+    let local = match addr.ip() {
+        ip if !ip.is_loopback() => "0.0.0.0:0",
+        ip if ip.is_ipv6() => "[::1]:0",
+        _ => "127.0.0.1:0",
     };
+    let local: SocketAddr = local.parse().unwrap();
     let endpoint = quinn::Endpoint::client(local).unwrap();
     quic_over(&endpoint, addr, alpn, transport).await
 }

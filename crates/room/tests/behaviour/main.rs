@@ -3,6 +3,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
 mod calls;
+mod day;
 mod devices;
 mod holding;
 mod limits;
