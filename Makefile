@@ -4,6 +4,7 @@
 # make check   the quick one for daily work
 # make bench   the tables of docs/benchmarks.md;  make bench-peers  other relays beside ours
 # make interop foreign clients against the relay
+# make faults  calls on bad networks;  make churn  joins, leaves and deaths for CHURN_MINUTES (default 30)
 # make fuzz    each fuzz target for FUZZ_SECONDS (default 300)
 
 SHELL := /bin/bash
@@ -17,8 +18,9 @@ export MOQRELAY_CACHE ?= $(if $(filter 0,$(shell id -u)),/var/cache/moqrelay,$(H
 need := deploy/dev/need
 CONFIG ?= config/relay.toml
 FUZZ_SECONDS ?= 300
+CHURN_MINUTES ?= 30
 
-.PHONY: help run demo test check webapp web-modules unit e2e e2e-browsers e2e-asterisk bench bench-peers interop fuzz release clean
+.PHONY: help run demo test check webapp web-modules unit e2e e2e-browsers e2e-asterisk bench bench-peers interop faults churn fuzz release clean
 
 help:
 	@sed -n 's/^# //p' Makefile | sed '/^Outside/d'
@@ -88,6 +90,14 @@ bench: release
 
 bench-peers:
 	@deploy/dev/bench-peers
+
+# Calls on bad networks: what arrives, how late, and whether the sessions live.
+faults:
+	@deploy/dev/faults
+
+# Joins, leaves and deaths for CHURN_MINUTES: memory stays, tables end empty.
+churn: release
+	cargo run --locked --quiet --package moqrelay --example churn -- --daemon target/release/moqrelay --minutes $(CHURN_MINUTES)
 
 interop:
 	@deploy/dev/interop
