@@ -12,6 +12,7 @@ mod host;
 mod ingest;
 mod mail;
 mod outgoing;
+mod quirks;
 mod quota;
 mod requests;
 mod signal;
@@ -42,6 +43,7 @@ use self::{
     deliver::Subscription,
     due::{Due, Timers},
     ingest::{Early, Incoming},
+    quirks::Quirks,
     quota::Quota,
     requests::{Offered, Watched},
     source::Source,
@@ -114,6 +116,7 @@ struct Driver {
     /// The peer is to be asked to leave when it has nothing to do below this namespace.
     retiring: Option<(Namespace, Duration)>,
     quota: Quota,
+    quirks: Quirks,
 
     /// What was sent and dropped since the host looked.
     tally: Tally,
@@ -205,6 +208,7 @@ impl Driver {
             early: Early::default(),
             retiring: None,
             quota,
+            quirks: Quirks::default(),
             tally: Tally::default(),
             ready: Vec::new(),
             datagrams: Vec::new(),

@@ -64,7 +64,7 @@ pub async fn serve_ops(
     ops: Ops,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    let guarded = relay::router().layer(from_fn_with_state(ops.clone(), guard));
+    let guarded = relay::router().route_layer(from_fn_with_state(ops.clone(), guard));
     let router = Router::new()
         .merge(guarded)
         .route("/metrics", get(metrics))

@@ -385,7 +385,7 @@ impl Driver {
     ) -> Step {
         let id = subscription.request;
         let mut params = Parameters {
-            largest_object: largest,
+            largest_object: self.quirks.largest(largest),
             ..Parameters::default()
         };
         if subscription.wanted.status {

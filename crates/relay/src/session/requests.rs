@@ -15,6 +15,7 @@ use super::{
     Driver, Due, Mail,
     access::{self, Need},
     deliver::{Subscription, Wanted},
+    quirks::Quirks,
 };
 use crate::{
     table::{Unavailable, Wish},
@@ -162,6 +163,7 @@ impl Driver {
             self.card.name_implementation(implementation);
         }
         let implementation = setup.implementation.as_deref().unwrap_or("unknown");
+        self.quirks = Quirks::of(implementation, self.machine.draft());
         tracing::info!(implementation, "session began");
         let settled = match setup.path.as_deref().and_then(token_of_path) {
             Some(token) => self.access.present(&token),
@@ -427,7 +429,7 @@ impl Driver {
         let options = PublishOptions {
             alias: Some(track.alias),
             params: Parameters {
-                largest_object: largest,
+                largest_object: self.quirks.largest(largest),
                 forward: Some(forward),
                 ..Parameters::default()
             },
@@ -519,7 +521,7 @@ impl Driver {
         }
         let (_, largest) = track.status();
         let answer = Parameters {
-            largest_object: largest,
+            largest_object: self.quirks.largest(largest),
             ..Parameters::default()
         };
         drop(self.machine.accept_update(id, answer));
