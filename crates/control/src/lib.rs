@@ -28,7 +28,7 @@ pub use config::{Calls, Config, Guests, Limits, Transport, TransportSource, Web}
 pub use control::{Control, Counts};
 pub use directory::Directory;
 pub use ops::{
-    Backlog, Cache, Ops, RelayOps, RelaySession, RelaySessions, RelayTrack, RelayTracks, Traffic,
-    serve_ops,
+    Backlog, Cache, NoLog, Ops, RelayOps, RelaySession, RelaySessions, RelayTrack, RelayTracks,
+    Traffic, serve_ops,
 };
 pub use request::{Reply, Request, Requests};

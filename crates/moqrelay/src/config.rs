@@ -129,6 +129,14 @@ pub(crate) struct Moq {
     pub(crate) track_age_max: Duration,
     #[serde(with = "humantime_serde")]
     pub(crate) rendezvous_max: Duration,
+    /// Where what sessions say is logged; empty: nowhere.
+    pub(crate) mlog_dir: String,
+    /// One session of so many is logged; 0: only those that an operator names.
+    pub(crate) mlog_sample: u32,
+    pub(crate) mlog_file_bytes_max: u64,
+    pub(crate) mlog_files_max: usize,
+    #[serde(with = "humantime_serde")]
+    pub(crate) mlog_age_max: Duration,
 }
 
 impl Default for Moq {
@@ -155,6 +163,11 @@ impl Default for Moq {
             track_bytes_max: 8 << 20,
             track_age_max: Duration::from_secs(4),
             rendezvous_max: Duration::from_secs(60),
+            mlog_dir: String::new(),
+            mlog_sample: 0,
+            mlog_file_bytes_max: 16 << 20,
+            mlog_files_max: 64,
+            mlog_age_max: Duration::from_hours(24),
         }
     }
 }

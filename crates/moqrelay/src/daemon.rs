@@ -627,6 +627,13 @@ fn relay_config(moq: &config::Moq) -> relay::Config {
             bytes: moq.track_bytes_max,
             age: moq.track_age_max,
         },
+        log: (!moq.mlog_dir.is_empty()).then(|| relay::mlog::Config {
+            folder: moq.mlog_dir.clone().into(),
+            sample: moq.mlog_sample,
+            file_bytes: moq.mlog_file_bytes_max,
+            files: moq.mlog_files_max,
+            age: moq.mlog_age_max,
+        }),
         ..relay::Config::default()
     }
 }

@@ -3,11 +3,12 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use moqrelay_control::{
-    Backlog, Cache, RelayOps, RelaySession, RelaySessions, RelayTrack, RelayTracks, Traffic,
+    Backlog, Cache, NoLog, RelayOps, RelaySession, RelaySessions, RelayTrack, RelayTracks, Traffic,
 };
 use moqrelay_relay::{
     FullTrackName, Relay,
     inspect::{SessionView, TrackView},
+    mlog::LogError,
 };
 
 /// Lets operators look into a relay.
@@ -35,6 +36,14 @@ impl RelayOps for Inspect {
 
     fn goaway(&self, session: u64, uri: &str, timeout: Duration) -> bool {
         self.0.goaway(session, uri, timeout)
+    }
+
+    fn log(&self, session: u64) -> Result<String, NoLog> {
+        match self.0.log_session(session) {
+            Ok(path) => Ok(path.display().to_string()),
+            Err(LogError::NoSession) => Err(NoLog::NoSession),
+            Err(_off) => Err(NoLog::Off),
+        }
     }
 
     fn end(&self, session: u64) -> bool {

@@ -95,6 +95,10 @@ pub(crate) fn start_metrics() -> Result<PrometheusHandle> {
         metrics::describe_gauge!(*name, *what);
     }
     metrics::describe_histogram!(
+        "moqrelay_relay_delivery_lag_seconds",
+        "From an object's arrival to the connections of its subscribers; one round of 16 is timed."
+    );
+    metrics::describe_histogram!(
         "moqrelay_call_answer_seconds",
         "From the beginning of a call to its answer."
     );
@@ -222,6 +226,10 @@ const COUNTERS: &[(&str, &str)] = &[
         "Times the configuration was read again, by outcome.",
     ),
     (
+        "moqrelay_relay_bytes_out_total",
+        "Bytes of objects delivered to sessions.",
+    ),
+    (
         "moqrelay_relay_bytes_in_total",
         "Bytes of objects received.",
     ),
@@ -239,6 +247,10 @@ const COUNTERS: &[(&str, &str)] = &[
         "Limits that MoQ sessions met, by limit.",
     ),
     (
+        "moqrelay_relay_handover_dropped_total",
+        "Packets of the older process's connections that could not be passed on to it.",
+    ),
+    (
         "moqrelay_relay_objects_repeated_total",
         "Objects that one publisher of a track sent after another one did.",
     ),
@@ -248,7 +260,11 @@ const COUNTERS: &[(&str, &str)] = &[
     ),
     (
         "moqrelay_relay_requests_refused_total",
-        "MoQ requests refused, by code.",
+        "MoQ requests refused, by type and code.",
+    ),
+    (
+        "moqrelay_relay_requests_total",
+        "MoQ requests of peers, by type.",
     ),
     (
         "moqrelay_relay_retried_total",
@@ -293,12 +309,11 @@ const GAUGES: &[(&str, &str)] = &[
         "TCP connections of page, API and signaling.",
     ),
     ("moqrelay_legs", "Legs alive, as the switchboard counts."),
-    ("moqrelay_relay_sessions", "MoQ sessions open."),
-    ("moqrelay_relay_subscriptions", "Subscriptions open."),
     (
-        "moqrelay_relay_transport_sessions",
-        "MoQ sessions open, by transport.",
+        "moqrelay_relay_sessions",
+        "MoQ sessions open, by transport and draft.",
     ),
+    ("moqrelay_relay_subscriptions", "Subscriptions open."),
     ("moqrelay_relay_tracks", "Tracks known."),
     (
         "moqrelay_signal_sessions",
@@ -311,3 +326,82 @@ const GAUGES: &[(&str, &str)] = &[
     ),
     ("moqrelay_users", "Users known."),
 ];
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        collections::BTreeSet,
+        fs,
+        path::{Path, PathBuf},
+    };
+
+    /// How every name of ours begins.
+    const OURS: &str = "moqrelay_";
+
+    #[test]
+    fn every_metric_that_is_counted_is_described() {
+        let described = names_in(include_str!("telemetry.rs"));
+        let mut counted = BTreeSet::new();
+        for file in sources(&crates()) {
+            let text = fs::read_to_string(&file).unwrap();
+            for macro_name in ["counter!(", "gauge!(", "histogram!("] {
+                for call in text.split(macro_name).skip(1) {
+                    let argument = call.split([',', ')']).next().unwrap_or_default();
+                    counted.extend(names_in(argument));
+                }
+            }
+        }
+
+        let missing: Vec<_> = counted.difference(&described).collect();
+        assert!(!counted.is_empty() && missing.is_empty(), "{missing:?}");
+    }
+
+    #[test]
+    fn the_dashboard_shows_only_metrics_that_exist() {
+        let described = names_in(include_str!("telemetry.rs"));
+        let dashboard = include_str!("../../../deploy/dashboard/moqrelay.json");
+
+        let shown = names_in(dashboard);
+
+        let base = |name: &str| {
+            let endings = ["_bucket", "_sum", "_count"];
+            let ending = endings.iter().find_map(|ending| name.strip_suffix(ending));
+            ending.unwrap_or(name).to_owned()
+        };
+        let unknown: Vec<_> = shown
+            .iter()
+            .filter(|name| !described.contains(*name) && !described.contains(&base(name)))
+            .collect();
+        assert!(shown.len() > 10 && unknown.is_empty(), "{unknown:?}");
+    }
+
+    fn names_in(text: &str) -> BTreeSet<String> {
+        text.match_indices(OURS)
+            .map(|(at, _)| {
+                let rest = &text[at..];
+                let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+                rest[..end.unwrap_or(rest.len())].to_owned()
+            })
+            .filter(|name| name != OURS)
+            .collect()
+    }
+
+    fn crates() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+    }
+
+    /// Sources of every crate, without its tests.
+    fn sources(folder: &Path) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap_or_default().to_owned();
+            if path.is_dir() && name != "tests" && name != "target" {
+                found.extend(sources(&path));
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+        found
+    }
+}

@@ -366,6 +366,19 @@ impl Session {
         self.requests.len()
     }
 
+    /// Returns what an open request is called, for logs and counters.
+    pub fn request_name(&self, id: RequestId) -> Option<&'static str> {
+        Some(match self.requests.get(&id)?.kind {
+            Kind::Subscribe { .. } => "subscribe",
+            Kind::Publish { .. } => "publish",
+            Kind::TrackStatus => "track_status",
+            Kind::Fetch { .. } => "fetch",
+            Kind::PublishNamespace { .. } => "publish_namespace",
+            Kind::SubscribeNamespace { .. } => "subscribe_namespace",
+            Kind::SubscribeTracks { .. } => "subscribe_tracks",
+        })
+    }
+
     /// Ends the session. Does nothing the second time.
     pub fn close(&mut self, code: SessionCode, reason: &str) {
         if self.state == State::Closed {

@@ -6,6 +6,7 @@
 use std::{
     fmt,
     net::SocketAddr,
+    path::PathBuf,
     sync::{
         OnceLock,
         atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
@@ -15,7 +16,9 @@ use std::{
 
 use moqrelay_moqt::{self as moqt, Draft, FullTrackName, Location, SessionCode};
 
-use crate::{relay::Relay, session::Mail, table::SessionId, transport::Probe};
+use crate::{
+    mlog::LogError, relay::Relay, session::Mail, stats::Meters, table::SessionId, transport::Probe,
+};
 
 /// The most sessions or tracks that one page holds: a few hundred kilobytes of text.
 pub const PAGE_MAX: usize = 1000;
@@ -124,6 +127,21 @@ impl Relay {
             .post_to(SessionId(session), Mail::GoAway { uri, timeout })
     }
 
+    /// Logs what one session says from now on, and returns where.
+    ///
+    /// # Errors
+    ///
+    /// See [`LogError`].
+    pub fn log_session(&self, session: u64) -> Result<PathBuf, LogError> {
+        let id = SessionId(session);
+        let logs = self.shared.logs().ok_or(LogError::Off)?;
+        let card = self.shared.card(id).ok_or(LogError::NoSession)?;
+        if !self.shared.post_to(id, Mail::Log) {
+            return Err(LogError::NoSession);
+        }
+        Ok(logs.path(id, card.since()))
+    }
+
     /// Ends one session; false: there is none of that id.
     pub fn end_session(&self, session: u64) -> bool {
         let letter = Mail::Close {
@@ -167,6 +185,14 @@ impl Card {
     pub(crate) fn name_implementation(&self, implementation: &str) {
         // SETUP comes once.
         drop(self.implementation.set(implementation.to_owned()));
+    }
+
+    pub(crate) fn count_end(&self, meters: &Meters) {
+        meters.session_gone(transport_name(self.transport), self.draft);
+    }
+
+    pub(crate) fn since(&self) -> SystemTime {
+        self.since
     }
 
     fn view(&self, id: SessionId) -> SessionView {

@@ -10,6 +10,7 @@ pub mod fallback;
 mod handshake;
 pub mod inspect;
 mod limits;
+pub mod mlog;
 mod relay;
 mod reuseport;
 mod server;

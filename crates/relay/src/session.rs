@@ -49,10 +49,11 @@ use self::{
     source::Source,
 };
 use crate::{
-    inspect::Card,
+    inspect::{self, Card},
     limits::Limits,
+    mlog::{Logs, Mlog},
     slab::Slab,
-    stats::{self, Tally},
+    stats::Tally,
     table::{SessionId, Shared},
     transport::Transport,
 };
@@ -78,9 +79,9 @@ pub(crate) struct Farewell {
 
 struct Driver {
     id: SessionId,
-    /// Counts the sessions of its transport.
-    alike: metrics::Gauge,
     card: Arc<Card>,
+    /// Most sessions have none.
+    log: Option<Box<Mlog>>,
     shared: Shared,
     limits: Arc<Limits>,
     access: Access,
@@ -157,10 +158,9 @@ impl Driver {
         } = setup;
         let card = Arc::new(Card::new(transport.probe(), kind, draft));
         let id = shared.enter(signal.clone(), card.clone());
-        shared.meters().sessions.up();
-        shared.meters().sessions_total.add(1);
-        let alike = stats::sessions_by_transport(kind);
-        alike.increment(1.0);
+        shared
+            .meters()
+            .session_began(inspect::transport_name(kind), draft);
         let mut config = moqt::Config::new(draft, moqt::Role::Server, kind);
         config.implementation = Some(format!("moqrelay/{}", env!("CARGO_PKG_VERSION")));
         config.limits.setup_timeout = limits.setup_timeout;
@@ -177,10 +177,10 @@ impl Driver {
             closed: signal.waker(Note::Closed),
             timer: signal.waker(Note::Timer),
         };
-        Self {
+        let mut driver = Self {
             id,
-            alike,
             card,
+            log: None,
             shared,
             limits,
             access,
@@ -212,7 +212,11 @@ impl Driver {
             tally: Tally::default(),
             ready: Vec::new(),
             datagrams: Vec::new(),
+        };
+        if driver.shared.logs().is_some_and(Logs::sampled) {
+            driver.begin_log();
         }
+        driver
     }
 
     /// Looks at what the notes say; ready when the session is over.
@@ -297,6 +301,21 @@ impl Driver {
         levels
             .control_waiting
             .store(self.control_waiting as u64, Relaxed);
+    }
+
+    /// Logs from now on what is said.
+    fn begin_log(&mut self) {
+        let Some(logs) = self.shared.logs().filter(|_| self.log.is_none()) else {
+            return;
+        };
+        let (path, since) = (logs.path(self.id, self.card.since()), self.card.since());
+        match logs.begin(&path, self.machine.draft(), since) {
+            Ok(log) => {
+                tracing::info!(path = %path.display(), "the session is logged");
+                self.log = Some(Box::new(log));
+            }
+            Err(error) => tracing::warn!(%error, path = %path.display(), "cannot log a session"),
+        }
     }
 
     fn streams_max(&self) -> u32 {
@@ -401,7 +420,6 @@ impl Drop for Driver {
             }
         }
         self.tally.flush(self.shared.meters());
-        self.shared.meters().sessions.down();
-        self.alike.decrement(1.0);
+        self.card.count_end(self.shared.meters());
     }
 }

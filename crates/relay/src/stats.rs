@@ -1,11 +1,12 @@
 //! Counters: for a snapshot in the process, and through the `metrics` facade for everyone else.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::{
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
 
-use metrics::{Counter, Gauge};
-use moqrelay_moqt::{Draft, RequestCode, SessionCode, Transport};
-
-use crate::inspect::transport_name;
+use metrics::{Counter, Gauge, Histogram};
+use moqrelay_moqt::{Draft, RequestCode, SessionCode};
 
 /// What has happened since the relay was made, and what is there now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub struct Stats {
     pub objects_in: u64,
     /// Objects handed to sessions' connections.
     pub objects_out: u64,
+    /// Bytes of their payloads.
+    pub bytes_out: u64,
     /// Objects that a subscriber did not get because it, or its connection, was too slow.
     pub objects_dropped: u64,
     /// Objects that one publisher sent after another one did; they went on once.
@@ -34,11 +37,6 @@ pub struct Stats {
     pub streams_reset: u64,
     /// Sessions ended because the peer broke the protocol.
     pub violations: u64,
-}
-
-/// Returns the gauge of sessions on a transport. A lookup: once for each session.
-pub(crate) fn sessions_by_transport(transport: Transport) -> Gauge {
-    metrics::gauge!("moqrelay_relay_transport_sessions", "transport" => transport_name(transport))
 }
 
 /// The counters themselves. Handles are looked up once: counting an object allocates nothing.
@@ -52,6 +50,8 @@ pub(crate) struct Meters {
     pub(crate) objects_in: Count,
     pub(crate) bytes_in: Count,
     pub(crate) objects_out: Count,
+    pub(crate) bytes_out: Count,
+    lag: Histogram,
     pub(crate) dropped: [Count; Dropped::ALL.len()],
     pub(crate) objects_repeated: Count,
     pub(crate) tracks_malformed: Count,
@@ -62,7 +62,8 @@ pub(crate) struct Meters {
 impl Meters {
     pub(crate) fn new() -> Self {
         Self {
-            sessions: Level::new(metrics::gauge!("moqrelay_relay_sessions")),
+            // Exported by transport and draft: see `session_began`.
+            sessions: Level::new(Gauge::noop()),
             sessions_total: Count::new(metrics::counter!("moqrelay_relay_sessions_total")),
             refused: AtomicU64::new(0),
             retried: Count::new(metrics::counter!("moqrelay_relay_retried_total")),
@@ -71,6 +72,8 @@ impl Meters {
             objects_in: Count::new(metrics::counter!("moqrelay_relay_objects_in_total")),
             bytes_in: Count::new(metrics::counter!("moqrelay_relay_bytes_in_total")),
             objects_out: Count::new(metrics::counter!("moqrelay_relay_objects_out_total")),
+            bytes_out: Count::new(metrics::counter!("moqrelay_relay_bytes_out_total")),
+            lag: metrics::histogram!("moqrelay_relay_delivery_lag_seconds"),
             dropped: Dropped::ALL.map(|why| {
                 let name = "moqrelay_relay_objects_dropped_total";
                 Count::new(metrics::counter!(name, "reason" => why.name()))
@@ -84,6 +87,29 @@ impl Meters {
             )),
             violations: Count::new(metrics::counter!("moqrelay_relay_violations_total")),
         }
+    }
+
+    /// Notes how long objects took from their arrival to the connections of their subscribers.
+    pub(crate) fn lagged(&self, lag: Duration) {
+        self.lag.record(lag.as_secs_f64());
+    }
+
+    /// Counts a session that begins.
+    pub(crate) fn session_began(&self, transport: &'static str, draft: Draft) {
+        self.sessions.up();
+        self.sessions_total.add(1);
+        sessions_of(transport, draft).increment(1.0);
+    }
+
+    /// Counts a session that is gone.
+    pub(crate) fn session_gone(&self, transport: &'static str, draft: Draft) {
+        self.sessions.down();
+        sessions_of(transport, draft).decrement(1.0);
+    }
+
+    /// Counts a request of a peer. Rare enough to look the counter up.
+    pub(crate) fn requested(&self, request: &'static str) {
+        metrics::counter!("moqrelay_relay_requests_total", "type" => request).increment(1);
     }
 
     /// Counts the end of a session under its code. Rare enough to look the counter up.
@@ -115,12 +141,13 @@ impl Meters {
     }
 
     /// Counts a refused request under its code. Rare enough to look the counter up.
-    pub(crate) fn request_refused(&self, code: RequestCode) {
+    pub(crate) fn request_refused(&self, request: &'static str, code: RequestCode) {
         let label = match code {
             RequestCode::Other(_) => "other".to_owned(),
             known => known.to_code(Draft::D18).to_string(),
         };
-        metrics::counter!("moqrelay_relay_requests_refused_total", "code" => label).increment(1);
+        let name = "moqrelay_relay_requests_refused_total";
+        metrics::counter!(name, "type" => request, "code" => label).increment(1);
     }
 
     pub(crate) fn snapshot(&self) -> Stats {
@@ -133,6 +160,7 @@ impl Meters {
             subscriptions: self.subscriptions.get(),
             objects_in: self.objects_in.get(),
             objects_out: self.objects_out.get(),
+            bytes_out: self.bytes_out.get(),
             objects_dropped: self.dropped.iter().map(Count::get).sum(),
             objects_repeated: self.objects_repeated.get(),
             streams_reset: self.streams_reset.get(),
@@ -172,6 +200,8 @@ impl Dropped {
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) sent: u64,
+    /// Bytes of payloads.
+    pub(crate) sent_bytes: u64,
     dropped: [u64; Dropped::ALL.len()],
 }
 
@@ -182,6 +212,7 @@ impl Tally {
 
     pub(crate) fn add(&mut self, other: &mut Self) {
         self.sent += std::mem::take(&mut other.sent);
+        self.sent_bytes += std::mem::take(&mut other.sent_bytes);
         for (sum, dropped) in self.dropped.iter_mut().zip(&mut other.dropped) {
             *sum += std::mem::take(dropped);
         }
@@ -190,6 +221,7 @@ impl Tally {
     pub(crate) fn flush(&mut self, meters: &Meters) {
         if self.sent > 0 {
             meters.objects_out.add(std::mem::take(&mut self.sent));
+            meters.bytes_out.add(std::mem::take(&mut self.sent_bytes));
         }
         for (count, dropped) in meters.dropped.iter().zip(&mut self.dropped) {
             if *dropped > 0 {
@@ -197,6 +229,11 @@ impl Tally {
             }
         }
     }
+}
+
+fn sessions_of(transport: &'static str, draft: Draft) -> Gauge {
+    let draft = draft.number().to_string();
+    metrics::gauge!("moqrelay_relay_sessions", "transport" => transport, "draft" => draft)
 }
 
 /// A number that only grows.

@@ -18,6 +18,7 @@ use self::namespaces::Namespaces;
 use crate::{
     inspect::{Card, TrackView},
     limits::TrackLimits,
+    mlog::{self, Logs},
     session::{Mail, Signal},
     stats::Meters,
     track::{Ending, Inlet, Live, ReaderKey, SourceId, Tap, Track},
@@ -32,6 +33,8 @@ pub(crate) struct SessionId(pub(crate) u64);
 pub struct Config {
     /// What is kept of each track.
     pub track: TrackLimits,
+    /// Logs of sessions; `None`: there are none.
+    pub log: Option<mlog::Config>,
     /// Tracks that may be known at a time; requests for more are refused.
     /// Default 100,000: at least 100 MB when all are alive.
     pub tracks: usize,
@@ -41,6 +44,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             track: TrackLimits::default(),
+            log: None,
             tracks: 100_000,
         }
     }
@@ -53,6 +57,7 @@ pub(crate) struct Shared(Arc<Inner>);
 struct Inner {
     table: Mutex<Table>,
     meters: Arc<Meters>,
+    logs: Option<Logs>,
 }
 
 /// A reader's place on a track.
@@ -151,6 +156,7 @@ struct Asking {
 impl Shared {
     pub(crate) fn new(config: Config) -> Self {
         let meters = Arc::new(Meters::new());
+        let logs = config.log.clone().map(Logs::new);
         let table = Table {
             config,
             meters: meters.clone(),
@@ -163,11 +169,23 @@ impl Shared {
         Self(Arc::new(Inner {
             table: Mutex::new(table),
             meters,
+            logs,
         }))
     }
 
     pub(crate) fn meters(&self) -> &Arc<Meters> {
         &self.0.meters
+    }
+
+    /// Returns what makes logs of sessions.
+    pub(crate) fn logs(&self) -> Option<&Logs> {
+        self.0.logs.as_ref()
+    }
+
+    /// Returns a session's card.
+    pub(crate) fn card(&self, session: SessionId) -> Option<Arc<Card>> {
+        let table = self.table();
+        table.sessions.get(&session).map(|seat| seat.card.clone())
     }
 
     /// Adds a session, which gets letters from now on.

@@ -21,7 +21,7 @@ use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use moqrelay_moqt::{
     Draft, FullTrackName, Location, PublishDoneCode, RequestError, TrackAlias, TrackProperties,
-    data::ObjectStatus,
+    data::{ObjectDatagram, ObjectStatus},
 };
 
 use self::merge::Merge;
@@ -62,6 +62,19 @@ pub struct Object {
 impl Object {
     pub(crate) fn location(&self) -> Location {
         Location::new(self.group, self.id)
+    }
+
+    pub(crate) fn into_datagram(self, alias: TrackAlias) -> ObjectDatagram {
+        ObjectDatagram {
+            alias,
+            group: self.group,
+            id: self.id,
+            priority: self.priority,
+            end_of_group: self.end_of_group,
+            status: self.status,
+            properties: self.properties,
+            payload: self.payload,
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 mod relay;
 
 pub use self::relay::{
-    Backlog, Cache, RelayOps, Session as RelaySession, Sessions as RelaySessions,
+    Backlog, Cache, NoLog, RelayOps, Session as RelaySession, Sessions as RelaySessions,
     Track as RelayTrack, Tracks as RelayTracks, Traffic,
 };
 

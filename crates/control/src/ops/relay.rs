@@ -37,8 +37,23 @@ pub trait RelayOps: Send + Sync {
     fn tracks(&self, after: Option<&str>, limit: usize) -> Option<Tracks>;
     /// Asks a session to leave; false: there is none of that id.
     fn goaway(&self, session: u64, uri: &str, timeout: Duration) -> bool;
+    /// Logs what a session says from now on, and returns the log's file.
+    ///
+    /// # Errors
+    ///
+    /// See [`NoLog`].
+    fn log(&self, session: u64) -> Result<String, NoLog>;
     /// Ends a session; false: there is none of that id.
     fn end(&self, session: u64) -> bool;
+}
+
+/// Why a session is not logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoLog {
+    /// The configuration names no folder.
+    Off,
+    /// There is none of that id.
+    NoSession,
 }
 
 /// A page of sessions.
@@ -146,6 +161,7 @@ pub(super) fn router() -> Router<Ops> {
         .route("/api/v1/relay/sessions", get(sessions))
         .route("/api/v1/relay/sessions/{id}", delete(end))
         .route("/api/v1/relay/sessions/{id}/goaway", post(goaway))
+        .route("/api/v1/relay/sessions/{id}/log", post(log))
         .route("/api/v1/relay/tracks", get(tracks))
 }
 
@@ -208,6 +224,21 @@ async fn goaway(State(ops): State<Ops>, Path(id): Path<u64>, body: axum::body::B
         return fault(StatusCode::BAD_REQUEST, "bad_timeout", reason);
     }
     done(ops.relay.goaway(id, &uri, timeout))
+}
+
+async fn log(State(ops): State<Ops>, Path(id): Path<u64>) -> Response {
+    match ops.relay.log(id) {
+        Ok(file) => {
+            let answer = BTreeMap::from([("file", file)]);
+            (StatusCode::ACCEPTED, Json(answer)).into_response()
+        }
+        Err(NoLog::NoSession) => done(false),
+        Err(NoLog::Off) => fault(
+            StatusCode::CONFLICT,
+            "off",
+            "the configuration names no folder for logs ([moq] mlog_dir)",
+        ),
+    }
 }
 
 async fn end(State(ops): State<Ops>, Path(id): Path<u64>) -> Response {

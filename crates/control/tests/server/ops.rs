@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use moqrelay_control::{
-    Backlog, Ops, RelayOps, RelaySession, RelaySessions, RelayTracks, serve_ops,
+    Backlog, NoLog, Ops, RelayOps, RelaySession, RelaySessions, RelayTracks, serve_ops,
 };
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -163,6 +163,24 @@ async fn with_a_bearer_only_who_brings_it_may_use_the_api() {
     assert_eq!(api.get("/metrics").await.status, 200);
 }
 
+#[tokio::test]
+async fn a_session_is_logged_when_there_is_a_folder() {
+    let (api, _) = api(None).await;
+
+    let logged = api
+        .send("POST", "/api/v1/relay/sessions/7/log", "", "")
+        .await;
+    let off = api
+        .send("POST", "/api/v1/relay/sessions/8/log", "", "")
+        .await;
+    let absent = api
+        .send("POST", "/api/v1/relay/sessions/9/log", "", "")
+        .await;
+
+    assert_eq!([logged.status, off.status, absent.status], [202, 409, 404]);
+    assert_eq!(logged.text(), r#"{"file":"logs/7.mlog"}"#);
+}
+
 struct Api(SocketAddr);
 
 impl Api {
@@ -243,6 +261,14 @@ impl RelayOps for OneSession {
 
     fn goaway(&self, session: u64, uri: &str, timeout: Duration) -> bool {
         self.note(session, format!("goaway {uri} {timeout:?}"))
+    }
+
+    fn log(&self, session: u64) -> Result<String, NoLog> {
+        match session {
+            7 => Ok("logs/7.mlog".into()),
+            8 => Err(NoLog::Off),
+            _ => Err(NoLog::NoSession),
+        }
     }
 
     fn end(&self, session: u64) -> bool {

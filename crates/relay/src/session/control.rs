@@ -10,8 +10,9 @@ use bytes::Bytes;
 use moqrelay_moqt::{Direction, Draft, ResetCode, SessionCode, StreamId};
 
 use super::{Driver, Farewell, Note, Stream, signal::StreamBell};
-use crate::transport::{
-    Closed, OpeningBi, OpeningUni, ReadError, RecvStream, SendStream, WriteError,
+use crate::{
+    mlog::Way,
+    transport::{Closed, OpeningBi, OpeningUni, ReadError, RecvStream, SendStream, WriteError},
 };
 
 /// Control goes before every object (draft-18 section 7.2).
@@ -82,6 +83,9 @@ impl Driver {
     pub(super) fn add_control(&mut self, recv: RecvStream, first: Bytes) {
         let id = self.machine.accept_control();
         let now = self.now();
+        if let Some(log) = &mut self.log {
+            log.control(Way::Parsed, id, &first);
+        }
         self.machine.handle_stream(id, first, false, now);
         self.add_pipe(id, Sending::Over, Some(recv), false);
     }
@@ -124,6 +128,9 @@ impl Driver {
     }
 
     pub(super) fn write_pipe(&mut self, id: StreamId, bytes: Bytes) {
+        if let Some(log) = &mut self.log {
+            log.control(Way::Created, id, &bytes);
+        }
         self.control_waiting += bytes.len();
         if self.control_waiting > self.limits.control_bytes {
             self.farewell.get_or_insert(Farewell {
@@ -192,6 +199,9 @@ impl Driver {
         match heard {
             Heard::Bytes(bytes) => {
                 self.charge_bytes(bytes.len());
+                if let Some(log) = &mut self.log {
+                    log.control(Way::Parsed, id, &bytes);
+                }
                 self.machine.handle_stream(id, bytes, false, now);
             }
             Heard::Fin => self.machine.handle_stream(id, Bytes::new(), true, now),
@@ -212,6 +222,9 @@ impl Driver {
         self.control_waiting = self.control_waiting.saturating_sub(waiting);
         self.bi_open -= usize::from(bidirectional);
         self.pipes.remove(&id);
+        if let Some(log) = &mut self.log {
+            log.forget(id);
+        }
         self.streams.release(slot);
     }
 }

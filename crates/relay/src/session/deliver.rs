@@ -14,6 +14,7 @@ use moqrelay_moqt::{
 
 use super::{Driver, Due, Farewell, host::Delivery, outgoing::Out};
 use crate::{
+    mlog::Way,
     stats::Dropped,
     table::Subscribed,
     track::{Ending, Entry, Item, Live, ReaderKey, Track},
@@ -306,6 +307,11 @@ impl Driver {
                         self.tally.drop(Dropped::Late, 1);
                     } else if self.transport.send_datagram(wire.clone()) {
                         self.tally.sent += 1;
+                        self.tally.sent_bytes += object.payload.len() as u64;
+                        if let Some(log) = &mut self.log {
+                            let alias = subscription.track.alias;
+                            log.datagram(Way::Created, &object.clone().into_datagram(alias));
+                        }
                     } else {
                         self.tally.drop(Dropped::Unsendable, 1);
                     }

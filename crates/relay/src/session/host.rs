@@ -28,6 +28,9 @@ use crate::{
     track::{Outlet, ReaderKey},
 };
 
+/// One round of so many is timed: enough for a histogram, too few to be felt.
+const LAG_EVERY: u32 = 16;
+
 /// How the world reaches a host: lists of what there is to look at, and one waker.
 pub(crate) struct Hub {
     inbox: Mutex<Inbox>,
@@ -60,6 +63,7 @@ pub(crate) struct Host {
     seats: Slab<Box<Seat>>,
     meters: Arc<Meters>,
     tally: Tally,
+    rounds: u32,
 
     /// Reused so that a round allocates nothing.
     newcomers: Vec<Newcomer>,
@@ -131,6 +135,7 @@ impl Host {
             seats: Slab::new(),
             meters,
             tally: Tally::default(),
+            rounds: 0,
             newcomers: Vec::new(),
             ready: Vec::new(),
             outlets: Vec::new(),
@@ -220,8 +225,21 @@ impl Host {
             self.deliver(number);
         }
         self.touched = touched;
+        self.note_lag();
         for batch in &mut self.batches {
             batch.clear();
+        }
+    }
+
+    /// Notes, now and then, how long the oldest object of a round took through the relay.
+    fn note_lag(&mut self) {
+        self.rounds = self.rounds.wrapping_add(1);
+        if !self.rounds.is_multiple_of(LAG_EVERY) {
+            return;
+        }
+        let entries = self.batches.iter().flat_map(|batch| &batch.entries);
+        if let Some(oldest) = entries.map(|entry| entry.at).min() {
+            self.meters.lagged(oldest.elapsed());
         }
     }
 

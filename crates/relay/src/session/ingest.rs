@@ -15,6 +15,7 @@ use moqrelay_moqt::{
 
 use super::{Driver, Due, Note, Stream, control::wire_code, signal::StreamBell};
 use crate::{
+    mlog::Way,
     track::{InletError, Lane, SubgroupEnd},
     transport::{ReadError, RecvStream},
 };
@@ -231,7 +232,11 @@ impl Driver {
                 State::Unknown(_) | State::Control(_) | State::Parked(_) => return None,
                 State::Header(decoder) => {
                     match decoder.poll() {
-                        Ok(Some(_header)) => {}
+                        Ok(Some(_header)) => {
+                            if let (Some(log), Some(header)) = (&mut self.log, decoder.header()) {
+                                log.subgroup(Way::Parsed, slot, header);
+                            }
+                        }
                         Ok(None) => return None,
                         Err(error) => return Some(self.broken(&error)),
                     }
@@ -245,7 +250,12 @@ impl Driver {
                     lane,
                 } => {
                     let object = match decoder.poll() {
-                        Ok(Some(SubgroupItem::Object(object))) => object,
+                        Ok(Some(SubgroupItem::Object(object))) => {
+                            if let Some(log) = &mut self.log {
+                                log.object(Way::Parsed, slot, &object);
+                            }
+                            object
+                        }
                         Ok(Some(SubgroupItem::Header(_))) => continue,
                         Ok(None) => return None,
                         Err(error) => return Some(self.broken(&error)),
@@ -434,7 +444,12 @@ impl Driver {
         for bytes in datagrams.drain(..) {
             self.charge_bytes(bytes.len());
             match Datagram::decode(self.machine.draft(), bytes) {
-                Ok(Datagram::Object(object)) => self.object_datagram(object),
+                Ok(Datagram::Object(object)) => {
+                    if let Some(log) = &mut self.log {
+                        log.datagram(Way::Parsed, &object);
+                    }
+                    self.object_datagram(object);
+                }
                 Ok(Datagram::Padding) => {}
                 Err(error) => {
                     self.broken(&error);

@@ -30,6 +30,8 @@ pub(crate) enum Mail {
     Offer { watch: RequestId, track: Arc<Track> },
     /// Ask the peer to leave as soon as it has nothing to do with namespaces below this one.
     Retire { keep: Namespace, timeout: Duration },
+    /// Log what is said from now on.
+    Log,
     /// Ask the peer to leave.
     GoAway { uri: String, timeout: Duration },
     /// End the session.

@@ -20,6 +20,7 @@ use super::{
     signal::StreamBell,
 };
 use crate::{
+    mlog::Way,
     stats::Dropped,
     track::{self, Entry, Item, Subgroup, SubgroupEnd, SubgroupObject},
     transport::{OpeningUni, SendStream, WriteError},
@@ -349,10 +350,20 @@ impl Driver {
                 if late {
                     return Outcome::Reset(ResetCode::DeliveryTimeout);
                 }
+                let opens = !out.begun;
                 if !out.give(entry, object, track.alias) {
                     return Outcome::Reset(ResetCode::Cancelled);
                 }
+                if let Some(log) = &mut self.log {
+                    if opens {
+                        let whole = object.previous.is_none();
+                        let header = track::stream_header(track.alias, &out.subgroup, whole);
+                        log.subgroup(Way::Created, out.slot, &header);
+                    }
+                    log.object(Way::Created, out.slot, &object.object);
+                }
                 self.tally.sent += 1;
+                self.tally.sent_bytes += object.object.payload.len() as u64;
                 Outcome::Open
             }
             Item::Closed { end, .. } if out.begun => {

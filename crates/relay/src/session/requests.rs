@@ -44,6 +44,9 @@ enum Watch {
 
 impl Driver {
     pub(super) fn handle_event(&mut self, event: Event) {
+        if let Some(request) = request_name(&event) {
+            self.shared.meters().requested(request);
+        }
         if self.refused_by_quota(&event) {
             return;
         }
@@ -153,6 +156,7 @@ impl Driver {
                         tracing::debug!(%error, "cannot send GOAWAY");
                     }
                 }
+                Mail::Log => self.begin_log(),
                 Mail::Close { code, reason } => self.machine.close(code, reason),
             }
         }
@@ -619,7 +623,8 @@ impl Driver {
 
     pub(super) fn reject_with(&mut self, id: RequestId, error: RequestError) {
         tracing::debug!(request = id.0, code = ?error.code, reason = %error.reason, "refused");
-        self.shared.meters().request_refused(error.code);
+        let request = self.machine.request_name(id).unwrap_or("unknown");
+        self.shared.meters().request_refused(request, error.code);
         if let Err(error) = self.machine.reject(id, error) {
             tracing::debug!(%error, request = id.0, "cannot refuse a request");
         }
@@ -638,6 +643,34 @@ impl Driver {
             ),
         };
         self.reject(id, code, reason);
+    }
+}
+
+/// Returns what a request of the peer is called in metrics.
+fn request_name(event: &Event) -> Option<&'static str> {
+    match event {
+        Event::Subscribe { .. } => Some("subscribe"),
+        Event::Publish { .. } => Some("publish"),
+        Event::TrackStatus { .. } => Some("track_status"),
+        Event::Fetch { .. } => Some("fetch"),
+        Event::PublishNamespace { .. } => Some("publish_namespace"),
+        Event::SubscribeNamespace { .. } => Some("subscribe_namespace"),
+        Event::SubscribeTracks { .. } => Some("subscribe_tracks"),
+        Event::Update { .. } => Some("request_update"),
+        Event::Setup(_)
+        | Event::SubscribeOk { .. }
+        | Event::FetchOk { .. }
+        | Event::Accepted { .. }
+        | Event::Rejected { .. }
+        | Event::Updated { .. }
+        | Event::UpdateRejected { .. }
+        | Event::PublishDone { .. }
+        | Event::Cancelled { .. }
+        | Event::Namespace { .. }
+        | Event::NamespaceDone { .. }
+        | Event::PublishBlocked { .. }
+        | Event::GoAway { .. }
+        | Event::RequestGoAway { .. } => None,
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use moqrelay_moqt::{
     EncodeError, ObjectProperties, ResetCode, TrackAlias,
-    data::{self, ObjectDatagram, SubgroupHeader, SubgroupId},
+    data::{self, SubgroupHeader, SubgroupId},
 };
 
 use super::{Inlet, InletError, Lane, Object, SubgroupEnd};
@@ -55,9 +55,10 @@ impl Writer {
     /// See [`WriteError`].
     pub fn write(&mut self, object: Object) -> Result<(), WriteError> {
         let accepted = match object.subgroup {
-            None => self
-                .inlet
-                .datagram(datagram(object), ObjectProperties::default())?,
+            None => self.inlet.datagram(
+                object.into_datagram(TrackAlias(0)),
+                ObjectProperties::default(),
+            )?,
             Some(subgroup) => self.write_subgroup(subgroup, object)?,
         };
         if accepted {
@@ -179,18 +180,5 @@ impl std::fmt::Debug for Writer {
         f.debug_tuple("Writer")
             .field(&self.inlet.track.name)
             .finish()
-    }
-}
-
-fn datagram(object: Object) -> ObjectDatagram {
-    ObjectDatagram {
-        alias: TrackAlias(0),
-        group: object.group,
-        id: object.id,
-        priority: object.priority,
-        end_of_group: object.end_of_group,
-        status: object.status,
-        properties: object.properties,
-        payload: object.payload,
     }
 }
