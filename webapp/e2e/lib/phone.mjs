@@ -50,8 +50,8 @@ export class WebPhone {
 
   /** Waits until it is registered, and its voice connected. */
   async ready() {
-    await this.wait('the line to be ready', () => __moqrelay.line().name === 'ready');
-    await this.wait('the voice to be connected', () => __moqrelay.link().name === 'connected', null, 20_000);
+    await this.wait('the line to be ready', () => __moqrelay.line().name === 'ready', null, 30_000);
+    await this.wait('the voice to be connected', () => __moqrelay.link().name === 'connected', null, 30_000);
     this.name = await this.text('me-name');
     this.number = (await this.has('me-number')) ? await this.text('me-number') : undefined;
   }
