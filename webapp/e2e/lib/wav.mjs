@@ -11,6 +11,13 @@ export function writeTone(path, hz) {
   writeFileSync(path, wav(samples));
 }
 
+/** Writes one tone after the other, each for `seconds`. */
+export function writeTones(path, { tones, seconds }) {
+  const stretch = RATE * seconds;
+  const samples = Int16Array.from({ length: stretch * tones.length }, (_, i) => LEVEL * Math.sin((2 * Math.PI * tones[Math.floor(i / stretch)] * i) / RATE));
+  writeFileSync(path, wav(samples));
+}
+
 /** Writes bursts of a tone, each followed by silence up to the next one. */
 export function writeBursts(path, { hz, burstMs, periodMs, bursts }) {
   const [burst, period] = [burstMs, periodMs].map((ms) => (RATE * ms) / 1000);

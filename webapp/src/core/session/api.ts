@@ -57,6 +57,8 @@ export async function signInAsGuest(name: string, previous: string | null = null
 
 interface Transport {
 	readonly url: string;
+	/** Relative to the page; missing: there is none. */
+	readonly fallback_url?: string;
 	readonly certificate_hashes: readonly { readonly algorithm: string; readonly value: string }[];
 }
 
@@ -67,9 +69,9 @@ export async function findRelay(token: string): Promise<RelayAddress> {
 	const hashes = (transport.certificate_hashes ?? [])
 		.filter((hash) => hash.algorithm === "sha-256")
 		.map((hash) => hash.value);
-	// The fallback is on the page's own port (docs/protocol.md, section 1).
-	const websocket = `${location.origin.replace(/^http/, "ws")}/moq`;
-	return { url: transport.url, hashes, token, websocket };
+	const fallback = transport.fallback_url;
+	const websocket = typeof fallback === "string" ? { websocket: new URL(fallback, location.href).href.replace(/^http/, "ws") } : {};
+	return { url: transport.url, hashes, token, ...websocket };
 }
 
 async function ask(path: string, init: RequestInit): Promise<unknown> {
