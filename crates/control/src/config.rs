@@ -81,6 +81,9 @@ pub struct Transport {
     /// Where MoQ over a WebSocket is, relative to the page; absent: nowhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fallback_url: Option<String>,
+    /// Relays on other hosts to which a GOAWAY may lead.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<String>,
     /// The drafts spoken, best first.
     pub drafts: Vec<String>,
     /// SHA-256 of the certificates in use, 64 hex digits each; empty when a public authority signed.

@@ -794,6 +794,8 @@ fn control_config(
 /// Where MoQ is, as seen by who reached the page under a host's name.
 fn transport(moq: &config::Moq, identity: tls::Identity, port: u16) -> TransportSource {
     let (url, fallback) = (moq.url.clone(), moq.fallback);
+    // Of the start: a reload that changes it moves only clients that follow any GOAWAY.
+    let others: Vec<_> = moq.goaway_uri.iter().map(ToString::to_string).collect();
     TransportSource(Arc::new(move |host| {
         let url = url.as_ref().map_or_else(
             // Chromium tries ::1 for `localhost` without falling back.
@@ -807,6 +809,7 @@ fn transport(moq: &config::Moq, identity: tls::Identity, port: u16) -> Transport
             url,
             // The page knows best under which name, port and scheme it was reached.
             fallback_url: fallback.then(|| "/moq".to_owned()),
+            others: others.clone(),
             drafts: Draft::ALL
                 .iter()
                 .map(|draft| draft.alpn().to_owned())

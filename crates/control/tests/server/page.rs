@@ -157,6 +157,7 @@ async fn transport_tells_where_moq_is_by_the_host_that_was_asked() {
     let expected = json!({
         "url": "https://127.0.0.1:4443/moq",
         "fallback_url": "/moq",
+        "others": ["https://other.example:4443/moq"],
         "drafts": ["moqt-18"],
         "certificate_hashes": [{"algorithm": "sha-256", "value": "ab".repeat(32)}],
         "renewed_before": "2026-12-01T10:00:00Z",

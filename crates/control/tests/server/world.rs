@@ -79,6 +79,7 @@ impl Server {
             transport: TransportSource(Arc::new(|host| Transport {
                 url: format!("https://{}:4443/moq", host.unwrap_or("nowhere")),
                 fallback_url: Some("/moq".into()),
+                others: vec!["https://other.example:4443/moq".into()],
                 drafts: vec!["moqt-18".into()],
                 certificate_hashes: vec!["ab".repeat(32)],
                 renewed_before: Some("2026-12-01T10:00:00Z".into()),

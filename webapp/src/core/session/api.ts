@@ -59,6 +59,7 @@ interface Transport {
 	readonly url: string;
 	/** Relative to the page; missing: there is none. */
 	readonly fallback_url?: string;
+	readonly others?: readonly string[];
 	readonly certificate_hashes: readonly { readonly algorithm: string; readonly value: string }[];
 }
 
@@ -71,7 +72,7 @@ export async function findRelay(token: string): Promise<RelayAddress> {
 		.map((hash) => hash.value);
 	const fallback = transport.fallback_url;
 	const websocket = typeof fallback === "string" ? { websocket: new URL(fallback, location.href).href.replace(/^http/, "ws") } : {};
-	return { url: transport.url, hashes, token, ...websocket };
+	return { url: transport.url, hashes, token, others: transport.others ?? [], ...websocket };
 }
 
 async function ask(path: string, init: RequestInit): Promise<unknown> {
