@@ -13,6 +13,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use moqrelay_control::token;
+use moqrelay_moqt::Draft;
 use moqrelay_room::{Number, UserId};
 use serde::Deserialize;
 use url::Url;
@@ -109,6 +110,8 @@ pub(crate) struct Moq {
     pub(crate) fallback: bool,
     /// Where clients are sent when the daemon ends.
     pub(crate) goaway_uri: Option<Url>,
+    /// Numbers of the drafts that peers may speak, the preferred one first.
+    pub(crate) drafts: Vec<String>,
     /// Threads that share the port; 0: as many as there are cores.
     pub(crate) workers: usize,
     pub(crate) sessions_max: usize,
@@ -146,6 +149,7 @@ impl Default for Moq {
             url: None,
             fallback: true,
             goaway_uri: None,
+            drafts: ["18", "16", "14"].map(str::to_owned).to_vec(),
             workers: 0,
             sessions_max: 10_000,
             sessions_per_address_max: 2_000,
@@ -227,7 +231,17 @@ impl Moq {
         ] {
             number(&format!("moq.{key}"), value, least, most)?;
         }
-        Ok(())
+        self.drafts().map(drop)
+    }
+
+    /// Returns the drafts that peers may speak.
+    pub(crate) fn drafts(&self) -> Result<Vec<Draft>> {
+        ensure!(!self.drafts.is_empty(), "moq.drafts is empty");
+        let drafts = self.drafts.iter().map(|name| {
+            let draft = name.parse().ok().and_then(Draft::from_number);
+            draft.with_context(|| format!("moq.drafts names {name}: that draft is not spoken"))
+        });
+        drafts.collect()
     }
 }
 

@@ -26,7 +26,6 @@ use moqrelay_control::{
     self as control, Control, Directory, Ops, Transport, TransportSource, Web, directory::Entry,
     token::Keys,
 };
-use moqrelay_moqt::Draft;
 use moqrelay_relay::{self as relay, Namespace, Relay, tls};
 use moqrelay_room::{self as room, Counts, Number, User, UserId};
 use tokio::{
@@ -114,7 +113,7 @@ pub(crate) async fn run(
     .into_iter()
     .map(|(key, addr, fd)| Ok((key, (addr, fd.try_clone_to_owned()?))))
     .collect::<std::io::Result<BTreeMap<_, _>>>()?;
-    let relay = Relay::new(relay_config(&config.moq));
+    let relay = Relay::new(relay_config(&config.moq)?);
     let grants = Arc::new(TokenGrants::new(keys.clone(), &config.auth)?);
     let (server, workers) =
         moq_server(&config, &relay, &identity, grants.clone(), &mut inheritance)?;
@@ -620,8 +619,9 @@ fn expect_standing(bridge: &Bridge, directory: &Directory) -> Result<BTreeMap<uu
     Ok(standing)
 }
 
-fn relay_config(moq: &config::Moq) -> relay::Config {
-    relay::Config {
+fn relay_config(moq: &config::Moq) -> Result<relay::Config> {
+    Ok(relay::Config {
+        drafts: moq.drafts()?,
         track: relay::TrackLimits {
             entries: moq.track_objects_max,
             bytes: moq.track_bytes_max,
@@ -635,7 +635,7 @@ fn relay_config(moq: &config::Moq) -> relay::Config {
             age: moq.mlog_age_max,
         }),
         ..relay::Config::default()
-    }
+    })
 }
 
 fn moq_server(
@@ -774,7 +774,7 @@ fn control_config(
             .secret
             .as_ref()
             .map(|s| s.expose().to_owned()),
-        transport: transport(&config.moq, identity.clone(), server.local_addr().port()),
+        transport: transport(&config.moq, identity.clone(), server.local_addr().port())?,
         media: config.moq.fallback.then(|| media::door(server.clone())),
         tls: match config.http.tls {
             true => Some(identity.https().context("http.tls")?),
@@ -792,11 +792,11 @@ fn control_config(
 }
 
 /// Where MoQ is, as seen by who reached the page under a host's name.
-fn transport(moq: &config::Moq, identity: tls::Identity, port: u16) -> TransportSource {
-    let (url, fallback) = (moq.url.clone(), moq.fallback);
+fn transport(moq: &config::Moq, identity: tls::Identity, port: u16) -> Result<TransportSource> {
+    let (url, fallback, drafts) = (moq.url.clone(), moq.fallback, moq.drafts()?);
     // Of the start: a reload that changes it moves only clients that follow any GOAWAY.
     let others: Vec<_> = moq.goaway_uri.iter().map(ToString::to_string).collect();
-    TransportSource(Arc::new(move |host| {
+    Ok(TransportSource(Arc::new(move |host| {
         let url = url.as_ref().map_or_else(
             // Chromium tries ::1 for `localhost` without falling back.
             || match host {
@@ -810,14 +810,11 @@ fn transport(moq: &config::Moq, identity: tls::Identity, port: u16) -> Transport
             // The page knows best under which name, port and scheme it was reached.
             fallback_url: fallback.then(|| "/moq".to_owned()),
             others: others.clone(),
-            drafts: Draft::ALL
-                .iter()
-                .map(|draft| draft.alpn().to_owned())
-                .collect(),
+            drafts: drafts.iter().map(|draft| draft.alpn().to_owned()).collect(),
             certificate_hashes: identity.hashes().iter().map(|hash| hex(hash)).collect(),
             renewed_before: identity.renewed_before().map(rfc3339),
         }
-    }))
+    })))
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -26,7 +26,7 @@ pub enum VarIntFlavour {
 
 impl Draft {
     /// Every draft this crate speaks, the preferred one first.
-    pub const ALL: &'static [Self] = &[Self::D18];
+    pub const ALL: &'static [Self] = &[Self::D18, Self::D16, Self::D14];
 
     /// Returns the ALPN of raw QUIC, which is also the WebTransport subprotocol.
     pub fn alpn(self) -> &'static str {

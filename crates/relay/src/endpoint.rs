@@ -193,9 +193,10 @@ fn lacks_ipv6(error: &io::Error) -> bool {
 pub(crate) fn server_config(
     identity: &Identity,
     limits: &Limits,
+    drafts: &[Draft],
 ) -> Result<quinn::ServerConfig, Error> {
     let alpn = std::iter::once(web_transport_quinn::ALPN)
-        .chain(Draft::ALL.iter().map(|draft| draft.alpn()))
+        .chain(drafts.iter().map(|draft| draft.alpn()))
         .map(|alpn| alpn.as_bytes().to_vec())
         .collect();
     let tls = identity.server_config(alpn)?;

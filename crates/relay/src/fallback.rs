@@ -24,7 +24,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     admission::{Ticket, Verdict},
     auth::{AuthError, Authorize},
-    handshake,
+    handshake::{self, Choice},
     limits::Limits,
     server::Inner,
     session::{self, Access, Hub},
@@ -135,7 +135,7 @@ impl Visitor {
         if inner.drain_tx.borrow().is_some() {
             return Err(Refused::Draining);
         }
-        let Some(agreed) = agree(&knock) else {
+        let Some(agreed) = agree(&knock, inner.shared.drafts()) else {
             return Err(Refused::Version(knock.offered));
         };
         let access = access(&knock, inner.authorize.clone())?;
@@ -260,7 +260,7 @@ struct Agreed {
 
 /// Chooses the draft first, then the version of QMux. A client that names no draft gets what its
 /// URL's query asks for, or the newest.
-fn agree(knock: &Knock) -> Option<Agreed> {
+fn agree(knock: &Knock, drafts: &[Draft]) -> Option<Agreed> {
     let offered: Vec<Subprotocol<'_>> = knock
         .offered
         .iter()
@@ -273,9 +273,13 @@ fn agree(knock: &Knock) -> Option<Agreed> {
         .filter(|inner| !inner.is_empty())
         .collect();
     let asked = knock.parameter("moqt");
-    let (draft, inner) = match handshake::version(&named, None) {
-        Ok((draft, true)) if !named.is_empty() => (draft, draft.alpn()),
-        _ => (handshake::version(&[], asked.as_deref()).ok()?.0, ""),
+    let (draft, inner) = match handshake::version(drafts, &named, None) {
+        Ok(Choice::Named(draft)) => (draft, draft.alpn()),
+        _ => match handshake::version(drafts, &[], asked.as_deref()).ok()? {
+            Choice::Named(draft) | Choice::Implied(draft) => (draft, ""),
+            // No client of draft 14 is known here; one that is must ask.
+            Choice::ByFirstStream { new, .. } => (new, ""),
+        },
     };
     let version = *Version::ALL.iter().find(|version| {
         offered
@@ -338,7 +342,7 @@ mod tests {
     }
 
     fn agreed(offered: &[&str], query: &str) -> Option<String> {
-        agree(&knock(offered, query)).map(|agreed| agreed.subprotocol)
+        agree(&knock(offered, query), Draft::ALL).map(|agreed| agreed.subprotocol)
     }
 
     #[test]

@@ -54,31 +54,37 @@ impl Refused {
     }
 }
 
+/// What the first stream of a client of draft 14 begins with: the type of CLIENT_SETUP.
+const CLIENT_SETUP: u8 = 0x20;
+
 /// How long a refused client may take to hear that it is.
 const ANSWERED: Duration = Duration::from_secs(1);
 
 /// Completes a handshake.
 pub(crate) async fn accept(
     incoming: quinn::Incoming,
+    drafts: &[Draft],
     authorize: Arc<dyn Authorize>,
     timeout: Duration,
 ) -> Result<Accepted, Refused> {
-    tokio::time::timeout(timeout, accept_at_leisure(incoming, authorize))
+    tokio::time::timeout(timeout, accept_at_leisure(incoming, drafts, authorize))
         .await
         .unwrap_or(Err(Refused::TooSlow))
 }
 
 async fn accept_at_leisure(
     incoming: quinn::Incoming,
+    drafts: &[Draft],
     authorize: Arc<dyn Authorize>,
 ) -> Result<Accepted, Refused> {
     let connection = incoming.accept()?.await?;
     let alpn = alpn(&connection).unwrap_or_default();
     if alpn == web_transport_quinn::ALPN.as_bytes() {
-        return web_transport(Request::accept(connection).await?, authorize).await;
+        return web_transport(Request::accept(connection).await?, drafts, authorize).await;
     }
     let alpn = String::from_utf8_lossy(&alpn).into_owned();
-    let draft = Draft::from_alpn(&alpn).ok_or(Refused::Alpn(alpn))?;
+    let draft = drafts.iter().find(|draft| draft.alpn() == alpn);
+    let draft = *draft.ok_or(Refused::Alpn(alpn))?;
     let session = web_transport_quinn::Session::raw(connection);
     Ok(Accepted {
         access: Access::new(authorize),
@@ -90,14 +96,15 @@ async fn accept_at_leisure(
 
 async fn web_transport(
     request: Request,
+    drafts: &[Draft],
     authorize: Arc<dyn Authorize>,
 ) -> Result<Accepted, Refused> {
     let query = |name: &str| {
         let mut pairs = request.url.query_pairs();
         pairs.find(|(key, _)| key == name).map(|(_, value)| value)
     };
-    let (draft, named) = match version(&request.protocols, query("moqt").as_deref()) {
-        Ok(version) => version,
+    let choice = match version(drafts, &request.protocols, query("moqt").as_deref()) {
+        Ok(choice) => choice,
         Err(refused) => return refuse(request, StatusCode::BAD_REQUEST, refused).await,
     };
     let mut access = Access::new(authorize);
@@ -110,15 +117,26 @@ async fn web_transport(
         return refuse(request, StatusCode::UNAUTHORIZED, error.into()).await;
     }
     let mut response = ConnectResponse::OK;
-    if named {
+    if let Choice::Named(draft) = choice {
         response = response.with_protocol(draft.alpn());
     }
     let session = request.respond(response).await?;
+    let mut transport = Transport::quic(session, STREAMS_AT_FIRST, STREAMS_AT_FIRST);
+    let draft = match choice {
+        Choice::Named(draft) | Choice::Implied(draft) => draft,
+        Choice::ByFirstStream { old, new } => {
+            if transport.begins_with(CLIENT_SETUP).await {
+                old
+            } else {
+                new
+            }
+        }
+    };
     Ok(Accepted {
         access,
         draft,
         kind: moqt::Transport::WebTransport,
-        transport: Transport::quic(session, STREAMS_AT_FIRST, STREAMS_AT_FIRST),
+        transport,
     })
 }
 
@@ -135,26 +153,55 @@ async fn refuse(
     Err(refused)
 }
 
-/// Chooses the draft; true: the client named it as a subprotocol and must hear it.
+/// How a session comes to its draft.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Choice {
+    /// The client named it as a subprotocol and must hear it.
+    Named(Draft),
+    /// The client does not name subprotocols.
+    Implied(Draft),
+    /// The client says nothing: clients of draft 14 begin with CLIENT_SETUP on a bidirectional
+    /// stream, newer ones with anything else.
+    ByFirstStream { old: Draft, new: Draft },
+}
+
+/// Chooses the draft: the most preferred one of those that the client offers.
 ///
-/// A client without subprotocols (Firefox 153) gets what its URL's query asks for, or the newest.
-pub(crate) fn version(offered: &[String], query: Option<&str>) -> Result<(Draft, bool), Refused> {
+/// A client without subprotocols (Firefox 153, any of draft 14) gets what its URL's query asks
+/// for, or the preferred draft that fits how it begins.
+pub(crate) fn version(
+    drafts: &[Draft],
+    offered: &[String],
+    query: Option<&str>,
+) -> Result<Choice, Refused> {
     let refused = || Refused::Version {
         offered: offered.to_vec(),
         query: query.map(str::to_owned),
     };
     if !offered.is_empty() {
-        let common = Draft::ALL
+        let common = drafts
             .iter()
             .find(|draft| offered.iter().any(|offer| offer == draft.alpn()));
-        return common.map(|draft| (*draft, true)).ok_or_else(refused);
+        return common.copied().map(Choice::Named).ok_or_else(refused);
     }
-    match query {
-        None => Draft::ALL.first().copied(),
-        Some(number) => number.parse().ok().and_then(Draft::from_number),
+    if let Some(query) = query {
+        let asked = drafts
+            .iter()
+            .find(|draft| draft.number().to_string() == query);
+        return asked.copied().map(Choice::Implied).ok_or_else(refused);
     }
-    .map(|draft| (draft, false))
-    .ok_or_else(refused)
+    let old = drafts.iter().find(|draft| **draft == Draft::D14);
+    let new = drafts.iter().find(|draft| !draft.one_control_stream());
+    match (old, new) {
+        (Some(old), Some(new)) => Ok(Choice::ByFirstStream {
+            old: *old,
+            new: *new,
+        }),
+        _ => {
+            let first = drafts.first().copied();
+            first.map(Choice::Implied).ok_or_else(refused)
+        }
+    }
 }
 
 /// Takes the token out of an Authorization header.
@@ -174,27 +221,45 @@ fn alpn(connection: &quinn::Connection) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
 
+    const DRAFTS: [Draft; 3] = [Draft::D18, Draft::D16, Draft::D14];
+
     fn offers(names: &[&str]) -> Vec<String> {
         names.iter().map(|name| (*name).to_owned()).collect()
     }
 
     #[test]
-    fn a_client_without_subprotocols_gets_the_newest_draft() {
-        assert_eq!(version(&[], None).unwrap(), (Draft::D18, false));
-        assert_eq!(version(&[], Some("18")).unwrap(), (Draft::D18, false));
+    fn a_client_without_subprotocols_gets_what_it_asks_for_or_how_it_begins() {
+        let first = Choice::ByFirstStream {
+            old: Draft::D14,
+            new: Draft::D18,
+        };
+        assert_eq!(version(&DRAFTS, &[], None).unwrap(), first);
+        for draft in DRAFTS {
+            let number = draft.number().to_string();
+            let asked = version(&DRAFTS, &[], Some(&number)).unwrap();
+            assert_eq!(asked, Choice::Implied(draft));
+        }
+        let only = version(&[Draft::D18], &[], None).unwrap();
+        assert_eq!(only, Choice::Implied(Draft::D18));
     }
 
     #[test]
     fn a_known_subprotocol_is_chosen_among_unknown_ones() {
-        let offered = offers(&["moq-lite-05", "moqt-18"]);
-
-        assert_eq!(version(&offered, None).unwrap(), (Draft::D18, true));
+        for (offered, draft) in [
+            (&["moq-lite-05", "moqt-16", "moqt-18"][..], Draft::D18),
+            (&["moqt-17", "moqt-16"], Draft::D16),
+            (&["moq-00"], Draft::D14),
+        ] {
+            let chosen = version(&DRAFTS, &offers(offered), None).unwrap();
+            assert_eq!(chosen, Choice::Named(draft));
+        }
     }
 
     #[test]
     fn unknown_versions_are_refused() {
-        assert!(version(&offers(&["moqt-99"]), None).is_err());
-        assert!(version(&[], Some("7")).is_err());
-        assert!(version(&[], Some("eighteen")).is_err());
+        assert!(version(&DRAFTS, &offers(&["moqt-99"]), None).is_err());
+        assert!(version(&[Draft::D18], &offers(&["moqt-16"]), None).is_err());
+        assert!(version(&DRAFTS, &[], Some("7")).is_err());
+        assert!(version(&DRAFTS, &[], Some("eighteen")).is_err());
     }
 }

@@ -129,7 +129,7 @@ pub fn successor(
     config: Config,
     estate: Estate,
 ) -> Result<(Server, Vec<Worker>), Error> {
-    let quic = endpoint::server_config(&config.tls, &config.limits)?;
+    let quic = endpoint::server_config(&config.tls, &config.limits, relay.shared.drafts())?;
     let bind = |source| Error::Bind {
         addr: config.listen,
         source,

@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use moqrelay_moqt::{FullTrackName, Location, Namespace, RequestId, ResetCode, TrackAlias};
+use moqrelay_moqt::{Draft, FullTrackName, Location, Namespace, RequestId, ResetCode, TrackAlias};
 
 use self::namespaces::Namespaces;
 use crate::{
@@ -38,6 +38,8 @@ pub struct Config {
     /// Tracks that may be known at a time; requests for more are refused.
     /// Default 100,000: at least 100 MB when all are alive.
     pub tracks: usize,
+    /// Drafts that peers may speak, the preferred one first. Default: [`Draft::ALL`].
+    pub drafts: Vec<Draft>,
 }
 
 impl Default for Config {
@@ -46,6 +48,7 @@ impl Default for Config {
             track: TrackLimits::default(),
             log: None,
             tracks: 100_000,
+            drafts: Draft::ALL.to_vec(),
         }
     }
 }
@@ -58,6 +61,7 @@ struct Inner {
     table: Mutex<Table>,
     meters: Arc<Meters>,
     logs: Option<Logs>,
+    drafts: Box<[Draft]>,
 }
 
 /// A reader's place on a track.
@@ -157,6 +161,7 @@ impl Shared {
     pub(crate) fn new(config: Config) -> Self {
         let meters = Arc::new(Meters::new());
         let logs = config.log.clone().map(Logs::new);
+        let drafts = config.drafts.clone().into();
         let table = Table {
             config,
             meters: meters.clone(),
@@ -170,7 +175,13 @@ impl Shared {
             table: Mutex::new(table),
             meters,
             logs,
+            drafts,
         }))
+    }
+
+    /// Returns the drafts that peers may speak, the preferred one first.
+    pub(crate) fn drafts(&self) -> &[Draft] {
+        &self.0.drafts
     }
 
     pub(crate) fn meters(&self) -> &Arc<Meters> {

@@ -9,6 +9,7 @@ mod log;
 mod merge;
 mod reader;
 mod tap;
+mod wire;
 mod writer;
 
 use std::sync::{
@@ -30,6 +31,7 @@ pub(crate) use self::{
     log::{Entry, Item, Log, Subgroup, SubgroupEnd, SubgroupObject},
     merge::Malformed,
     tap::{LocalTap, Outlet, ReaderKey, SessionTap, Tap},
+    wire::{datagram as datagram_wire, object as object_wire, priority_of, track_properties},
 };
 pub use self::{
     reader::{Event, Reader},
@@ -53,7 +55,7 @@ pub struct Object {
     /// Datagram: no object above this one exists in the group. Subgroup: no object follows on its
     /// stream (a [`Writer`] then ends the stream; a [`Reader`] never sets it).
     pub end_of_group: bool,
-    /// Properties, raw, without their length.
+    /// Properties, raw as draft 18 writes them, without their length.
     pub properties: Bytes,
     /// Payload, possibly empty.
     pub payload: Bytes,
@@ -97,7 +99,7 @@ pub struct Ending {
 /// A publisher of a track, from its beginning on.
 #[derive(Debug)]
 pub(crate) struct Live {
-    /// Raw track properties.
+    /// Raw track properties, as draft 18 writes them.
     pub(crate) properties: Bytes,
     /// What the draft's own properties among them say.
     pub(crate) known: TrackProperties,

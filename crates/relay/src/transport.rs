@@ -75,6 +75,15 @@ impl Transport {
         Self::Quic(quic::Transport::new(session, bi_max, uni_max))
     }
 
+    /// Waits for the peer's first stream, and tells whether it is a bidirectional one that begins
+    /// with this byte. It is accepted and read again later.
+    pub(crate) async fn begins_with(&mut self, byte: u8) -> bool {
+        match self {
+            Self::Quic(quic) => quic.begins_with(byte).await,
+            Self::Qmux(_) => false,
+        }
+    }
+
     pub(crate) fn probe(&self) -> Probe {
         match self {
             Self::Quic(quic) => Probe::Quic(quic.probe()),

@@ -191,7 +191,13 @@ impl std::fmt::Debug for Worker {
 
 async fn serve(inner: Arc<Inner>, hub: Arc<Hub>, incoming: quinn::Incoming, mut ticket: Ticket) {
     let (peer, limits) = (incoming.remote_address(), inner.limits());
-    let accepted = handshake::accept(incoming, inner.authorize.clone(), limits.setup_timeout).await;
+    let accepted = handshake::accept(
+        incoming,
+        inner.shared.drafts(),
+        inner.authorize.clone(),
+        limits.setup_timeout,
+    )
+    .await;
     ticket.arrived();
     let Accepted {
         access,

@@ -17,7 +17,7 @@ use crate::{
     mlog::Way,
     stats::Dropped,
     table::Subscribed,
-    track::{Ending, Entry, Item, Live, ReaderKey, Track},
+    track::{Ending, Entry, Item, Live, ReaderKey, Track, datagram_wire, track_properties},
 };
 
 /// Subgroups of which nothing more is sent because some of it was too late or not wanted.
@@ -303,9 +303,16 @@ impl Driver {
                     .datagram_timeout()
                     .is_some_and(|timeout| entry.at.elapsed() > timeout);
                 if subscription.wanted.forward && active.passes(location) {
+                    let draft = self.machine.draft();
+                    let alias = subscription.track.alias;
+                    let priority = active.publisher_priority;
+                    let make = || datagram_wire(draft, alias, object, priority);
                     if late {
                         self.tally.drop(Dropped::Late, 1);
-                    } else if self.transport.send_datagram(wire.clone()) {
+                    } else if wire
+                        .of(draft, make)
+                        .is_some_and(|wire| self.transport.send_datagram(wire))
+                    {
                         self.tally.sent += 1;
                         self.tally.sent_bytes += object.payload.len() as u64;
                         if let Some(log) = &mut self.log {
@@ -395,7 +402,8 @@ impl Driver {
             ..Parameters::default()
         };
         if subscription.wanted.status {
-            self.accept(id, params, live.properties.clone());
+            let properties = track_properties(self.machine.draft(), &live.properties);
+            self.accept(id, params, properties);
             return Step::Over;
         }
         let (_, end_group) = range(subscription.wanted.filter, largest);
@@ -414,7 +422,7 @@ impl Driver {
         let answer = SubscribeAnswer {
             alias: Some(subscription.track.alias),
             params,
-            properties: live.properties.clone(),
+            properties: track_properties(self.machine.draft(), &live.properties),
         };
         match self.machine.accept_subscribe(id, answer) {
             Ok(_alias) => {

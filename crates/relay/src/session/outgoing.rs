@@ -8,10 +8,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use moqrelay_moqt::{
-    Draft, GroupOrder, ResetCode,
-    data::{SubgroupEncoder, SubgroupHeader},
-};
+use moqrelay_moqt::{Draft, GroupOrder, ResetCode, TrackAlias, data::SubgroupHeader};
 
 use super::{
     Driver, Due, Stream,
@@ -38,6 +35,8 @@ pub(super) struct Out {
     subgroup: Arc<Subgroup>,
     stream: Channel,
     priority: i32,
+    /// The track's priority.
+    publisher: u8,
     /// The last object that was given to the stream.
     last: Option<u64>,
     /// The header went out, or is on its way.
@@ -92,21 +91,17 @@ impl Out {
     }
 
     /// Gives an object to a stream that waits for nothing; false: it would leave a gap.
-    fn give(
-        &mut self,
-        entry: &Entry,
-        object: &SubgroupObject,
-        alias: moqrelay_moqt::TrackAlias,
-    ) -> bool {
+    fn give(&mut self, entry: &Entry, object: &SubgroupObject, alias: TrackAlias) -> bool {
         self.rest_at = entry.at;
         if self.begun && self.last == object.previous {
-            self.rest[0] = object.wire.clone();
+            match self.wire(object, alias) {
+                Some(wire) => self.rest[0] = wire,
+                None => return false,
+            }
         } else if self.begun {
             return false;
         } else {
-            let from_start = object.previous.is_none();
-            let header = track::stream_header(alias, &self.subgroup, from_start);
-            match first_bytes(self.draft, header, object) {
+            match self.first_bytes(object, alias) {
                 Some(bytes) => self.rest[0] = bytes,
                 None => return false,
             }
@@ -117,6 +112,44 @@ impl Out {
         }
         self.last = Some(object.object.id);
         true
+    }
+
+    /// An object after the one that was before it on the publisher's stream.
+    fn wire(&self, object: &SubgroupObject, alias: TrackAlias) -> Option<Bytes> {
+        object.wire.of(self.draft, || {
+            track::object_wire(
+                self.draft,
+                alias,
+                &object.subgroup,
+                &object.object,
+                object.previous,
+                object.whole,
+            )
+        })
+    }
+
+    /// The stream's header, and the object that comes first.
+    fn first_bytes(&self, object: &SubgroupObject, alias: TrackAlias) -> Option<Bytes> {
+        let from_start = object.previous.is_none();
+        let mut bytes = BytesMut::new();
+        self.header(alias, from_start)
+            .encode(self.draft, &mut bytes);
+        let object = if from_start {
+            self.wire(object, alias)?
+        } else {
+            let (subgroup, whole) = (&object.subgroup, object.whole);
+            track::object_wire(self.draft, alias, subgroup, &object.object, None, whole)?
+        };
+        bytes.extend_from_slice(&object);
+        Some(bytes.freeze())
+    }
+
+    fn header(&self, alias: TrackAlias, from_start: bool) -> SubgroupHeader {
+        let header = track::stream_header(alias, &self.subgroup, from_start);
+        SubgroupHeader {
+            priority: track::priority_of(self.draft, header.priority, self.publisher),
+            ..header
+        }
     }
 
     /// Writes what the connection takes of `rest`.
@@ -260,6 +293,7 @@ impl Driver {
             subgroup: subgroup.clone(),
             stream: Channel::Opening(self.transport.open_uni()),
             priority: priority(subscriber, publisher, active.order, subgroup),
+            publisher: active.publisher_priority,
             last: None,
             begun: false,
             rest: [Bytes::new(), Bytes::new()],
@@ -374,11 +408,10 @@ impl Driver {
                 }
                 Outcome::Over
             }
-            Item::Closed { subgroup, .. } => {
+            Item::Closed { .. } => {
                 // A subgroup without objects: its header, then this end once more.
-                let header = track::stream_header(track.alias, subgroup, true);
                 let mut bytes = BytesMut::new();
-                SubgroupEncoder::new(out.draft, header).header(&mut bytes);
+                out.header(track.alias, true).encode(out.draft, &mut bytes);
                 out.rest[0] = bytes.freeze();
                 out.begun = true;
                 match out.flush() {
@@ -529,17 +562,6 @@ impl Out {
             Channel::Opening(_) => false,
         }
     }
-}
-
-fn first_bytes(draft: Draft, header: SubgroupHeader, object: &SubgroupObject) -> Option<Bytes> {
-    let mut encoder = SubgroupEncoder::new(draft, header);
-    let mut bytes = BytesMut::new();
-    encoder.header(&mut bytes);
-    encoder.object(&object.object, &mut bytes).ok()?;
-    if object.whole {
-        bytes.extend_from_slice(&object.object.payload);
-    }
-    Some(bytes.freeze())
 }
 
 /// Translates MoQ's order of sending (draft-18 section 7.2) to quinn's, where higher goes first:

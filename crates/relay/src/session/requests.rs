@@ -7,8 +7,9 @@ use std::{
 
 use bytes::Bytes;
 use moqrelay_moqt::{
-    AuthToken, Event, FullTrackName, Namespace, Parameters, PeerSetup, PublishOptions, RequestCode,
-    RequestError, RequestId, RequestOk, ResetCode, SessionCode, TrackAlias,
+    AuthToken, Draft, Event, FullTrackName, Namespace, Parameters, PeerSetup, PublishOptions,
+    RequestCode, RequestError, RequestId, RequestOk, ResetCode, SessionCode, TrackAlias,
+    TrackProperties,
 };
 
 use super::{
@@ -19,7 +20,7 @@ use super::{
 };
 use crate::{
     table::{Unavailable, Wish},
-    track::Track,
+    track::{Track, track_properties},
 };
 
 /// What a NAMESPACE message takes beside the namespace's bytes: type, length, lengths of fields.
@@ -285,6 +286,10 @@ impl Driver {
             self.shared.meters().breach("tracks");
             return self.reject(id, RequestCode::ExcessiveLoad, "too many tracks");
         }
+        // The session has read them, so they can be read.
+        let draft = self.machine.draft();
+        let properties =
+            TrackProperties::translate(draft, Draft::D18, &properties).unwrap_or_default();
         let published = self
             .shared
             .publish(name, self.id, properties, params.largest_object);
@@ -437,7 +442,7 @@ impl Driver {
                 forward: Some(forward),
                 ..Parameters::default()
             },
-            properties: live.properties.clone(),
+            properties: track_properties(self.machine.draft(), &live.properties),
         };
         match self.machine.publish(track.name.clone(), options) {
             Ok((id, _alias)) => {

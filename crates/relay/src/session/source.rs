@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use moqrelay_moqt::{
-    Location, Namespace, ObjectProperties, Parameters, PublishDoneCode, RequestCode, RequestError,
-    RequestId, ResetCode, SubscribeOptions, TrackAlias,
+    Draft, Location, Namespace, ObjectProperties, Parameters, PublishDoneCode, RequestCode,
+    RequestError, RequestId, ResetCode, SubscribeOptions, TrackAlias, TrackProperties,
     data::{self, ObjectDatagram, SubgroupHeader},
 };
 
@@ -178,11 +178,19 @@ impl Driver {
         let Some(source) = self.sources.get_mut(&request) else {
             return;
         };
+        let draft = self.machine.draft();
+        // The session has read them, so they can be read.
+        let properties =
+            TrackProperties::translate(draft, Draft::D18, &properties).unwrap_or_default();
         let Some(inlet) = self.shared.answered(source.id, properties, largest) else {
             // It took too long: nobody wants the track any more.
             self.sources.remove(&request);
             self.cancel(request, ResetCode::Cancelled);
             return;
+        };
+        let inlet = Inlet {
+            draft: self.machine.draft(),
+            ..inlet
         };
         source.state = State::Live { inlet, alias };
         self.aliases.insert(alias, request);
@@ -206,6 +214,10 @@ impl Driver {
         alias: TrackAlias,
     ) {
         let Published { inlet, forward } = published;
+        let inlet = Inlet {
+            draft: self.machine.draft(),
+            ..inlet
+        };
         let source = Source::new(inlet.source, State::Live { inlet, alias }, forward);
         self.sources.insert(request, source);
         self.aliases.insert(alias, request);

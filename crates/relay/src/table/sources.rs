@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
-use moqrelay_moqt::{FullTrackName, Location, Namespace, RequestError};
+use moqrelay_moqt::{Draft, FullTrackName, Location, Namespace, RequestError};
 
 use super::{
     Asking, Owner, Published, SessionId, Source, Table, Unavailable,
@@ -167,7 +167,12 @@ impl Table {
         for source in gone {
             self.remove_publisher(name, source);
         }
-        Inlet { track, source: id }
+        Inlet {
+            track,
+            source: id,
+            // A session that speaks another one says so.
+            draft: Draft::D18,
+        }
     }
 
     /// Wants no more of a publisher.

@@ -6,12 +6,14 @@ use bytes::{Bytes, BytesMut};
 use moqrelay_moqt::{
     Draft, EncodeError, Location, ObjectProperties, TrackAlias,
     data::{self, ObjectDatagram, ObjectStatus, SubgroupEncoder, SubgroupHeader, SubgroupId},
+    translate_properties,
 };
 
 use super::{
     Object, SourceId, Track,
     log::{Item, Subgroup, SubgroupEnd, SubgroupObject},
     merge::{Malformed, Merge, Place, Placed, Said, StreamEnd, Verdict},
+    wire::Wire,
 };
 
 /// Payloads up to this size are copied behind their header, once for all subscribers: a second
@@ -23,6 +25,8 @@ const COPIED_PAYLOAD: usize = 1024;
 pub(crate) struct Inlet {
     pub(crate) track: Arc<Track>,
     pub(crate) source: SourceId,
+    /// What the publisher speaks.
+    pub(crate) draft: Draft,
 }
 
 /// One stream of a publisher.
@@ -58,7 +62,7 @@ impl Inlet {
             alias: self.track.alias,
             ..datagram
         };
-        let wire = datagram.encode(Draft::D18)?;
+        let wire = Wire::new(self.draft, datagram.encode(self.draft)?);
         let object = Object {
             group: datagram.group,
             subgroup: None,
@@ -66,7 +70,7 @@ impl Inlet {
             priority: datagram.priority,
             status: datagram.status,
             end_of_group: datagram.end_of_group,
-            properties: datagram.properties,
+            properties: self.properties(&datagram.properties)?,
             payload: datagram.payload,
         };
         let said = Said {
@@ -162,18 +166,22 @@ impl Inlet {
             properties: subgroup.properties,
             ..lane.header
         };
-        let mut encoder = SubgroupEncoder::resume(Draft::D18, header, previous);
+        let mut encoder = SubgroupEncoder::resume(self.draft, header, previous);
         encoder.object(&object, &mut wire)?;
         let whole = object.payload.len() <= COPIED_PAYLOAD;
         if whole {
             wire.extend_from_slice(&object.payload);
         }
+        let object = data::Object {
+            properties: self.properties(&object.properties)?,
+            ..object
+        };
         self.track.count(object.payload.len());
         self.track.push(Item::Object(SubgroupObject {
             subgroup,
             object,
             previous,
-            wire: wire.freeze(),
+            wire: Wire::new(self.draft, wire.freeze()),
             whole,
         }));
         Ok(true)
@@ -218,6 +226,12 @@ impl Inlet {
             self.track.push(item);
         }
         Ok(())
+    }
+
+    /// The log has properties as draft 18 writes them, whatever the publisher speaks.
+    fn properties(&self, properties: &Bytes) -> Result<Bytes, EncodeError> {
+        translate_properties(self.draft, Draft::D18, properties)
+            .map_err(|_| EncodeError::Value("properties"))
     }
 
     /// Judges an object, and lets the track begin anew when it says so.

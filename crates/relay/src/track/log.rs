@@ -12,7 +12,7 @@ use moqrelay_moqt::{
     data::{self, ObjectStatus, SubgroupId},
 };
 
-use super::{Ending, Live, Object, merge::Ended};
+use super::{Ending, Live, Object, merge::Ended, wire::Wire};
 use crate::limits::TrackLimits;
 
 /// What an entry costs beside properties and payload, in bytes, roughly.
@@ -42,7 +42,7 @@ pub(crate) enum Item {
     /// A publisher began. Streams of an earlier one will not go on.
     Began(Arc<Live>),
     /// An object in a datagram, and the datagram as every subscriber gets it.
-    Datagram { object: Object, wire: Bytes },
+    Datagram { object: Object, wire: Wire },
     /// An object on a stream.
     Object(SubgroupObject),
     /// A stream ended.
@@ -78,12 +78,13 @@ pub(crate) struct Subgroup {
 #[derive(Debug)]
 pub(crate) struct SubgroupObject {
     pub(crate) subgroup: Arc<Subgroup>,
+    /// Its properties are written as draft 18 does.
     pub(crate) object: data::Object,
     /// The object before it on the publisher's stream.
     pub(crate) previous: Option<u64>,
     /// What stands on the wire for a stream on which `previous` was the last object: all of it
     /// when `whole`, otherwise what stands before the payload.
-    pub(crate) wire: Bytes,
+    pub(crate) wire: Wire,
     pub(crate) whole: bool,
 }
 

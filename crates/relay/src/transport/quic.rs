@@ -4,7 +4,7 @@
 //! are kept. What does not need to wait is polled once where it stands and allocates nothing.
 
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
     pin::{Pin, pin},
     sync::{Arc, Mutex},
     task::{Context, Poll, Waker, ready},
@@ -46,6 +46,9 @@ pub(crate) struct Transport {
     inbox: Arc<Mutex<Vec<Bytes>>>,
     datagrams: Option<Pin<Box<dyn Future<Output = SessionError> + Send>>>,
     closed: Pin<Box<dyn Future<Output = SessionError> + Send>>,
+    /// Streams that were accepted before anyone asked for them.
+    first_bi: Option<(SendStream, RecvStream)>,
+    first_uni: Option<RecvStream>,
     codes: Codes,
     bi_max: u32,
     uni_max: u32,
@@ -92,10 +95,30 @@ impl Transport {
             session: shared,
             accepting: session,
             inbox,
+            first_bi: None,
+            first_uni: None,
             codes,
             bi_max,
             uni_max,
         }
+    }
+
+    /// Waits for the peer's first stream, and tells whether it is a bidirectional one that begins
+    /// with this byte. It is accepted and read again later.
+    pub(crate) async fn begins_with(&mut self, byte: u8) -> bool {
+        let first = poll_fn(|cx| {
+            if let Poll::Ready(accepted) = self.poll_accept_bi(cx) {
+                return Poll::Ready(accepted);
+            }
+            self.first_uni = ready!(self.poll_accept_uni(cx));
+            Poll::Ready(None)
+        });
+        let Some((send, mut recv)) = first.await else {
+            return false;
+        };
+        let begins = recv.peek().await == Some(byte);
+        self.first_bi = Some((send, recv));
+        begins
     }
 
     pub(crate) fn probe(&self) -> Probe {
@@ -108,8 +131,11 @@ impl Transport {
 
     /// Fails when the connection is over, of which [`Self::poll_closed`] tells.
     pub(crate) fn poll_accept_uni(&mut self, cx: &mut Context<'_>) -> Poll<Option<RecvStream>> {
+        if let Some(first) = self.first_uni.take() {
+            return Poll::Ready(Some(first));
+        }
         let accepted = ready!(self.accepting.poll_accept_uni(cx));
-        Poll::Ready(accepted.ok().map(RecvStream))
+        Poll::Ready(accepted.ok().map(|recv| RecvStream(recv, None)))
     }
 
     /// As [`Self::poll_accept_uni`].
@@ -117,6 +143,9 @@ impl Transport {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<(SendStream, RecvStream)>> {
+        if let Some(first) = self.first_bi.take() {
+            return Poll::Ready(Some(first));
+        }
         let accepted = ready!(self.accepting.poll_accept_bi(cx));
         Poll::Ready(accepted.ok().map(both))
     }
@@ -407,7 +436,9 @@ impl Codes {
 }
 
 /// The peer's direction of a stream.
-pub(crate) struct RecvStream(wt::RecvStream);
+///
+/// The second field: what was read before anyone asked for it.
+pub(crate) struct RecvStream(wt::RecvStream, Option<Bytes>);
 
 impl RecvStream {
     /// Reads what a stream has; `None`: it has ended.
@@ -415,6 +446,9 @@ impl RecvStream {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Bytes>, ReadError>> {
+        if let Some(read) = self.1.take() {
+            return Poll::Ready(Ok(Some(read)));
+        }
         let chunk = ready!(pin!(self.0.read_chunk(CHUNK, true)).poll(cx));
         Poll::Ready(match chunk {
             Ok(chunk) => Ok(chunk.map(|chunk| chunk.bytes)),
@@ -424,6 +458,12 @@ impl RecvStream {
         })
     }
 
+    /// Waits for the first byte; `None`: there is none.
+    async fn peek(&mut self) -> Option<u8> {
+        self.1 = poll_fn(|cx| self.poll_read(cx)).await.ok().flatten();
+        self.1.as_ref()?.first().copied()
+    }
+
     /// Tells the peer that no more is wanted. Nothing happens when the stream has ended.
     pub(crate) fn stop(&mut self, code: u32) {
         drop(self.0.stop(code));
@@ -431,7 +471,7 @@ impl RecvStream {
 }
 
 fn both((send, recv): (wt::SendStream, wt::RecvStream)) -> (SendStream, RecvStream) {
-    (SendStream(Inner::Wrapped(send)), RecvStream(recv))
+    (SendStream(Inner::Wrapped(send)), RecvStream(recv, None))
 }
 
 fn wrapped(error: &wt::WriteError) -> WriteError {

@@ -66,6 +66,7 @@ pub struct Peer {
 
 /// A subgroup that is being sent.
 pub struct Subgroup {
+    draft: Draft,
     stream: wt::SendStream,
     encoder: SubgroupEncoder,
 }
@@ -87,6 +88,11 @@ impl Peer {
         peer
     }
 
+    /// Connects in some draft.
+    pub async fn of(draft: Draft, addr: SocketAddr, via: Via) -> Self {
+        Self::connect_with(addr, via, |config| config.draft = draft).await
+    }
+
     /// Connects without waiting for the relay's SETUP.
     pub async fn begin(addr: SocketAddr, via: Via, change: impl FnOnce(&mut Config)) -> Self {
         let transport = match via {
@@ -95,7 +101,7 @@ impl Peer {
         };
         let mut config = Config::new(D18, Role::Client, transport);
         change(&mut config);
-        let session = soon(connect(addr, via)).await;
+        let session = soon(connect_as(addr, via, config.draft)).await;
         Self::over(session, config).await
     }
 
@@ -121,7 +127,7 @@ impl Peer {
         let (heard_tx, heard) = mpsc::unbounded_channel();
         let (arrived_tx, arrived) = mpsc::unbounded_channel();
         let listens = tokio::sync::watch::Sender::new(listens);
-        spawn_receivers(&session, &heard_tx, &arrived_tx, &listens);
+        spawn_receivers(&session, config.draft, &heard_tx, &arrived_tx, &listens);
         let mut peer = Self {
             session,
             machine: Session::new(config, Duration::ZERO),
@@ -339,17 +345,21 @@ impl Peer {
     }
 
     pub fn datagram(&self, object: &ObjectDatagram) {
-        let bytes = object.encode(D18).unwrap();
+        let bytes = object.encode(self.machine.draft()).unwrap();
         self.session.send_datagram(bytes).unwrap();
     }
 
     pub async fn subgroup(&self, header: SubgroupHeader) -> Subgroup {
         let mut stream = self.session.open_uni().await.unwrap();
-        let encoder = SubgroupEncoder::new(D18, header);
+        let encoder = SubgroupEncoder::new(self.machine.draft(), header);
         let mut bytes = BytesMut::new();
         encoder.header(&mut bytes);
         stream.write_all(&bytes).await.unwrap();
-        Subgroup { stream, encoder }
+        Subgroup {
+            draft: self.machine.draft(),
+            stream,
+            encoder,
+        }
     }
 
     async fn hear(&mut self, heard: Heard) {
@@ -401,12 +411,14 @@ impl Peer {
                 }
                 Output::Reset(id, code) => {
                     if let Some(mut send) = self.sends.remove(&id) {
-                        drop(send.reset(u32::try_from(code.to_code(D18)).unwrap()));
+                        drop(
+                            send.reset(u32::try_from(code.to_code(self.machine.draft())).unwrap()),
+                        );
                     }
                 }
                 Output::Stop(..) => {} // The reset says the same.
                 Output::Close(code, reason) => {
-                    let code = u32::try_from(code.to_code(D18)).unwrap();
+                    let code = u32::try_from(code.to_code(self.machine.draft())).unwrap();
                     self.session.close(code, reason.as_bytes());
                     self.closed = Some((code.into(), reason));
                 }
@@ -438,19 +450,27 @@ impl Subgroup {
     }
 
     pub fn reset(mut self, code: ResetCode) {
-        let code = u32::try_from(code.to_code(D18)).unwrap();
+        let code = u32::try_from(code.to_code(self.draft)).unwrap();
         self.stream.reset(code).unwrap();
     }
 }
 
 /// Opens a connection to the relay; its certificate is believed.
 pub async fn connect(addr: SocketAddr, via: Via) -> wt::Session {
+    connect_as(addr, via, D18).await
+}
+
+/// The same in another draft; draft 14 does not name itself to WebTransport.
+pub async fn connect_as(addr: SocketAddr, via: Via, draft: Draft) -> wt::Session {
     match via {
         Via::WebTransport => {
-            let request = wt::proto::ConnectRequest::new(url(addr, "")).with_protocol("moqt-18");
+            let mut request = wt::proto::ConnectRequest::new(url(addr, ""));
+            if draft != Draft::D14 {
+                request = request.with_protocol(draft.alpn());
+            }
             web_transport(addr, request).await.unwrap()
         }
-        Via::Quic => wt::Session::raw(quic(addr, "moqt-18").await.unwrap()),
+        Via::Quic => wt::Session::raw(quic(addr, draft.alpn()).await.unwrap()),
     }
 }
 
@@ -576,6 +596,7 @@ impl rustls::client::danger::ServerCertVerifier for Believer {
 
 fn spawn_receivers(
     session: &wt::Session,
+    draft: Draft,
     heard: &mpsc::UnboundedSender<Heard>,
     arrived: &mpsc::UnboundedSender<Arrived>,
     listens: &tokio::sync::watch::Sender<bool>,
@@ -590,14 +611,14 @@ fn spawn_receivers(
     let (streams, tx, objects) = (session.clone(), heard.clone(), arrived.clone());
     tokio::spawn(async move {
         while let Ok(recv) = streams.accept_uni().await {
-            let reader = read_uni(recv, tx.clone(), objects.clone(), listens.clone());
+            let reader = read_uni(draft, recv, tx.clone(), objects.clone(), listens.clone());
             tokio::spawn(reader);
         }
     });
     let (datagrams, objects) = (session.clone(), arrived.clone());
     tokio::spawn(async move {
         while let Ok(bytes) = datagrams.read_datagram().await {
-            if let Datagram::Object(object) = Datagram::decode(D18, bytes).unwrap() {
+            if let Datagram::Object(object) = Datagram::decode(draft, bytes).unwrap() {
                 drop(objects.send(Arrived::Datagram(object)));
             }
         }
@@ -609,6 +630,7 @@ fn spawn_receivers(
 }
 
 async fn read_uni(
+    draft: Draft,
     mut recv: wt::RecvStream,
     heard: mpsc::UnboundedSender<Heard>,
     arrived: mpsc::UnboundedSender<Arrived>,
@@ -620,7 +642,7 @@ async fn read_uni(
             Ok(Some(chunk)) => start.extend_from_slice(&chunk.bytes),
             Ok(None) | Err(_) => return,
         }
-        if let Some(kind) = data::classify(D18, &start).unwrap() {
+        if let Some(kind) = data::classify(draft, &start).unwrap() {
             break kind;
         }
     };
@@ -628,13 +650,14 @@ async fn read_uni(
         StreamKind::Control => drop(heard.send(Heard::Control(start.freeze(), recv))),
         StreamKind::Subgroup => {
             drop(listens.wait_for(|listens| *listens).await);
-            read_subgroup(start.freeze(), recv, arrived).await;
+            read_subgroup(draft, start.freeze(), recv, arrived).await;
         }
         StreamKind::Fetch | StreamKind::Padding => {}
     }
 }
 
 async fn read_subgroup(
+    draft: Draft,
     start: Bytes,
     mut recv: wt::RecvStream,
     arrived: mpsc::UnboundedSender<Arrived>,
@@ -643,7 +666,7 @@ async fn read_subgroup(
         payload_bytes_max: 64 << 20,
         properties_bytes_max: 1 << 20,
     };
-    let mut decoder = SubgroupDecoder::new(D18, limits);
+    let mut decoder = SubgroupDecoder::new(draft, limits);
     decoder.push(start);
     loop {
         while let Some(item) = decoder.poll().unwrap() {
@@ -662,7 +685,7 @@ async fn read_subgroup(
             }
             Err(wt::ReadError::Reset(code)) => {
                 if let Some(header) = decoder.header() {
-                    let code = ResetCode::from_code(D18, code.into());
+                    let code = ResetCode::from_code(draft, code.into());
                     drop(arrived.send(Arrived::Reset(*header, code)));
                 }
                 return;
