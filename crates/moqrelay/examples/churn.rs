@@ -195,8 +195,9 @@ impl House {
         let options = PublishOptions::default();
         // Some say what another one says already: the newest wins.
         let (_, alias) = peer.publish(&name(self.below(16)), options).await;
-        for _ in 0..3 {
-            let wanted = name(self.below(16));
+        let first = self.below(16);
+        for step in 0..3 {
+            let wanted = name(first + 5 * step);
             peer.subscribe(&wanted, Parameters::default()).await;
         }
         // Nobody publishes that.

@@ -95,7 +95,7 @@ async fn main() -> ExitCode {
     ];
     println!("Two clients, voice as datagrams both ways, 5 s; one is behind the network named.");
     println!(
-        "{:<48} {:>9} {:>8} {:>8} {:>8}  alive",
+        "{:<58} {:>9} {:>8} {:>8} {:>8}  alive",
         "network", "delivered", "p50", "p99", "gap"
     );
     let mut alive = true;
@@ -138,7 +138,7 @@ fn print(name: &str, heard: &Heard, alive: bool) {
         latency.map_or_else(|| "-".to_owned(), |latency| ms(*latency))
     };
     println!(
-        "{name:<48} {:>7.1} % {:>8} {:>8} {:>8}  {}",
+        "{name:<58} {:>7.1} % {:>8} {:>8} {:>8}  {}",
         heard.objects as f64 * 100.0 / OBJECTS as f64,
         at(50),
         at(99),
