@@ -17,6 +17,7 @@ const MODULES = fileURLToPath(new URL('../node_modules', import.meta.url));
 
 /** Tests that run elsewhere: named, so that the table is whole. */
 const ELSEWHERE = [
+  ['our web phone', 'WebSocket', '18', 'Chromium, UDP blocked', 'webapp/e2e/fallback.test.mjs'],
   ['our web phone', 'WebTransport', '18', 'Chromium', 'webapp/e2e/browsers.test.mjs'],
   ['our web phone', 'WebTransport', '18', 'Firefox', 'webapp/e2e/firefox.test.mjs'],
   ['moq-transport 0.17.0', 'both', '18', 'sessions, objects, FETCH', 'crates/relay/tests/foreign.rs'],
@@ -81,6 +82,9 @@ async function matrix() {
       const path = `interop/${what.replace(' ', '-')}-${draft}`;
       await row('@moq/net 0.3.4, Chromium', 'WebTransport', draft, what, () => talk({ path, protocols }, { version: new RegExp(draft) }));
     }
+    const websocket = `ws://127.0.0.1:${daemon.ports.http}/moq`;
+    const path = 'interop/websocket';
+    await row('@moq/net 0.3.4, Chromium', 'WebSocket', '18', 'no WebTransport', () => talk({ path, websocket }, { version: /18/ }));
   } finally {
     await page.close();
   }

@@ -53,6 +53,8 @@ export async function openPage(modules) {
       page.on('console', (message) => {
         if (['error', 'warning'].includes(message.type())) complaints.push(message.text());
       });
+      // Where UDP is blocked WebTransport fails late; without it the library goes to the WebSocket at once.
+      if (options.websocket !== undefined) await page.addInitScript('delete globalThis.WebTransport');
       try {
         await page.goto(`http://localhost:${server.address().port}/`);
         page.setDefaultTimeout(RUN_MS);
@@ -70,14 +72,13 @@ export async function openPage(modules) {
   };
 }
 
-/** What a talk must have come to: the draft, and every object at both subscribers, in order. */
+/** What a talk must have come to: the draft, and every object at both subscribers. */
 export function verify(seen, { version }) {
   if (version !== undefined) assert.match(seen.version, version, 'another version was chosen');
   assert.ok(seen.announced.includes(seen.path), `${seen.path} was not announced, but ${JSON.stringify(seen.announced)}`);
   for (const [who, heard] of [['first', seen.first], ['late', seen.late]]) {
-    assert.equal(heard.length, WANTED, `the ${who} subscriber heard ${heard.length}`);
-    const numbers = heard.map((text) => Number(/^object (\d+)$/.exec(text)?.[1]));
-    numbers.forEach((n, at) => assert.ok(at === 0 || n === numbers[at - 1] + 1, `the ${who} subscriber heard ${numbers}`));
+    const whole = Math.max(...heard) - Math.min(...heard) + 1 === heard.length;
+    assert.ok(heard.length >= WANTED && whole, `the ${who} subscriber heard ${heard}`);
   }
 }
 
@@ -87,7 +88,7 @@ async function inPage({ url, hash, websocket, protocols, path, wanted, ms }) {
   const hashes = hash === undefined ? undefined : [{ algorithm: 'sha-256', value: hash }];
   const connect = () => {
     if (websocket !== undefined) {
-      return Moq.Connection.connect(new URL(url), { websocket: { url: new URL(websocket), delay: 0 }, webtransport: { serverCertificateHashes: hashes } });
+      return Moq.Connection.connect(new URL(url), { websocket: { url: new URL(websocket) } });
     }
     if (protocols === undefined) {
       return Moq.Connection.connect(new URL(url), { websocket: { enabled: false }, webtransport: { serverCertificateHashes: hashes } });
@@ -135,13 +136,15 @@ async function inPage({ url, hash, websocket, protocols, path, wanted, ms }) {
 
   const listen = async (connection) => {
     const track = connection.consume(name).subscribe('voice', { ordered: true, latencyMax: 5000 });
-    const heard = [];
-    while (heard.length < wanted) {
-      const text = await track.readString();
-      if (text === undefined) break;
-      heard.push(text);
+    // Each group is a stream: they may pass each other.
+    const heard = new Set();
+    const isWhole = () => heard.size === Math.max(...heard) - Math.min(...heard) + 1;
+    while (heard.size < wanted || !isWhole()) {
+      const group = await track.recvGroup();
+      if (group === undefined) break;
+      heard.add(Number(/^object (\d+)$/.exec(await group.readString())?.[1]));
     }
-    return heard;
+    return [...heard];
   };
   const listening = listen(subscriber);
   const first = await within(listening, 'objects');
