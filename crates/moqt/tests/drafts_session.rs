@@ -8,11 +8,11 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use common::{D14, D16, DRAFTS, namespace, pair::Pair, track};
 use moqrelay_moqt::{
-    About, CallError, Config, Direction, Draft, EncodeError, Envelope, Event, FetchAnswer,
-    FetchOptions, FetchRange, Filter, Location, Message, Output, Parameters, PublishDoneCode,
-    PublishOptions, RequestCode, RequestError, RequestId, RequestKind, RequestOk, RequestUpdate,
-    ResetCode, Role, Session, SessionCode, Setup, StreamId, Subscribe, SubscribeAnswer,
-    SubscribeOptions, SubscribePrefix, TrackAlias, TrackProperties, Transport,
+    About, CallError, Config, Direction, Draft, EncodeError, Envelope, Event, Fetch, FetchOptions,
+    FetchRange, Filter, Location, Message, Output, Parameters, PublishDoneCode, PublishOptions,
+    RequestCode, RequestError, RequestId, RequestKind, RequestOk, RequestUpdate, ResetCode, Role,
+    Session, SessionCode, Setup, StreamId, Subscribe, SubscribeAnswer, SubscribeOptions,
+    SubscribePrefix, TrackAlias, TrackProperties, Transport,
 };
 
 const OLD: [Draft; 2] = [D16, D14];
@@ -361,51 +361,38 @@ fn a_tracks_status_is_told_once() {
 }
 
 #[test]
-fn a_fetch_is_accepted_finished_or_cancelled() {
-    for draft in DRAFTS {
-        for cancelled in [false, true] {
-            let mut pair = Pair::of(draft);
-            let range = FetchRange::Standalone {
-                track: track(&["room"], "audio"),
-                start: Location::new(1, 0),
-                end: Location::new(2, 0),
-            };
-            let ours = pair
-                .client
-                .session
-                .fetch(range.clone(), FetchOptions::default())
-                .unwrap();
-            pair.pump();
-            let Event::Fetch {
-                id, range: heard, ..
-            } = pair.server.one()
-            else {
-                panic!("{draft:?}");
-            };
-            assert_eq!(heard, range);
-            let answer = FetchAnswer {
-                end: Location::new(2, 0),
-                ..FetchAnswer::default()
-            };
-            pair.server.session.accept_fetch(id, answer).unwrap();
-            pair.pump();
-            assert!(matches!(pair.client.one(), Event::FetchOk { id, .. } if id == ours));
+fn old_drafts_refuse_fetch() {
+    for draft in OLD {
+        let range = FetchRange::Standalone {
+            track: track(&["room"], "audio"),
+            start: Location::new(1, 0),
+            end: Location::new(2, 0),
+        };
+        let mut pair = Pair::of(draft);
+        let asked = pair
+            .client
+            .session
+            .fetch(range.clone(), FetchOptions::default());
+        assert_eq!(asked, Err(CallError::NotSpoken));
 
-            if cancelled {
-                pair.client
-                    .session
-                    .cancel(ours, ResetCode::Cancelled)
-                    .unwrap();
-                pair.pump();
-                assert!(matches!(pair.server.one(), Event::Cancelled { .. }));
-            } else {
-                pair.server.session.finish_fetch(id).unwrap();
-                pair.client.session.finish_fetch(ours).unwrap();
-                pair.pump();
-            }
-            assert_eq!(pair.client.session.open_requests(), 0);
-            assert_eq!(pair.server.session.open_requests(), 0);
-        }
+        let mut client = Wire::client(draft);
+        let mut server = client.server();
+        let fetch = Fetch {
+            id: RequestId(0),
+            range,
+            params: Parameters::default(),
+        };
+        client.say(&mut server, plain(Message::Fetch(fetch)));
+        let said = server.messages(draft);
+        assert!(
+            matches!(
+                &said[..],
+                [Envelope { message: Message::RequestError(error), .. }]
+                    if error.code == RequestCode::NotSupported
+            ),
+            "{draft:?}: {said:?}"
+        );
+        assert_eq!(server.session.open_requests(), 0);
     }
 }
 

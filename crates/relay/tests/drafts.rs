@@ -12,9 +12,9 @@ use common::{
     track,
 };
 use moqrelay_moqt::{
-    Draft, Event, FetchRange, Filter, FullTrackName, GroupOrder, KeyValue, KeyValueEncoder,
-    KeyValues, Location, Parameters, PublishDoneCode, PublishOptions, RequestCode, RequestId,
-    ResetCode, SubscribeAnswer, TrackAlias, TrackProperties,
+    Draft, Event, Filter, FullTrackName, GroupOrder, KeyValue, KeyValueEncoder, KeyValues,
+    Location, Parameters, PublishDoneCode, PublishOptions, RequestCode, RequestId, ResetCode,
+    SubscribeAnswer, TrackAlias, TrackProperties,
     data::{Object, ObjectDatagram, ObjectStatus, SubgroupHeader, SubgroupId},
 };
 use web_transport_quinn as wt;
@@ -346,29 +346,6 @@ async fn what_nobody_publishes_does_not_exist_in_any_draft() {
                 .await;
             assert_eq!(peer.rejected(id).await, RequestCode::DoesNotExist);
         }
-    }
-}
-
-#[tokio::test]
-async fn a_fetch_of_an_old_draft_is_answered() {
-    let relay = open_relay();
-    for draft in [Draft::D16, Draft::D14] {
-        let mut peer = Peer::of(draft, relay.addr(), Via::Quic).await;
-        let range = FetchRange::Standalone {
-            track: track("drafts", "nowhere"),
-            start: Location::new(0, 0),
-            end: Location::new(1, 0),
-        };
-        let id = peer
-            .machine
-            .fetch(range, moqrelay_moqt::FetchOptions::default())
-            .unwrap();
-        peer.flush().await;
-        let code = peer.rejected(id).await;
-        assert!(
-            matches!(code, RequestCode::NotSupported | RequestCode::DoesNotExist),
-            "{code:?}"
-        );
     }
 }
 

@@ -197,6 +197,9 @@ pub enum CallError {
     /// Only servers name a new URI in GOAWAY.
     #[error("a client must not name a URI")]
     UriFromClient,
+    /// FETCH, in a draft whose fetch streams are not spoken: 16 and earlier.
+    #[error("FETCH is not spoken in this draft")]
+    NotSpoken,
     /// It cannot be written.
     #[error(transparent)]
     Encode(#[from] EncodeError),

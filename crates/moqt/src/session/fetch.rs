@@ -30,6 +30,9 @@ impl Session {
         range: FetchRange,
         options: FetchOptions,
     ) -> Result<RequestId, CallError> {
+        if self.one_stream.is_some() {
+            return Err(CallError::NotSpoken);
+        }
         let FetchOptions { params } = options;
         let start = match &range {
             FetchRange::Standalone { start, end, .. } => {
@@ -126,6 +129,12 @@ impl Session {
         else {
             return Ok(());
         };
+        if self.one_stream.is_some() {
+            // Fetch streams of draft 16 and earlier have other fields than those in `data::fetch`.
+            let error = RequestError::new(RequestCode::NotSupported, "no FETCH in this draft");
+            self.refuse(id, error);
+            return Ok(());
+        }
         if let Some(error) = self.refusal(&range, joins) {
             self.refuse(id, error);
             return Ok(());
