@@ -99,7 +99,7 @@ impl Authorize for TokenGrants {
 }
 
 /// `room/a/p1` as a namespace of three fields; `""` is the empty one, which is a prefix of all.
-fn namespace(path: &str) -> Result<Namespace> {
+pub(crate) fn namespace(path: &str) -> Result<Namespace> {
     if path.is_empty() {
         return Ok(Namespace::default());
     }

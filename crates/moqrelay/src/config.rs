@@ -140,6 +140,29 @@ pub(crate) struct Moq {
     pub(crate) mlog_files_max: usize,
     #[serde(with = "humantime_serde")]
     pub(crate) mlog_age_max: Duration,
+    pub(crate) cache_bytes_max: usize,
+    #[serde(with = "humantime_serde")]
+    pub(crate) cache_linger: Duration,
+    #[serde(with = "humantime_serde")]
+    pub(crate) cache_age_max: Duration,
+    pub(crate) cache_track_bytes_max: usize,
+    pub(crate) cache_track_objects_max: usize,
+    pub(crate) fetches_per_session_max: usize,
+    #[serde(with = "humantime_serde")]
+    pub(crate) fetch_wait_max: Duration,
+    /// What differs below some prefixes.
+    pub(crate) cache: Vec<Cached>,
+}
+
+/// What is kept of tracks below a prefix; what is absent is as for all others.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Cached {
+    pub(crate) prefix: String,
+    #[serde(default, with = "humantime_serde")]
+    pub(crate) age: Option<Duration>,
+    pub(crate) bytes: Option<usize>,
+    pub(crate) objects: Option<usize>,
 }
 
 impl Default for Moq {
@@ -172,6 +195,14 @@ impl Default for Moq {
             mlog_file_bytes_max: 16 << 20,
             mlog_files_max: 64,
             mlog_age_max: Duration::from_hours(24),
+            cache_bytes_max: 256 << 20,
+            cache_linger: Duration::from_secs(30),
+            cache_age_max: Duration::from_secs(60),
+            cache_track_bytes_max: 32 << 20,
+            cache_track_objects_max: 16_384,
+            fetches_per_session_max: 16,
+            fetch_wait_max: Duration::from_secs(5),
+            cache: Vec::new(),
         }
     }
 }
@@ -228,6 +259,25 @@ impl Moq {
             ("namespace_bytes_max", self.namespace_bytes_max, 16, 4096),
             ("object_bytes_max", self.object_bytes_max, 1_500, 64 << 20),
             ("track_objects_max", self.track_objects_max, 16, 65_536),
+            ("cache_bytes_max", self.cache_bytes_max, 0, 1 << 40),
+            (
+                "cache_track_bytes_max",
+                self.cache_track_bytes_max,
+                0,
+                1 << 40,
+            ),
+            (
+                "cache_track_objects_max",
+                self.cache_track_objects_max,
+                0,
+                10_000_000,
+            ),
+            (
+                "fetches_per_session_max",
+                self.fetches_per_session_max,
+                0,
+                1_000,
+            ),
         ] {
             number(&format!("moq.{key}"), value, least, most)?;
         }
@@ -571,6 +621,9 @@ impl Config {
             7 * 86_400,
         )?;
         within("moq.rendezvous_max", self.moq.rendezvous_max, 1, 600)?;
+        within("moq.cache_age_max", self.moq.cache_age_max, 0, 86_400)?;
+        within("moq.cache_linger", self.moq.cache_linger, 0, 86_400)?;
+        within("moq.fetch_wait_max", self.moq.fetch_wait_max, 0, 60)?;
         number("audio.bitrate", self.audio.bitrate as usize, 6_000, 128_000)?;
         number(
             "audio.complexity",

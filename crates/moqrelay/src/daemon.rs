@@ -620,8 +620,29 @@ fn expect_standing(bridge: &Bridge, directory: &Directory) -> Result<BTreeMap<uu
 }
 
 fn relay_config(moq: &config::Moq) -> Result<relay::Config> {
+    let default = relay::CachePolicy {
+        age: moq.cache_age_max,
+        bytes: moq.cache_track_bytes_max,
+        objects: moq.cache_track_objects_max,
+    };
+    let policies = moq.cache.iter().map(|cached| {
+        let prefix = crate::auth::namespace(&cached.prefix).context("moq.cache.prefix")?;
+        let policy = relay::CachePolicy {
+            age: cached.age.unwrap_or(default.age),
+            bytes: cached.bytes.unwrap_or(default.bytes),
+            objects: cached.objects.unwrap_or(default.objects),
+        };
+        Ok((prefix, policy))
+    });
     Ok(relay::Config {
         drafts: moq.drafts()?,
+        cache: relay::CacheLimits {
+            bytes: moq.cache_bytes_max,
+            linger: moq.cache_linger,
+            policies: policies.collect::<Result<_>>()?,
+            default,
+            ..relay::CacheLimits::default()
+        },
         track: relay::TrackLimits {
             entries: moq.track_objects_max,
             bytes: moq.track_bytes_max,
@@ -686,6 +707,8 @@ pub(crate) fn moq_limits(moq: &config::Moq) -> relay::Limits {
         namespace_bytes: moq.namespace_bytes_max,
         object_bytes: moq.object_bytes_max,
         rendezvous: moq.rendezvous_max,
+        fetches: moq.fetches_per_session_max,
+        fill: moq.fetch_wait_max,
         ..relay::Limits::default()
     }
 }

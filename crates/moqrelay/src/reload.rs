@@ -37,6 +37,8 @@ const LIVE: &[&str] = &[
     "daemon.watch",
     "log.level",
     "moq.bytes_per_second_max",
+    "moq.fetch_wait_max",
+    "moq.fetches_per_session_max",
     "moq.goaway_uri",
     "moq.handshakes_max",
     "moq.namespace_bytes_max",

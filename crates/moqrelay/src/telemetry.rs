@@ -234,6 +234,19 @@ const COUNTERS: &[(&str, &str)] = &[
         "Bytes of objects received.",
     ),
     (
+        "moqrelay_relay_cache_evictions_total",
+        "Objects that the cache gave up, by reason.",
+    ),
+    (
+        "moqrelay_relay_cache_hits_total",
+        "Objects of FETCHes that the cache had.",
+    ),
+    (
+        "moqrelay_relay_cache_misses_total",
+        "Gaps in FETCHes that the cache could not answer.",
+    ),
+    ("moqrelay_relay_fetches_total", "FETCHes accepted."),
+    (
         "moqrelay_relay_objects_dropped_total",
         "Objects that slow subscribers did not get.",
     ),
@@ -309,6 +322,14 @@ const GAUGES: &[(&str, &str)] = &[
         "TCP connections of page, API and signaling.",
     ),
     ("moqrelay_legs", "Legs alive, as the switchboard counts."),
+    (
+        "moqrelay_relay_cache_bytes",
+        "Bytes kept for those who come late.",
+    ),
+    (
+        "moqrelay_relay_cache_objects",
+        "Objects kept for those who come late.",
+    ),
     (
         "moqrelay_relay_sessions",
         "MoQ sessions open, by transport and draft.",

@@ -5,6 +5,7 @@
 
 mod admission;
 mod auth;
+mod budget;
 mod endpoint;
 pub mod fallback;
 mod handshake;
@@ -25,7 +26,7 @@ mod transport;
 mod worker;
 
 pub use auth::{AuthError, Authorize, Grants};
-pub use limits::{Limits, TrackLimits};
+pub use limits::{CacheLimits, CachePolicy, Limits, TrackLimits};
 /// Names of tracks, for crates that know `relay` and not `moqt`.
 pub use moqrelay_moqt::{FullTrackName, NameError, Namespace};
 pub use relay::{PublishError, Relay};

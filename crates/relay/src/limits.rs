@@ -2,6 +2,76 @@
 
 use std::time::Duration;
 
+use moqrelay_moqt::Namespace;
+
+/// What is kept of tracks for those who come late: FETCH, and readers that begin in the past.
+#[derive(Debug, Clone)]
+pub struct CacheLimits {
+    /// Bytes of all tracks together; beyond, the largest tracks lose their oldest objects.
+    /// Default 256 MiB: a minute of 300 voices, or of two videos at 15 Mbit/s.
+    pub bytes: usize,
+    /// How long a track without publisher or subscribers is kept. Default 30 s: who was cut off is back by then.
+    pub linger: Duration,
+    /// Tracks that are kept so; beyond, the oldest is forgotten. Default 4,096.
+    pub lingering: usize,
+    /// What is kept of one track, by the longest prefix of its namespace that is listed.
+    pub policies: Vec<(Namespace, CachePolicy)>,
+    /// What is kept of a track with none of these prefixes.
+    pub default: CachePolicy,
+}
+
+/// What is kept of one track. Whichever limit is met first counts; one of zero means that nothing is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CachePolicy {
+    /// Age of one object; a publisher's MAX_CACHE_DURATION can only shorten it. Default 60 s.
+    pub age: Duration,
+    /// Bytes: payloads, properties and what keeping them costs. Default 32 MiB: a minute of video at 4 Mbit/s.
+    pub bytes: usize,
+    /// Objects. Default 16,384: a minute of four objects for each frame at 60 Hz.
+    pub objects: usize,
+}
+
+impl Default for CacheLimits {
+    fn default() -> Self {
+        Self {
+            bytes: 256 << 20,
+            linger: Duration::from_secs(30),
+            lingering: 4096,
+            policies: Vec::new(),
+            default: CachePolicy::default(),
+        }
+    }
+}
+
+impl CacheLimits {
+    /// Returns what is kept of tracks in a namespace.
+    pub(crate) fn policy(&self, namespace: &Namespace) -> CachePolicy {
+        let listed = self.policies.iter();
+        let fitting = listed.filter(|(prefix, _)| prefix.is_prefix_of(namespace));
+        let longest = fitting.max_by_key(|(prefix, _)| prefix.fields().len());
+        longest.map_or(self.default, |(_, policy)| *policy)
+    }
+}
+
+impl CachePolicy {
+    /// Keeps nothing.
+    pub const NONE: Self = Self {
+        age: Duration::ZERO,
+        bytes: 0,
+        objects: 0,
+    };
+}
+
+impl Default for CachePolicy {
+    fn default() -> Self {
+        Self {
+            age: Duration::from_secs(60),
+            bytes: 32 << 20,
+            objects: 16_384,
+        }
+    }
+}
+
 /// How much of a track is kept for readers that are behind. Whichever limit is met first counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TrackLimits {
@@ -85,6 +155,12 @@ pub struct Limits {
     pub early_datagrams: usize,
     /// Streams that wait so. Default 32.
     pub early_streams: usize,
+    /// FETCHes that one session may have open. Default 16: each holds at most 128 KiB of objects, and as much again
+    /// while a publisher is asked.
+    pub fetches: usize,
+    /// Longest wait for a publisher's answer to what the cache lacks, whatever FILL_TIMEOUT says, and the wait when it
+    /// says nothing. Default 5 s.
+    pub fill: Duration,
     /// How long late objects are awaited after PUBLISH_DONE said how many streams there are.
     /// Default 2 s.
     pub done_wait: Duration,
@@ -137,6 +213,8 @@ impl Default for Limits {
             early_wait: Duration::from_secs(2),
             early_datagrams: 64,
             early_streams: 32,
+            fetches: 16,
+            fill: Duration::from_secs(5),
             done_wait: Duration::from_secs(2),
             send_window: 512 << 10,
             stream_receive_window: 512 << 10,

@@ -55,8 +55,14 @@ impl Relay {
 
     /// Subscribes to a track, whether anyone publishes it yet or not.
     pub fn subscribe(&self, track: FullTrackName) -> track::Reader {
+        self.subscribe_from(track, track::Start::Now)
+    }
+
+    /// Subscribes to a track beginning in its past, as far as the cache has it: first what is there, in the order of
+    /// locations, then what comes.
+    pub fn subscribe_from(&self, track: FullTrackName, start: track::Start) -> track::Reader {
         let key = self.shared.reader_key();
-        track::Reader::new(self.shared.clone(), track, key)
+        track::Reader::new(self.shared.clone(), track, key, start)
     }
 
     /// Returns what has been counted.

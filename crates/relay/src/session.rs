@@ -8,6 +8,8 @@ mod access;
 mod control;
 mod deliver;
 mod due;
+mod fetch;
+mod fill;
 mod host;
 mod ingest;
 mod mail;
@@ -34,6 +36,7 @@ use moqrelay_moqt::{
 pub(crate) use self::{
     access::Access,
     deliver::Batch,
+    fill::{Fill, FillEnd},
     host::{Host, Hub},
     mail::Mail,
     signal::{Note, Signal},
@@ -42,6 +45,8 @@ use self::{
     control::Pipe,
     deliver::Subscription,
     due::{Due, Timers},
+    fetch::{Joining, Serving},
+    fill::Filling,
     ingest::{Early, Incoming},
     quirks::Quirks,
     quota::Quota,
@@ -111,6 +116,14 @@ struct Driver {
     aliases: BTreeMap<TrackAlias, RequestId>,
     offered: BTreeMap<RequestId, Offered>,
     watched: BTreeMap<RequestId, Watched>,
+    /// FETCHes of the peer, by their places among the streams.
+    fetching: BTreeMap<RequestId, u32>,
+    /// FETCHes that wait for the answer to the subscription that they join.
+    joins: Vec<Joining>,
+    /// FETCHes of ours.
+    fills: BTreeMap<RequestId, Filling>,
+    /// The peer has refused FETCH as such.
+    no_fetch: bool,
     /// When requests end that live by tokens of their own.
     expiries: BTreeMap<RequestId, Instant>,
     early: Early,
@@ -135,6 +148,8 @@ enum Stream {
     Incoming(Incoming),
     /// A stream of objects to the peer: its place in the subscription.
     Outgoing { subscription: u32, serial: u64 },
+    /// A stream of past objects to the peer.
+    Fetch(Box<Serving>),
 }
 
 /// One waker for each kind of thing that can happen.
@@ -166,7 +181,7 @@ impl Driver {
         config.limits.setup_timeout = limits.setup_timeout;
         config.limits.message_bytes_max = limits.message_bytes;
         config.limits.buffered_bytes_max = limits.control_bytes;
-        let requests = limits.subscriptions + limits.tracks + limits.namespaces;
+        let requests = limits.subscriptions + limits.tracks + limits.namespaces + limits.fetches;
         config.limits.peer_requests_max = requests;
         config.limits.local_requests_max = requests;
         let quota = Quota::new(&limits);
@@ -204,6 +219,10 @@ impl Driver {
             aliases: BTreeMap::new(),
             offered: BTreeMap::new(),
             watched: BTreeMap::new(),
+            fetching: BTreeMap::new(),
+            joins: Vec::new(),
+            fills: BTreeMap::new(),
+            no_fetch: false,
             expiries: BTreeMap::new(),
             early: Early::default(),
             retiring: None,
@@ -242,6 +261,7 @@ impl Driver {
             self.poll_timers();
         }
         self.carry_out();
+        self.join_waiting();
         // After everything else: what arrived before the end still counts.
         if notes.has(Note::Closed)
             && let Some(farewell) = self.poll_closed()
@@ -380,6 +400,7 @@ impl Driver {
                 Due::Early => self.early_over(now),
                 Due::SourceDone(request) => self.source_overdue(request),
                 Due::Stalled(slot) => self.check_stalled(slot, now),
+                Due::Fill(request) => self.fill_overdue(request),
                 Due::Ending(slot) => self.ending_overdue(slot),
             }
         }
@@ -406,8 +427,18 @@ impl Drop for Driver {
         self.shared.leave(self.id);
         self.peer_leaves();
         for letter in self.signal.take_mail() {
-            if let Mail::Ask { source, .. } = letter {
-                self.refuse_ask(source, "the publisher is gone");
+            match letter {
+                Mail::Ask { source, .. } => self.refuse_ask(source, "the publisher is gone"),
+                Mail::Fetch { fill } => fill.end(FillEnd::Failed),
+                _no_answer_awaited => {}
+            }
+        }
+        self.end_fills();
+        for slot in std::mem::take(&mut self.fetching).into_values() {
+            if let Some(Stream::Fetch(mut serving)) = self.streams.take(slot)
+                && let Some((session, fill)) = serving.abandon()
+            {
+                self.shared.stop_past(session, fill);
             }
         }
         for (request, source) in std::mem::take(&mut self.sources) {

@@ -8,6 +8,8 @@ use std::{
 use metrics::{Counter, Gauge, Histogram};
 use moqrelay_moqt::{Draft, RequestCode, SessionCode};
 
+use crate::budget::Reason;
+
 /// What has happened since the relay was made, and what is there now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Stats {
@@ -37,6 +39,18 @@ pub struct Stats {
     pub streams_reset: u64,
     /// Sessions ended because the peer broke the protocol.
     pub violations: u64,
+    /// Objects kept for those who come late.
+    pub cache_objects: u64,
+    /// What they take, in bytes.
+    pub cache_bytes: u64,
+    /// Objects served by FETCH from the cache.
+    pub cache_hits: u64,
+    /// Gaps for which a publisher was asked, or of which nothing was known.
+    pub cache_misses: u64,
+    /// Objects that the cache gave up.
+    pub cache_evictions: u64,
+    /// FETCHes accepted.
+    pub fetches: u64,
 }
 
 /// The counters themselves. Handles are looked up once: counting an object allocates nothing.
@@ -57,6 +71,12 @@ pub(crate) struct Meters {
     pub(crate) tracks_malformed: Count,
     pub(crate) streams_reset: Count,
     pub(crate) violations: Count,
+    pub(crate) cache_objects: Level,
+    pub(crate) cache_bytes: Level,
+    pub(crate) cache_hits: Count,
+    pub(crate) cache_misses: Count,
+    evictions: [Count; Reason::ALL.len()],
+    pub(crate) fetches: Count,
 }
 
 impl Meters {
@@ -86,6 +106,17 @@ impl Meters {
                 "moqrelay_relay_tracks_malformed_total"
             )),
             violations: Count::new(metrics::counter!("moqrelay_relay_violations_total")),
+            cache_objects: Level::new(metrics::gauge!("moqrelay_relay_cache_objects")),
+            cache_bytes: Level::new(metrics::gauge!("moqrelay_relay_cache_bytes")),
+            cache_hits: Count::new(metrics::counter!("moqrelay_relay_cache_hits_total")),
+            cache_misses: Count::new(metrics::counter!("moqrelay_relay_cache_misses_total")),
+            evictions: Reason::ALL.map(|reason| {
+                Count::new(metrics::counter!(
+                    "moqrelay_relay_cache_evictions_total",
+                    "reason" => reason.label()
+                ))
+            }),
+            fetches: Count::new(metrics::counter!("moqrelay_relay_fetches_total")),
         }
     }
 
@@ -150,6 +181,13 @@ impl Meters {
         metrics::counter!(name, "type" => request, "code" => label).increment(1);
     }
 
+    /// Counts an object that the cache gave up.
+    pub(crate) fn evicted(&self, reason: Reason) {
+        if let Some(count) = self.evictions.get(reason as usize) {
+            count.add(1);
+        }
+    }
+
     pub(crate) fn snapshot(&self) -> Stats {
         Stats {
             sessions: self.sessions.get(),
@@ -165,6 +203,12 @@ impl Meters {
             objects_repeated: self.objects_repeated.get(),
             streams_reset: self.streams_reset.get(),
             violations: self.violations.get(),
+            cache_objects: self.cache_objects.get(),
+            cache_bytes: self.cache_bytes.get(),
+            cache_hits: self.cache_hits.get(),
+            cache_misses: self.cache_misses.get(),
+            cache_evictions: self.evictions.iter().map(Count::get).sum(),
+            fetches: self.fetches.get(),
         }
     }
 }
@@ -275,13 +319,21 @@ impl Level {
     }
 
     pub(crate) fn up(&self) {
-        self.own.fetch_add(1, Relaxed);
-        self.exported.increment(1.0);
+        self.add(1);
     }
 
     pub(crate) fn down(&self) {
-        self.own.fetch_sub(1, Relaxed);
-        self.exported.decrement(1.0);
+        self.sub(1);
+    }
+
+    pub(crate) fn add(&self, n: u64) {
+        self.own.fetch_add(n, Relaxed);
+        self.exported.increment(n as f64);
+    }
+
+    pub(crate) fn sub(&self, n: u64) {
+        self.own.fetch_sub(n, Relaxed);
+        self.exported.decrement(n as f64);
     }
 
     pub(crate) fn get(&self) -> u64 {

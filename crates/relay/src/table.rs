@@ -3,6 +3,7 @@
 //! No I/O: it decides and posts letters to sessions. Objects never pass through it.
 
 mod namespaces;
+mod past;
 mod sources;
 
 use std::{
@@ -14,14 +15,15 @@ use std::{
 use bytes::Bytes;
 use moqrelay_moqt::{Draft, FullTrackName, Location, Namespace, RequestId, ResetCode, TrackAlias};
 
-use self::namespaces::Namespaces;
+use self::{namespaces::Namespaces, past::Past};
 use crate::{
+    budget::Budget,
     inspect::{Card, TrackView},
-    limits::TrackLimits,
+    limits::{CacheLimits, TrackLimits},
     mlog::{self, Logs},
-    session::{Mail, Signal},
+    session::{Fill, FillEnd, Mail, Signal},
     stats::Meters,
-    track::{Ending, Inlet, Live, ReaderKey, SourceId, Tap, Track},
+    track::{Cache, Ending, Inlet, Live, ReaderKey, SourceId, Tap, Track},
 };
 
 /// Names one MoQ session in the process, in logs too.
@@ -31,10 +33,12 @@ pub(crate) struct SessionId(pub(crate) u64);
 /// How a relay is set up.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// What is kept of each track.
+    /// What each track keeps for readers that are behind.
     pub track: TrackLimits,
     /// Logs of sessions; `None`: there are none.
     pub log: Option<mlog::Config>,
+    /// What is kept for those who come late.
+    pub cache: CacheLimits,
     /// Tracks that may be known at a time; requests for more are refused.
     /// Default 100,000: at least 100 MB when all are alive.
     pub tracks: usize,
@@ -47,6 +51,7 @@ impl Default for Config {
         Self {
             track: TrackLimits::default(),
             log: None,
+            cache: CacheLimits::default(),
             tracks: 100_000,
             drafts: Draft::ALL.to_vec(),
         }
@@ -90,6 +95,16 @@ pub(crate) struct Published {
     pub(crate) forward: bool,
 }
 
+/// What a FETCH can be answered from.
+pub(crate) struct Found {
+    /// What is kept of the track; `None`: nothing.
+    pub(crate) cache: Option<Arc<Mutex<Cache>>>,
+    /// The publisher and the largest location, when the track is being published.
+    pub(crate) live: Option<(Arc<Live>, Option<Location>)>,
+    /// Who can be asked for what is not there.
+    pub(crate) upstream: Option<SessionId>,
+}
+
 /// Why a track cannot be subscribed to or published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unavailable {
@@ -104,7 +119,10 @@ pub(crate) enum Unavailable {
 struct Table {
     config: Config,
     meters: Arc<Meters>,
+    budget: Arc<Budget>,
     tracks: BTreeMap<FullTrackName, Known>,
+    /// Caches of tracks that nobody publishes or waits for any more.
+    past: Past,
     /// Where each publisher, alive or asked, belongs.
     sources: BTreeMap<SourceId, FullTrackName>,
     namespaces: Namespaces,
@@ -163,6 +181,8 @@ impl Shared {
         let logs = config.log.clone().map(Logs::new);
         let drafts = config.drafts.clone().into();
         let table = Table {
+            budget: Budget::new(config.cache.bytes, meters.clone()),
+            past: Past::default(),
             config,
             meters: meters.clone(),
             tracks: BTreeMap::new(),
@@ -303,6 +323,36 @@ impl Shared {
         Some((subscribed.track, subscribed.cursor, live))
     }
 
+    /// Finds what a FETCH of a track can be answered from; `asker`: the session that wants to know.
+    pub(crate) fn find_past(&self, name: &FullTrackName, asker: SessionId) -> Found {
+        self.table().find_past(name, asker)
+    }
+
+    /// Makes a cache for a track that nobody knows.
+    pub(crate) fn new_cache(&self, name: &FullTrackName) -> Arc<Mutex<Cache>> {
+        self.table().new_cache(name)
+    }
+
+    /// Keeps such a cache for others.
+    pub(crate) fn keep_past(&self, name: &FullTrackName, cache: &Arc<Mutex<Cache>>) {
+        self.table().keep_past(name, cache);
+    }
+
+    /// Asks a session for past objects.
+    pub(crate) fn ask_past(&self, session: SessionId, fill: Arc<Fill>) {
+        let table = self.table();
+        if table.sessions.contains_key(&session) {
+            table.post(session, Mail::Fetch { fill });
+        } else {
+            fill.end(FillEnd::Failed);
+        }
+    }
+
+    /// Wants no more of what `ask_past` asked for.
+    pub(crate) fn stop_past(&self, session: SessionId, fill: Arc<Fill>) {
+        self.table().post(session, Mail::StopFetch { fill });
+    }
+
     /// Follows a track that is known already; for tracks offered to a session.
     pub(crate) fn follow(
         &self,
@@ -316,8 +366,7 @@ impl Shared {
         if !Arc::ptr_eq(&known.track, track) {
             return None;
         }
-        let cursor = track.attach(key, tap);
-        let (live, largest) = track.status();
+        let (cursor, live, largest) = track.attach(key, tap);
         table.set_forward(track, key, forward);
         Some(Subscribed {
             track: track.clone(),
@@ -460,6 +509,8 @@ impl Shared {
         for track in tracks {
             track.trim();
         }
+        let forgotten = self.table().trim_past(std::time::Instant::now());
+        drop(forgotten); // Not while the table is locked: it may take a while.
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -495,8 +546,7 @@ impl Table {
         } else if let Some(group) = wish.new_group {
             self.new_group(&track, group);
         }
-        let cursor = track.attach(key, tap);
-        let (live, largest) = track.status();
+        let (cursor, live, largest) = track.attach(key, tap);
         let live = live.map(|live| (live, largest));
         self.set_forward(&track, key, wish.forward);
         Ok(Subscribed {
@@ -593,7 +643,15 @@ impl Table {
             return Err(Unavailable::TooMany);
         }
         let alias = TrackAlias(self.new_id());
-        let track = Track::new(name.clone(), alias, self.config.track, self.meters.clone());
+        let cache = self.cache_of(name);
+        let track = Track::new(
+            name.clone(),
+            alias,
+            self.config.track,
+            cache,
+            self.budget.clone(),
+            self.meters.clone(),
+        );
         let known = Known {
             track: Arc::new(track),
             publishers: Vec::new(),
@@ -612,8 +670,8 @@ impl Table {
         let used = self.tracks.get(name).is_none_or(|known| {
             !known.publishers.is_empty() || known.asking.is_some() || known.track.readers() > 0
         });
-        if !used {
-            self.tracks.remove(name);
+        if !used && let Some(known) = self.tracks.remove(name) {
+            self.retire(name, &known.track);
         }
     }
 

@@ -4,6 +4,7 @@
 //! the process that has heard the last one. A reader that is slow finds its place overwritten,
 //! learns how much it lost and goes on. No reader holds anything that others wait for.
 
+mod cache;
 mod inlet;
 mod log;
 mod merge;
@@ -21,12 +22,14 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use moqrelay_moqt::{
-    Draft, FullTrackName, Location, PublishDoneCode, RequestError, TrackAlias, TrackProperties,
+    Draft, FullTrackName, Location, ObjectProperties, PublishDoneCode, RequestError, TrackAlias,
+    TrackProperties,
     data::{ObjectDatagram, ObjectStatus},
 };
 
 use self::merge::Merge;
 pub(crate) use self::{
+    cache::{Cache, Piece, Span, before as location_before},
     inlet::{Inlet, InletError, Lane, stream_header},
     log::{Entry, Item, Log, Subgroup, SubgroupEnd, SubgroupObject},
     merge::Malformed,
@@ -34,10 +37,10 @@ pub(crate) use self::{
     wire::{datagram as datagram_wire, object as object_wire, priority_of, track_properties},
 };
 pub use self::{
-    reader::{Event, Reader},
+    reader::{Event, Reader, Start},
     writer::{WriteError, Writer},
 };
-use crate::{inspect::TrackView, limits::TrackLimits, stats::Meters};
+use crate::{budget::Budget, inspect::TrackView, limits::TrackLimits, stats::Meters};
 
 /// One object of a track, as its publisher sent it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -105,15 +108,18 @@ pub(crate) struct Live {
     pub(crate) known: TrackProperties,
     /// The largest location when this publisher began.
     pub(crate) largest: Option<Location>,
+    /// It is a writer in this process: what it does not write does not exist.
+    pub(crate) is_local: bool,
 }
 
 impl Live {
-    pub(crate) fn new(properties: Bytes, largest: Option<Location>) -> Self {
+    pub(crate) fn new(properties: Bytes, largest: Option<Location>, is_local: bool) -> Self {
         let known = TrackProperties::read(Draft::D18, &properties).unwrap_or_default();
         Self {
             properties,
             known,
             largest,
+            is_local,
         }
     }
 
@@ -165,6 +171,9 @@ pub(crate) struct Track {
     subgroups: AtomicU64,
     traffic: Traffic,
     log: RwLock<Log>,
+    /// Locked before the log, where both are.
+    cache: Arc<Mutex<Cache>>,
+    budget: Arc<Budget>,
     readers: Mutex<Readers>,
 }
 
@@ -182,6 +191,8 @@ impl Track {
         name: FullTrackName,
         alias: TrackAlias,
         limits: TrackLimits,
+        cache: Arc<Mutex<Cache>>,
+        budget: Arc<Budget>,
         meters: Arc<Meters>,
     ) -> Self {
         meters.tracks.up();
@@ -195,6 +206,8 @@ impl Track {
             subgroups: AtomicU64::new(0),
             traffic: Traffic::default(),
             log: RwLock::default(),
+            cache,
+            budget,
             readers: Mutex::default(),
         }
     }
@@ -217,6 +230,7 @@ impl Track {
     /// Lets a publisher join those that are there; returns those that give way.
     pub(crate) fn join(&self, source: SourceId, live: Arc<Live>) -> Vec<SourceId> {
         let gone = self.merge().add(source);
+        lock(&self.cache).joined(&live);
         self.log_mut().replace_live(live);
         for gone in &gone {
             self.part(*gone);
@@ -271,8 +285,13 @@ impl Track {
         self.log.read().unwrap_or_else(|e| e.into_inner())
     }
 
-    /// Adds a reader, whose cursor begins at the returned position.
-    pub(crate) fn attach(self: &Arc<Self>, key: ReaderKey, tap: Tap) -> u64 {
+    /// Adds a reader. Returns the position at which its cursor begins, and the publisher and the largest location
+    /// before that position.
+    pub(crate) fn attach(
+        self: &Arc<Self>,
+        key: ReaderKey,
+        tap: Tap,
+    ) -> (u64, Option<Arc<Live>>, Option<Location>) {
         self.meters.subscriptions.up();
         let mut readers = self.readers_mut();
         match tap {
@@ -291,7 +310,13 @@ impl Track {
             }
         }
         // Later than the outlet's, if anything: what comes between is heard by those before.
-        self.log().end()
+        let log = self.log();
+        (log.end(), log.live().cloned(), log.largest())
+    }
+
+    /// Returns what is kept for those who come late.
+    pub(crate) fn cache(&self) -> &Arc<Mutex<Cache>> {
+        &self.cache
     }
 
     /// Removes a reader and returns how many are left.
@@ -351,7 +376,21 @@ impl Track {
     /// Forgets what is too old, for tracks on which nothing happens any more; called every second.
     pub(crate) fn trim(&self) {
         self.traffic.tick();
-        self.log_mut().trim(&self.limits, std::time::Instant::now());
+        let now = std::time::Instant::now();
+        lock(&self.cache).trim(now);
+        self.log_mut().trim(&self.limits, now);
+    }
+
+    /// Nothing will be added to what the publisher sent.
+    pub(crate) fn complete(&self) {
+        lock(&self.cache).is_over();
+    }
+
+    /// An object says what does not exist before it.
+    fn skipped(&self, location: Location, properties: &ObjectProperties) {
+        if properties.prior_group_gap.is_some() || properties.prior_object_gap.is_some() {
+            lock(&self.cache).skipped(location, properties);
+        }
     }
 
     fn merge(&self) -> MutexGuard<'_, Merge> {
@@ -363,7 +402,13 @@ impl Track {
     }
 
     fn push(&self, item: Item) {
-        self.log_mut().push(item, &self.limits);
+        let mut cache = lock(&self.cache);
+        let mut log = self.log_mut();
+        cache.keep(&item, log.end(), std::time::Instant::now());
+        log.push(item, &self.limits);
+        drop(log);
+        drop(cache);
+        self.budget.enforce();
         let readers = self.readers_mut();
         for outlet in &readers.outlets {
             outlet.ring();
@@ -416,6 +461,10 @@ impl Traffic {
             .store(now[0] - before[0], Ordering::Relaxed);
         self.bytes_rate.store(now[1] - before[1], Ordering::Relaxed);
     }
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|e| e.into_inner())
 }
 
 impl Drop for Track {

@@ -5,18 +5,20 @@ mod common;
 
 use std::{future::Future, net::SocketAddr};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use common::{
     open_relay,
-    peer::{BOTH, Via, quic},
+    peer::{BOTH, Peer, Via, quic},
     soon, track,
 };
 use moq_transport::{
-    coding::{KeyValuePairs, TrackNamespace},
-    data::{ExtensionHeaders, ObjectStatus},
+    coding::{KeyValuePairs, Location, TrackNamespace},
+    data::{ExtensionHeaders, FetchRecord, FetchRecordObject, ObjectStatus},
+    message::{FetchType, GroupOrder, StandaloneFetch},
     serve::{Datagram, Subgroup, Track, TrackReader, TrackReaderMode, TrackWriter},
-    session::{Publisher, Session, Subscriber, Transport, transport},
+    session::{Fetch, FetchOkInfo, Publisher, Session, Subscriber, Transport, transport},
 };
+use moqrelay_moqt::{FetchRange, Parameters};
 use moqrelay_relay::track::{Event, Info, Object};
 use web_transport_quinn_0_11 as wt;
 
@@ -176,6 +178,217 @@ async fn a_foreign_subscriber_hears_a_writer_in_the_process() {
         let expected: Vec<_> = (0..3).map(|id| payload(5, 0, id)).collect();
         assert_eq!(heard, expected);
     }
+}
+
+#[tokio::test]
+async fn a_foreign_subscriber_rewinds_thirty_seconds_of_a_running_call() {
+    for via in BOTH {
+        let relay = open_relay();
+        let name = track(PATH, "track");
+        let mut writer = relay.relay.publish(&name, Info::default()).unwrap();
+        let mut speak = |second: u64| {
+            for id in 0..50 {
+                let object = Object {
+                    group: second,
+                    subgroup: Some(0),
+                    id,
+                    payload: payload(second, 0, id),
+                    ..Object::default()
+                };
+                writer.write(object).unwrap();
+            }
+            writer.finish_group(second);
+        };
+        // A group for each second of voice.
+        (0..45).for_each(&mut speak);
+        let (session, _, mut subscriber) = connect(relay.addr(), via).await;
+        let (writer, reader) = Track::new(TrackNamespace::from_utf8_path(PATH), "track").produce();
+        let work = async {
+            let subscription = subscriber.subscribe_open(writer).await.unwrap();
+            let relative = FetchType::RelativeJoining;
+            let params = KeyValuePairs::default();
+            let past = subscriber.joining_fetch(relative, subscription.id, 30, params);
+            let mut past = past.await.unwrap();
+            let end = past.ok().await.unwrap().end_location;
+            assert_eq!((end.group_id, end.object_id), (44, 50));
+            let mut expected = (14..45).flat_map(|group| (0..50).map(move |id| (group, id)));
+            while let Some(record) = past.next().await.unwrap() {
+                let FetchRecord::Object(object) = record else {
+                    panic!("nothing is missing: {record:?}");
+                };
+                let at = (object.group_id, object.object_id);
+                assert_eq!(Some(at), expected.next());
+                assert_eq!(object.subgroup_id, Some(0));
+                assert_eq!(payload(at.0, 0, at.1), whole_payload(&mut past).await);
+            }
+            assert_eq!(expected.next(), None);
+
+            // The call goes on where the past ends.
+            speak(45);
+            let TrackReaderMode::Subgroups(mut subgroups) = reader.mode().await.unwrap() else {
+                panic!("subgroups stay subgroups");
+            };
+            let mut subgroup = subgroups.next().await.unwrap().unwrap();
+            assert_eq!(subgroup.info.group_id, 45);
+            let first = subgroup.read_next().await.unwrap();
+            assert_eq!(first, Some(payload(45, 0, 0)));
+        };
+        tokio::select! {
+            () = soon(work) => {}
+            ended = session.run() => panic!("the subscriber's session ended: {ended:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn both_orders_gaps_and_datagrams_of_a_fetch_are_read_by_a_foreign_subscriber() {
+    let relay = open_relay();
+    let name = track(PATH, "track");
+    let config = |subgroup, group, id| Object {
+        group,
+        subgroup,
+        id,
+        priority: Some(9),
+        payload: payload(group, 0, id),
+        ..Object::default()
+    };
+    let mut writer = relay.relay.publish(&name, Info::default()).unwrap();
+    for (subgroup, group, id) in [
+        (Some(0), 1, 0),
+        (Some(5), 1, 3),
+        (Some(6), 1, 4),
+        (None, 2, 7),
+        (Some(6), 9, 1),
+    ] {
+        writer.write(config(subgroup, group, id)).unwrap();
+    }
+    let (session, _, mut subscriber) = connect(relay.addr(), Via::Quic).await;
+    let work = async {
+        for (order, expected) in [
+            (
+                GroupOrder::Ascending,
+                [
+                    (Some(0), 1, 0),
+                    (Some(5), 1, 3),
+                    (Some(6), 1, 4),
+                    (None, 2, 7),
+                    (Some(6), 9, 1),
+                ],
+            ),
+            (
+                GroupOrder::Descending,
+                [
+                    (Some(6), 9, 1),
+                    (None, 2, 7),
+                    (Some(0), 1, 0),
+                    (Some(5), 1, 3),
+                    (Some(6), 1, 4),
+                ],
+            ),
+        ] {
+            let range = StandaloneFetch {
+                track_namespace: TrackNamespace::from_utf8_path(PATH),
+                track_name: "track".into(),
+                start_location: Location::new(0, 0),
+                end_location: Location::new(12, 0),
+            };
+            let mut params = KeyValuePairs::default();
+            params.set_group_order(order);
+            let mut past = subscriber.fetch(range, params).await.unwrap();
+            let mut got = Vec::new();
+            while let Some(FetchRecord::Object(object)) = past.next().await.unwrap() {
+                let at = (object.group_id, object.object_id);
+                assert_eq!(object.publisher_priority, 9);
+                assert_eq!(payload(at.0, 0, at.1), whole_payload(&mut past).await);
+                got.push((object.subgroup_id, at.0, at.1));
+            }
+            assert_eq!(got, expected);
+        }
+    };
+    tokio::select! {
+        () = soon(work) => {}
+        ended = session.run() => panic!("the subscriber's session ended: {ended:?}"),
+    }
+}
+
+#[tokio::test]
+async fn what_the_relay_never_had_comes_from_a_foreign_publisher() {
+    let relay = open_relay();
+    let (session, mut publisher, _) = connect(relay.addr(), Via::Quic).await;
+    publisher.accept_fetch();
+    let (writer, reader) = Track::new(TrackNamespace::from_utf8_path(PATH), "track").produce();
+    let mut requests = publisher.clone();
+    let serve = async {
+        let request = requests.fetch_requested().await.unwrap();
+        let range = request.resolve().await.unwrap().unwrap();
+        let info = FetchOkInfo {
+            end_of_track: false,
+            end_location: range.end_location,
+            params: KeyValuePairs::default(),
+            track_extensions: Default::default(),
+        };
+        let mut answer = request.respond(info).await.unwrap();
+        let unknown = FetchRecord::Unknown {
+            end: Location::new(5, 1),
+        };
+        answer.write_record(&unknown).await.unwrap();
+        for (group_id, object_id) in [(5, 2), (5, 4), (6, 0)] {
+            let payload = payload(group_id, 1, object_id);
+            let object = FetchRecordObject {
+                group_id,
+                subgroup_id: Some(1),
+                object_id,
+                publisher_priority: 4,
+                extension_headers: extensions(object_id),
+                payload_length: payload.len() as u64,
+            };
+            answer
+                .write_record(&FetchRecord::Object(object))
+                .await
+                .unwrap();
+            answer.write_payload(&payload).await.unwrap();
+        }
+        answer.finish().await.unwrap();
+        std::future::pending::<()>().await;
+    };
+    let publish = async {
+        let mut published = publisher
+            .publish(reader, KeyValuePairs::default())
+            .await
+            .unwrap();
+        published.ok().await.unwrap();
+        let mut subgroups = writer.subgroups().unwrap();
+        let mut live = subgroups.create(subgroup(7, 0)).unwrap();
+        let mut object = live.create_with_id(0, 5, None).unwrap();
+        object.write(Bytes::from("voice")).unwrap();
+        published.serve().await.unwrap();
+    };
+    let work = async {
+        let mut witness = relay.relay.subscribe(track(PATH, "track"));
+        next_object(&mut witness).await;
+        let mut peer = Peer::connect(relay.addr(), Via::Quic).await;
+        let range = FetchRange::Standalone {
+            track: track(PATH, "track"),
+            start: moqrelay_moqt::Location::new(5, 0),
+            end: moqrelay_moqt::Location::new(7, 1),
+        };
+        peer.fetch(range, Parameters::default()).await;
+        assert_eq!(peer.answer().await, "?5/1 5/2 5/4 6/0 7/0");
+    };
+    tokio::select! {
+        () = soon(work) => {}
+        () = serve => {}
+        () = publish => panic!("the publisher stopped"),
+        ended = session.run() => panic!("the publisher's session ended: {ended:?}"),
+    }
+}
+
+async fn whole_payload(past: &mut Fetch) -> Bytes {
+    let mut payload = BytesMut::new();
+    while let Some(chunk) = past.read_payload_chunk(1 << 16).await.unwrap() {
+        payload.extend_from_slice(&chunk);
+    }
+    payload.freeze()
 }
 
 /// Publishes one track with PUBLISH and writes it once the relay has agreed.

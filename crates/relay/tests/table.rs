@@ -8,7 +8,7 @@ use std::time::Duration;
 use common::{
     namespace, open_relay,
     peer::{Arrived, BOTH, Peer, Via},
-    soon, track, until,
+    track, until,
 };
 use moqrelay_moqt::{
     Event, Filter, Location, Parameters, PublishDoneCode, PublishOptions, RequestCode, ResetCode,
@@ -489,46 +489,6 @@ async fn a_wish_for_a_new_group_reaches_the_publisher_once() {
     let again = new_group_event(&mut publisher).await;
 
     assert_eq!((wanted, again), (0, 4));
-}
-
-#[tokio::test]
-async fn fetch_is_refused() {
-    for via in BOTH {
-        let relay = open_relay();
-        let session = soon(common::peer::connect(relay.addr(), via)).await;
-        let mut config = moqrelay_moqt::Config::new(
-            common::peer::D18,
-            moqrelay_moqt::Role::Client,
-            match via {
-                Via::WebTransport => moqrelay_moqt::Transport::WebTransport,
-                Via::Quic => moqrelay_moqt::Transport::Quic,
-            },
-        );
-        config.implementation = Some("test".to_owned());
-        let peer = Peer::over(session, config).await;
-        let fetch = moqrelay_moqt::Message::Fetch(moqrelay_moqt::Fetch {
-            id: moqrelay_moqt::RequestId(0),
-            range: moqrelay_moqt::FetchRange::Standalone {
-                track: track("room/o", "audio"),
-                start: Location::new(0, 0),
-                end: Location::new(1, 0),
-            },
-            params: Parameters::default(),
-        });
-        let mut bytes = bytes::BytesMut::new();
-        fetch.encode(common::peer::D18, &mut bytes).unwrap();
-        let (mut send, mut recv) = peer.session.open_bi().await.unwrap();
-        send.write_all(&bytes).await.unwrap();
-
-        let answer = soon(recv.read_to_end(1000)).await.unwrap();
-
-        let mut answer = bytes::BytesMut::from(answer.as_slice());
-        let answer = moqrelay_moqt::Message::decode(common::peer::D18, &mut answer).unwrap();
-        let Some(moqrelay_moqt::Message::RequestError(error)) = answer else {
-            panic!("not refused: {answer:?}");
-        };
-        assert_eq!(error.code, RequestCode::NotSupported);
-    }
 }
 
 #[tokio::test]

@@ -79,6 +79,8 @@ enum Phase {
 pub(super) struct Active {
     start: Location,
     end_group: Option<u64>,
+    /// The largest location when forwarding began: where a FETCH that joins ends (section 5.1).
+    pub(super) joining: Option<Location>,
     pub(super) order: GroupOrder,
     pub(super) publisher_priority: u8,
     pub(super) object_timeout: Option<Duration>,
@@ -156,12 +158,18 @@ impl Subscription {
         })
     }
 
-    /// Begins to send objects; `largest` is what the filter counts from.
-    pub(super) fn activate(&mut self, live: &Live, largest: Option<Location>) {
+    /// Begins to send objects; `largest` is what the filter counts from, `joining` what the subscriber was told.
+    pub(super) fn activate(
+        &mut self,
+        live: &Live,
+        largest: Option<Location>,
+        joining: Option<Location>,
+    ) {
         let (start, end_group) = range(self.wanted.filter, largest);
         let mut active = Active {
             start,
             end_group,
+            joining,
             order: GroupOrder::Ascending,
             publisher_priority: TrackProperties::PRIORITY_DEFAULT,
             object_timeout: None,
@@ -243,6 +251,7 @@ impl Driver {
             self.deliver(delivery.slot, delivery.key, &batches[delivery.batch]);
         }
         self.carry_out();
+        self.join_waiting();
         self.rest()
     }
 
@@ -431,7 +440,7 @@ impl Driver {
                 {
                     self.timers.cancel(until, Due::Rendezvous(*slot));
                 }
-                subscription.activate(live, largest);
+                subscription.activate(live, largest, largest);
                 Step::On
             }
             Err(error) => {

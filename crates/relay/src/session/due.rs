@@ -22,6 +22,8 @@ pub(super) enum Due {
     SourceDone(RequestId),
     /// Objects of a subscription may be too old to be sent.
     Stalled(u32),
+    /// What a FETCH asked the publisher for should be there.
+    Fill(RequestId),
     /// A subscription that is over should be gone.
     Ending(u32),
 }

@@ -10,10 +10,17 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use moqrelay_moqt::{
     DecodeError, Draft, ObjectProperties, RequestId, ResetCode, SessionCode, TrackAlias,
-    data::{self, Datagram, ObjectDatagram, StreamKind, SubgroupDecoder, SubgroupItem},
+    data::{
+        self, Datagram, FetchHeader, ObjectDatagram, StreamKind, SubgroupDecoder, SubgroupItem,
+    },
 };
 
-use super::{Driver, Due, Note, Stream, control::wire_code, signal::StreamBell};
+use super::{
+    Driver, Due, Note, Stream,
+    control::wire_code,
+    fill::{Answering, Fed},
+    signal::StreamBell,
+};
 use crate::{
     mlog::Way,
     track::{InletError, Lane, SubgroupEnd},
@@ -42,6 +49,8 @@ enum State {
     Header(SubgroupDecoder),
     /// Objects of a track whose alias is early. Nothing more is read of them meanwhile.
     Parked(SubgroupDecoder),
+    /// The answer to a FETCH of ours.
+    Answer(Answering),
     /// Objects of a track.
     Objects {
         decoder: SubgroupDecoder,
@@ -117,6 +126,7 @@ impl Driver {
                 subscription,
                 serial,
             }) => self.priority_of(*subscription, *serial),
+            Some(Stream::Fetch(serving)) => serving.urgency(),
             Some(Stream::Pipe(_) | Stream::Incoming(_)) | None => i32::MAX,
         }
     }
@@ -125,6 +135,7 @@ impl Driver {
         match self.streams.take(slot) {
             Some(Stream::Pipe(pipe)) => self.poll_pipe(slot, pipe),
             Some(Stream::Incoming(incoming)) => self.poll_incoming(slot, incoming),
+            Some(Stream::Fetch(serving)) => self.poll_fetch(slot, serving),
             Some(Stream::Outgoing {
                 subscription,
                 serial,
@@ -147,6 +158,11 @@ impl Driver {
         }
         let waker = Waker::from(incoming.bell.clone());
         let mut cx = Context::from_waker(&waker);
+        if matches!(incoming.state, State::Answer(_))
+            && let Some(verdict) = self.answer_stream(&mut incoming, None)
+        {
+            return self.conclude(slot, incoming, verdict);
+        }
         for _ in 0..CHUNKS_AT_ONCE {
             let verdict = match incoming.recv.poll_read(&mut cx) {
                 Poll::Ready(Ok(Some(bytes))) => match self.feed(slot, &mut incoming, bytes) {
@@ -188,6 +204,7 @@ impl Driver {
         }
         match &mut incoming.state {
             State::Unknown(_) | State::Control(_) => {}
+            State::Answer(_) => return self.answer_stream(incoming, Some(bytes)),
             State::Header(decoder) | State::Parked(decoder) | State::Objects { decoder, .. } => {
                 decoder.push(bytes);
             }
@@ -203,6 +220,9 @@ impl Driver {
             Ok(kind) => kind?,
             Err(error) => return Some(self.broken(&error)),
         };
+        if kind == StreamKind::Fetch {
+            return self.classify_answer(incoming);
+        }
         let bytes = std::mem::take(start).freeze();
         match kind {
             StreamKind::Control => {
@@ -210,26 +230,63 @@ impl Driver {
                 Some(Verdict::Gone)
             }
             StreamKind::Subgroup => {
-                let limits = data::Limits {
-                    payload_bytes_max: self.limits.object_bytes,
-                    properties_bytes_max: self.limits.properties_bytes,
-                };
+                let limits = self.object_limits();
                 let mut decoder = SubgroupDecoder::new(self.machine.draft(), limits);
                 decoder.push(bytes);
                 incoming.state = State::Header(decoder);
                 self.decode(slot, incoming)
             }
-            // We never FETCH, and have no use for padding.
+            // Padding is for the peer's use only.
             StreamKind::Fetch | StreamKind::Padding => {
                 Some(Verdict::Unwanted(ResetCode::Cancelled))
             }
         }
     }
 
+    /// Finds the FETCH of ours that a stream answers.
+    fn classify_answer(&mut self, incoming: &mut Incoming) -> Option<Verdict> {
+        let State::Unknown(start) = &mut incoming.state else {
+            return None;
+        };
+        let header = match FetchHeader::peek(self.machine.draft(), start) {
+            Ok(header) => header?.0,
+            Err(error) => return Some(self.broken(&error)),
+        };
+        let Some(answering) = self.answering(header) else {
+            return Some(Verdict::Unwanted(ResetCode::Cancelled));
+        };
+        let bytes = std::mem::take(start).freeze();
+        incoming.state = State::Answer(answering);
+        self.answer_stream(incoming, Some(bytes))
+    }
+
+    /// Hands on what a stream that answers a FETCH of ours holds; `None`: go on reading.
+    fn answer_stream(&mut self, incoming: &mut Incoming, bytes: Option<Bytes>) -> Option<Verdict> {
+        let State::Answer(answering) = &mut incoming.state else {
+            return None;
+        };
+        let waker = Waker::from(incoming.bell.clone());
+        match answering.feed(bytes, &waker) {
+            Fed::Hungry => None,
+            Fed::Full => Some(Verdict::Wait),
+            Fed::Broken(error) => Some(self.broken(&error)),
+            Fed::Malformed => Some(Verdict::Unwanted(ResetCode::MalformedTrack)),
+        }
+    }
+
+    pub(super) fn object_limits(&self) -> data::Limits {
+        data::Limits {
+            payload_bytes_max: self.limits.object_bytes,
+            properties_bytes_max: self.limits.properties_bytes,
+        }
+    }
+
     fn decode(&mut self, slot: u32, incoming: &mut Incoming) -> Option<Verdict> {
         loop {
             match &mut incoming.state {
-                State::Unknown(_) | State::Control(_) | State::Parked(_) => return None,
+                State::Unknown(_) | State::Control(_) | State::Parked(_) | State::Answer(_) => {
+                    return None;
+                }
                 State::Header(decoder) => {
                     match decoder.poll() {
                         Ok(Some(_header)) => {
@@ -399,6 +456,7 @@ impl Driver {
             State::Unknown(start) if start.is_empty() => Ok(()),
             State::Unknown(_) => Err(DecodeError::Truncated("stream type")),
             State::Control(_) => Ok(()),
+            State::Answer(answering) => answering.finish(),
             State::Header(decoder) | State::Parked(decoder) | State::Objects { decoder, .. } => {
                 decoder.finish()
             }
@@ -425,6 +483,9 @@ impl Driver {
     }
 
     fn end_lane(&mut self, state: State, end: SubgroupEnd) {
+        if let State::Answer(answering) = &state {
+            self.fill_stream_ended(answering.request, end == SubgroupEnd::Fin);
+        }
         let State::Objects { request, lane, .. } = state else {
             return;
         };

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use moqrelay_moqt::{Namespace, RequestId, ResetCode, SessionCode};
 
+use super::Fill;
 use crate::track::{SourceId, Track};
 
 /// A letter to a session.
@@ -32,6 +33,10 @@ pub(crate) enum Mail {
     Retire { keep: Namespace, timeout: Duration },
     /// Log what is said from now on.
     Log,
+    /// Ask the peer for past objects.
+    Fetch { fill: Arc<Fill> },
+    /// They are not wanted any more.
+    StopFetch { fill: Arc<Fill> },
     /// Ask the peer to leave.
     GoAway { uri: String, timeout: Duration },
     /// End the session.

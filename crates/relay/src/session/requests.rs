@@ -16,6 +16,7 @@ use super::{
     Driver, Due, Mail,
     access::{self, Need},
     deliver::{Subscription, Wanted},
+    fill::FillAnswer,
     quirks::Quirks,
 };
 use crate::{
@@ -70,12 +71,25 @@ impl Driver {
                 properties,
                 tokens,
             } => self.publish(id, &track, alias, &params, properties, &tokens),
-            Event::Fetch { id, .. } => {
-                self.reject(
-                    id,
-                    RequestCode::NotSupported,
-                    "this relay does not serve FETCH",
-                );
+            Event::Fetch {
+                id,
+                range,
+                params,
+                tokens,
+            } => self.fetch(id, range, params, &tokens),
+            Event::FetchOk {
+                id,
+                end_of_track,
+                end,
+                properties,
+                ..
+            } => {
+                let answer = FillAnswer {
+                    end_of_track,
+                    end,
+                    properties,
+                };
+                self.fill_accepted(id, answer);
             }
             Event::PublishNamespace {
                 id,
@@ -103,7 +117,7 @@ impl Driver {
             } => self.asked_and_accepted(id, alias, properties, params.largest_object),
             Event::Accepted { id, params, .. } => self.offer_accepted(id, &params),
             Event::Rejected { id, error } => {
-                if !self.asked_and_refused(id, error) {
+                if !self.fill_refused(id, &error) && !self.asked_and_refused(id, error) {
                     self.end_subscription(id, ResetCode::Cancelled);
                 }
             }
@@ -121,11 +135,10 @@ impl Driver {
                 tracing::debug!(request = id.0, code = ?error.code, "the peer refused an update");
             }
             Event::RequestGoAway { id, .. } => self.peer_moves(id),
-            // We ask for no namespaces and no past objects, and a request that is to move can only stay with us.
+            // We ask for no namespaces.
             Event::Namespace { .. }
             | Event::NamespaceDone { .. }
-            | Event::PublishBlocked { .. }
-            | Event::FetchOk { .. } => {}
+            | Event::PublishBlocked { .. } => {}
         }
     }
 
@@ -151,6 +164,8 @@ impl Driver {
                 } => self.tell_namespace(watch, suffix, here),
                 Mail::Offer { watch, track } => self.offer_track(watch, &track),
                 Mail::Retire { keep, timeout } => self.retiring = Some((keep, timeout)),
+                Mail::Fetch { fill } => self.fill(fill),
+                Mail::StopFetch { fill } => self.stop_fill(&fill),
                 Mail::GoAway { uri, timeout } => {
                     let now = self.now();
                     if let Err(error) = self.machine.goaway(&uri, timeout, now) {
@@ -448,7 +463,7 @@ impl Driver {
             Ok((id, _alias)) => {
                 let wanted = Wanted::offered(forward);
                 let mut subscription = Subscription::new(id, &followed, key, wanted, None);
-                subscription.activate(&live, None);
+                subscription.activate(&live, None, largest);
                 self.subscribed.insert(id, slot);
                 self.subscriptions.put(slot, subscription);
                 let at = Instant::now() + self.limits.answer;
@@ -490,6 +505,9 @@ impl Driver {
         match checked {
             Ok(until) => {
                 drop(self.machine.accept_update(id, Parameters::default()));
+                if self.change_fetch(id, params) {
+                    return;
+                }
                 self.expires(id, until);
             }
             Err(error) => {
@@ -534,7 +552,16 @@ impl Driver {
             ..Parameters::default()
         };
         drop(self.machine.accept_update(id, answer));
+        let before = self.subscriptions.get(slot);
+        let forwarded = before.is_some_and(|before| before.wanted.forward);
         self.change_subscription(slot, params);
+        if let Some(subscription) = self.subscriptions.get_mut(slot)
+            && subscription.wanted.forward
+            && !forwarded
+            && let Some(active) = subscription.active_mut()
+        {
+            active.joining = largest;
+        }
         if let Some(group) = params.new_group_request {
             self.shared.new_group(&track, group);
         }
@@ -583,7 +610,7 @@ impl Driver {
     /// A request of either side is over without a further word.
     pub(super) fn cancelled(&mut self, id: RequestId) {
         self.forget_expiry(id);
-        if self.source_cancelled(id) {
+        if self.source_cancelled(id) || self.fetch_cancelled(id) || self.fill_cancelled(id) {
         } else if let Some(offered) = self.offered.remove(&id) {
             self.shared.withdraw(&offered.namespace, offered.offer);
         } else if self.watched.remove(&id).is_some() {
@@ -601,7 +628,7 @@ impl Driver {
     }
 
     /// Sets, or moves, the end of a request that lives by a token of its own.
-    fn expires(&mut self, id: RequestId, until: Option<SystemTime>) {
+    pub(super) fn expires(&mut self, id: RequestId, until: Option<SystemTime>) {
         self.forget_expiry(id);
         if let Some(at) = until {
             let at = access::instant(at);

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
-use moqrelay_moqt::{Draft, FullTrackName, Location, Namespace, RequestError};
+use moqrelay_moqt::{Draft, FullTrackName, Location, Namespace, PublishDoneCode, RequestError};
 
 use super::{
     Asking, Owner, Published, SessionId, Source, Table, Unavailable,
@@ -146,6 +146,7 @@ impl Table {
         let local = |publisher: &Source| publisher.owner == Owner::Writer;
         let takes_over = !alone && (local(&source) || known.publishers.iter().any(local));
         let continued = !alone || known.orphaned.take().is_some();
+        let is_local = local(&source);
         known.publishers.push(source);
         known.new_group = None;
         let largest = if continued {
@@ -153,7 +154,7 @@ impl Table {
         } else {
             largest
         };
-        let live = Arc::new(Live::new(properties, largest));
+        let live = Arc::new(Live::new(properties, largest, is_local));
         let gone = if alone {
             track.begin(id, live);
             Vec::new()
@@ -209,7 +210,8 @@ impl Table {
             // The others go on.
             return self.lose_namespace(&name, live.owner);
         }
-        let wanted = known.track.readers() > 0;
+        let track = known.track.clone();
+        let wanted = track.readers() > 0;
         let asking = known.asking.is_some();
         self.lose_namespace(&name, live.owner);
         if wanted && (asking || (replaceable && self.ask(&name, BTreeSet::new(), None))) {
@@ -218,6 +220,9 @@ impl Table {
             }
             return;
         }
+        if !replaceable && ending.status == PublishDoneCode::TrackEnded {
+            track.complete();
+        }
         self.finish(&name, ending);
     }
 
@@ -225,6 +230,7 @@ impl Table {
     fn finish(&mut self, name: &FullTrackName, ending: Ending) {
         if let Some(known) = self.tracks.remove(name) {
             known.track.end(ending);
+            self.retire(name, &known.track);
         }
     }
 

@@ -84,6 +84,7 @@ impl Inlet {
         if verdict == Verdict::New || verdict == Verdict::Restarted {
             self.track.count(object.payload.len());
             self.track.push(Item::Datagram { object, wire });
+            self.track.skipped(said.location, &said.properties);
         }
         Ok(verdict != Verdict::Superseded)
     }
@@ -184,6 +185,7 @@ impl Inlet {
             wire: Wire::new(self.draft, wire.freeze()),
             whole,
         }));
+        self.track.skipped(said.location, &said.properties);
         Ok(true)
     }
 

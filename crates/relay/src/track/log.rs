@@ -95,6 +95,22 @@ pub(crate) enum SubgroupEnd {
     Reset(ResetCode),
 }
 
+impl SubgroupObject {
+    /// Returns the object apart from its stream.
+    pub(crate) fn to_object(&self) -> Object {
+        Object {
+            group: self.subgroup.group,
+            subgroup: Some(self.subgroup.id),
+            id: self.object.id,
+            priority: self.subgroup.priority,
+            status: self.object.status,
+            end_of_group: false,
+            properties: self.object.properties.clone(),
+            payload: self.object.payload.clone(),
+        }
+    }
+}
+
 impl Log {
     pub(crate) fn push(&mut self, item: Item, limits: &TrackLimits) {
         let at = Instant::now();

@@ -4,11 +4,12 @@ use std::{
     collections::VecDeque,
     sync::Arc,
     task::{Context, Poll},
+    time::{Duration, Instant},
 };
 
-use moqrelay_moqt::FullTrackName;
+use moqrelay_moqt::{FullTrackName, Location};
 
-use super::{Ending, Entry, Info, Item, LocalTap, Object, ReaderKey, Tap, Track};
+use super::{Ending, Entry, Info, Item, LocalTap, Object, ReaderKey, Tap, Track, lock};
 use crate::table::Shared;
 
 /// Entries taken from the log at a time: a second of voice, so that the lock is held briefly.
@@ -23,6 +24,7 @@ pub struct Reader {
     name: FullTrackName,
     key: ReaderKey,
     tap: Arc<LocalTap>,
+    start: Start,
     state: Option<Attached>,
     events: VecDeque<Event>,
     batch: Vec<Arc<Entry>>,
@@ -31,6 +33,26 @@ pub struct Reader {
 struct Attached {
     track: Arc<Track>,
     cursor: u64,
+    past: Option<Past>,
+}
+
+/// What is still to be taken from the cache.
+struct Past {
+    from: Location,
+    /// Where the log goes on.
+    until: u64,
+}
+
+/// Where a reader of a track that is being published begins, as far as the cache has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Start {
+    /// With what comes next.
+    #[default]
+    Now,
+    /// At the beginning of the group so many groups before the newest one; 0: at the beginning of that.
+    Groups(usize),
+    /// At the beginning of the group that was being published so long ago.
+    Ago(Duration),
 }
 
 /// What a reader hears.
@@ -51,12 +73,13 @@ pub enum Event {
 }
 
 impl Reader {
-    pub(crate) fn new(shared: Shared, name: FullTrackName, key: ReaderKey) -> Self {
+    pub(crate) fn new(shared: Shared, name: FullTrackName, key: ReaderKey, start: Start) -> Self {
         let mut reader = Self {
             shared,
             name,
             key,
             tap: Arc::default(),
+            start,
             state: None,
             events: VecDeque::new(),
             batch: Vec::new(),
@@ -97,16 +120,46 @@ impl Reader {
         let subscribed =
             self.shared
                 .subscribe_local(&self.name, self.key, Tap::Local(self.tap.clone()));
+        // Only what the reader was made for has a past: who publishes the track later begins anew.
+        let start = std::mem::take(&mut self.start);
         self.state = subscribed.map(|(track, cursor, live)| {
+            let mut past = None;
             if let Some(live) = live {
                 self.events.push_back(Event::Began(live.info()));
+                let from = beginning(&track, start);
+                past = from.map(|from| Past {
+                    from,
+                    until: cursor,
+                });
             }
-            Attached { track, cursor }
+            Attached {
+                track,
+                cursor,
+                past,
+            }
         });
+    }
+
+    /// Takes what the cache has; false when it has nothing more.
+    fn fill_from_past(&mut self) -> bool {
+        let Some(attached) = &mut self.state else {
+            return false;
+        };
+        let Some(Past { from, until }) = attached.past.take() else {
+            return false;
+        };
+        let mut objects = Vec::new();
+        let next = lock(attached.track.cache()).replay(from, until, BATCH, &mut objects);
+        attached.past = next.map(|from| Past { from, until });
+        self.events.extend(objects.into_iter().map(Event::Object));
+        true
     }
 
     /// Takes what the log has; false when it had nothing.
     fn fill(&mut self) -> bool {
+        if self.fill_from_past() {
+            return true;
+        }
         let Some(attached) = &mut self.state else {
             self.attach();
             return self.state.is_some();
@@ -125,16 +178,7 @@ impl Reader {
             let event = match &entry.item {
                 Item::Began(live) => Event::Began(live.info()),
                 Item::Datagram { object, .. } => Event::Object(object.clone()),
-                Item::Object(sub) => Event::Object(Object {
-                    group: sub.subgroup.group,
-                    subgroup: Some(sub.subgroup.id),
-                    id: sub.object.id,
-                    priority: sub.subgroup.priority,
-                    status: sub.object.status,
-                    end_of_group: false,
-                    properties: sub.object.properties.clone(),
-                    payload: sub.object.payload.clone(),
-                }),
+                Item::Object(sub) => Event::Object(sub.to_object()),
                 Item::Closed { .. } | Item::Refused(_) => continue,
                 Item::Ended(ending) => {
                     ended = true;
@@ -153,6 +197,21 @@ impl Reader {
     fn detach(&mut self) {
         if let Some(attached) = self.state.take() {
             self.shared.unsubscribe(&attached.track, self.key);
+        }
+    }
+}
+
+/// Returns where the past of a reader begins, if it has any.
+fn beginning(track: &Track, start: Start) -> Option<Location> {
+    match start {
+        Start::Now => None,
+        Start::Groups(count) => lock(track.cache()).groups_back(count),
+        Start::Ago(time) => {
+            let now = Instant::now();
+            // Longer ago than the clock knows: everything.
+            let then = now.checked_sub(time);
+            let cache = lock(track.cache());
+            then.map_or_else(|| cache.groups_back(usize::MAX), |then| cache.since(then))
         }
     }
 }

@@ -3,17 +3,20 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     net::SocketAddr,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use bytes::{Bytes, BytesMut};
 use moqrelay_moqt::{
-    self as moqt, Config, Direction, Draft, Event, FullTrackName, Namespace, Output, Parameters,
-    PublishDoneCode, RequestCode, RequestId, RequestOk, ResetCode, Role, Session, StreamId,
-    SubscribeAnswer, SubscribeOptions, TrackAlias, Transport,
+    self as moqt, Config, Direction, Draft, Event, FetchAnswer, FetchOptions, FetchRange,
+    FullTrackName, GroupOrder, Location, Namespace, Output, Parameters, PublishDoneCode,
+    RequestCode, RequestId, RequestOk, ResetCode, Role, Session, StreamId, SubscribeAnswer,
+    SubscribeOptions, TrackAlias, Transport,
     data::{
-        self, Datagram, Object, ObjectDatagram, StreamKind, SubgroupDecoder, SubgroupEncoder,
-        SubgroupHeader, SubgroupItem,
+        self, Absence, Datagram, FetchDecoder, FetchEncoder, FetchHeader, FetchItem, FetchObject,
+        Object, ObjectDatagram, StreamKind, SubgroupDecoder, SubgroupEncoder, SubgroupHeader,
+        SubgroupItem,
     },
 };
 use tokio::sync::mpsc;
@@ -42,6 +45,17 @@ pub enum Arrived {
     Datagram(ObjectDatagram),
 }
 
+/// What arrived as the answer to a FETCH.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fetched {
+    Item(RequestId, FetchItem),
+    Fin(RequestId),
+    Reset(RequestId, ResetCode),
+}
+
+/// The orders in which a peer's FETCHes want their answers.
+type Orders = Arc<Mutex<BTreeMap<RequestId, GroupOrder>>>;
+
 enum Heard {
     Bi(wt::SendStream, wt::RecvStream),
     Control(Bytes, wt::RecvStream),
@@ -58,6 +72,8 @@ pub struct Peer {
     heard: mpsc::UnboundedReceiver<Heard>,
     heard_tx: mpsc::UnboundedSender<Heard>,
     arrived: mpsc::UnboundedReceiver<Arrived>,
+    fetched: mpsc::UnboundedReceiver<Fetched>,
+    orders: Orders,
     sends: BTreeMap<StreamId, wt::SendStream>,
     events: VecDeque<Event>,
     listens: tokio::sync::watch::Sender<bool>,
@@ -126,8 +142,16 @@ impl Peer {
     async fn listening(session: wt::Session, config: Config, listens: bool) -> Self {
         let (heard_tx, heard) = mpsc::unbounded_channel();
         let (arrived_tx, arrived) = mpsc::unbounded_channel();
+        let (fetched_tx, fetched) = mpsc::unbounded_channel();
+        let orders = Orders::default();
         let listens = tokio::sync::watch::Sender::new(listens);
-        spawn_receivers(&session, config.draft, &heard_tx, &arrived_tx, &listens);
+        let sinks = Sinks {
+            heard: heard_tx.clone(),
+            arrived: arrived_tx,
+            fetched: fetched_tx,
+            orders: orders.clone(),
+        };
+        spawn_receivers(&session, config.draft, &sinks, &listens);
         let mut peer = Self {
             session,
             machine: Session::new(config, Duration::ZERO),
@@ -135,6 +159,8 @@ impl Peer {
             heard,
             heard_tx,
             arrived,
+            fetched,
+            orders,
             sends: BTreeMap::new(),
             events: VecDeque::new(),
             listens,
@@ -205,6 +231,99 @@ impl Peer {
                 Arrived::Header(_) | Arrived::Fin(_) | Arrived::Reset(..) => {}
             }
         }
+    }
+
+    /// Asks for past objects.
+    pub async fn fetch(&mut self, range: FetchRange, params: Parameters) -> RequestId {
+        let order = params.group_order.unwrap_or_default();
+        let id = self.machine.fetch(range, FetchOptions { params }).unwrap();
+        self.orders.lock().unwrap().insert(id, order);
+        self.flush().await;
+        id
+    }
+
+    /// Waits until a FETCH is accepted; the end that FETCH_OK names, and whether it is the track's.
+    pub async fn fetch_ok(&mut self, wanted: RequestId) -> (Location, bool) {
+        self.event_of(|event| match event {
+            Event::FetchOk {
+                id,
+                end,
+                end_of_track,
+                ..
+            } if id == wanted => Some((end, end_of_track)),
+            Event::Rejected { id, error } if id == wanted => panic!("refused: {error:?}"),
+            _ => None,
+        })
+        .await
+    }
+
+    /// Waits for the next thing of any answer to a FETCH.
+    pub async fn fetched(&mut self) -> Fetched {
+        soon(self.fetched.recv()).await.unwrap()
+    }
+
+    /// Reads an answer to its end: objects as `group/object`, ranges with `-` where nothing exists and `?` where
+    /// nothing is known.
+    pub async fn answer(&mut self) -> String {
+        let mut texts = Vec::new();
+        loop {
+            match self.fetched().await {
+                Fetched::Item(_, FetchItem::Header(_)) => {}
+                Fetched::Item(_, FetchItem::Object(object)) => {
+                    texts.push(object.location.to_string());
+                }
+                Fetched::Item(_, FetchItem::RangeEnd { absence, last }) => {
+                    let sign = match absence {
+                        Absence::NonExistent => '-',
+                        _ => '?',
+                    };
+                    texts.push(format!("{sign}{last}"));
+                }
+                Fetched::Fin(id) => {
+                    if self.machine.finish_fetch(id).is_err() {
+                        self.fetch_ok(id).await; // The stream has overtaken it.
+                        self.machine.finish_fetch(id).unwrap();
+                    }
+                    self.flush().await;
+                    return texts.join(" ");
+                }
+                Fetched::Reset(_, code) => {
+                    texts.push(format!("reset {code:?}"));
+                    return texts.join(" ");
+                }
+            }
+        }
+    }
+
+    /// Waits for a FETCH of the relay.
+    pub async fn asked_to_fetch(&mut self) -> (RequestId, FetchRange, Parameters) {
+        self.event_of(|event| match event {
+            Event::Fetch {
+                id, range, params, ..
+            } => Some((id, range, params)),
+            _ => None,
+        })
+        .await
+    }
+
+    /// Accepts it.
+    pub async fn accept_fetch(&mut self, id: RequestId, end: Location) {
+        let answer = FetchAnswer {
+            end,
+            ..FetchAnswer::default()
+        };
+        self.machine.accept_fetch(id, answer).unwrap();
+        self.flush().await;
+    }
+
+    /// Opens the stream that answers it.
+    pub async fn answering(&self, id: RequestId, order: GroupOrder) -> Answer {
+        let mut stream = self.session.open_uni().await.unwrap();
+        let encoder = FetchEncoder::new(D18, order);
+        let mut bytes = BytesMut::new();
+        encoder.header(FetchHeader { id }, &mut bytes);
+        stream.write_all(&bytes).await.unwrap();
+        Answer { stream, encoder }
     }
 
     pub async fn subscribe(&mut self, track: &FullTrackName, params: Parameters) -> RequestId {
@@ -428,6 +547,63 @@ impl Peer {
     }
 }
 
+/// The answer to a FETCH, while it is sent.
+pub struct Answer {
+    stream: wt::SendStream,
+    encoder: FetchEncoder,
+}
+
+impl Answer {
+    pub async fn object(&mut self, group: u64, object: u64, payload: &'static str) {
+        let object = FetchObject {
+            location: Location::new(group, object),
+            subgroup: Some(0),
+            priority: 7,
+            properties: Bytes::new(),
+            payload: Bytes::from_static(payload.as_bytes()),
+        };
+        let mut bytes = BytesMut::new();
+        self.encoder.object(&object, &mut bytes).unwrap();
+        bytes.extend_from_slice(&object.payload);
+        self.stream.write_all(&bytes).await.unwrap();
+    }
+
+    pub async fn absent(&mut self, absence: Absence, group: u64, object: u64) {
+        let mut bytes = BytesMut::new();
+        self.encoder
+            .range_end(absence, Location::new(group, object), &mut bytes)
+            .unwrap();
+        self.stream.write_all(&bytes).await.unwrap();
+    }
+
+    pub async fn raw(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).await.unwrap();
+    }
+
+    pub fn finish(mut self) {
+        self.stream.finish().unwrap();
+    }
+
+    pub fn reset(mut self, code: ResetCode) {
+        let code = u32::try_from(code.to_code(D18)).unwrap();
+        self.stream.reset(code).unwrap();
+    }
+
+    /// Waits until the relay wants no more of it.
+    pub async fn stopped(self) {
+        drop(soon(self.stream.stopped()).await);
+    }
+}
+
+/// Where what is read goes.
+#[derive(Clone)]
+struct Sinks {
+    heard: mpsc::UnboundedSender<Heard>,
+    arrived: mpsc::UnboundedSender<Arrived>,
+    fetched: mpsc::UnboundedSender<Fetched>,
+    orders: Orders,
+}
+
 impl Subgroup {
     pub async fn object(&mut self, object: Object) {
         let mut bytes = BytesMut::new();
@@ -597,10 +773,10 @@ impl rustls::client::danger::ServerCertVerifier for Believer {
 fn spawn_receivers(
     session: &wt::Session,
     draft: Draft,
-    heard: &mpsc::UnboundedSender<Heard>,
-    arrived: &mpsc::UnboundedSender<Arrived>,
+    sinks: &Sinks,
     listens: &tokio::sync::watch::Sender<bool>,
 ) {
+    let (heard, arrived) = (&sinks.heard, &sinks.arrived);
     let listens = listens.subscribe();
     let (streams, tx) = (session.clone(), heard.clone());
     tokio::spawn(async move {
@@ -608,11 +784,10 @@ fn spawn_receivers(
             drop(tx.send(Heard::Bi(send, recv)));
         }
     });
-    let (streams, tx, objects) = (session.clone(), heard.clone(), arrived.clone());
+    let (streams, sinks) = (session.clone(), sinks.clone());
     tokio::spawn(async move {
         while let Ok(recv) = streams.accept_uni().await {
-            let reader = read_uni(draft, recv, tx.clone(), objects.clone(), listens.clone());
-            tokio::spawn(reader);
+            tokio::spawn(read_uni(draft, recv, sinks.clone(), listens.clone()));
         }
     });
     let (datagrams, objects) = (session.clone(), arrived.clone());
@@ -632,8 +807,7 @@ fn spawn_receivers(
 async fn read_uni(
     draft: Draft,
     mut recv: wt::RecvStream,
-    heard: mpsc::UnboundedSender<Heard>,
-    arrived: mpsc::UnboundedSender<Arrived>,
+    sinks: Sinks,
     mut listens: tokio::sync::watch::Receiver<bool>,
 ) {
     let mut start = BytesMut::new();
@@ -647,14 +821,56 @@ async fn read_uni(
         }
     };
     match kind {
-        StreamKind::Control => drop(heard.send(Heard::Control(start.freeze(), recv))),
+        StreamKind::Control => drop(sinks.heard.send(Heard::Control(start.freeze(), recv))),
         StreamKind::Subgroup => {
             drop(listens.wait_for(|listens| *listens).await);
-            read_subgroup(draft, start.freeze(), recv, arrived).await;
+            read_subgroup(draft, start.freeze(), recv, sinks.arrived).await;
         }
-        StreamKind::Fetch | StreamKind::Padding => {}
+        StreamKind::Fetch => {
+            drop(listens.wait_for(|listens| *listens).await);
+            read_answer(start, recv, sinks).await;
+        }
+        StreamKind::Padding => {}
     }
 }
+
+async fn read_answer(mut start: BytesMut, mut recv: wt::RecvStream, sinks: Sinks) {
+    let header = loop {
+        if let Some((header, _)) = FetchHeader::peek(D18, &start).unwrap() {
+            break header;
+        }
+        match recv.read_chunk(4096, true).await {
+            Ok(Some(chunk)) => start.extend_from_slice(&chunk.bytes),
+            Ok(None) | Err(_) => return,
+        }
+    };
+    let id = header.id;
+    let order = sinks.orders.lock().unwrap()[&id];
+    let mut decoder = FetchDecoder::new(D18, order, LIMITS);
+    decoder.push(start.freeze());
+    loop {
+        while let Some(item) = decoder.poll().unwrap() {
+            drop(sinks.fetched.send(Fetched::Item(id, item)));
+        }
+        match recv.read_chunk(1 << 16, true).await {
+            Ok(Some(chunk)) => decoder.push(chunk.bytes),
+            Ok(None) => {
+                decoder.finish().unwrap();
+                return drop(sinks.fetched.send(Fetched::Fin(id)));
+            }
+            Err(wt::ReadError::Reset(code)) => {
+                let code = ResetCode::from_code(D18, code.into());
+                return drop(sinks.fetched.send(Fetched::Reset(id, code)));
+            }
+            Err(_) => return,
+        }
+    }
+}
+
+const LIMITS: data::Limits = data::Limits {
+    payload_bytes_max: 64 << 20,
+    properties_bytes_max: 1 << 20,
+};
 
 async fn read_subgroup(
     draft: Draft,
@@ -662,11 +878,7 @@ async fn read_subgroup(
     mut recv: wt::RecvStream,
     arrived: mpsc::UnboundedSender<Arrived>,
 ) {
-    let limits = data::Limits {
-        payload_bytes_max: 64 << 20,
-        properties_bytes_max: 1 << 20,
-    };
-    let mut decoder = SubgroupDecoder::new(draft, limits);
+    let mut decoder = SubgroupDecoder::new(draft, LIMITS);
     decoder.push(start);
     loop {
         while let Some(item) = decoder.poll().unwrap() {

@@ -1,0 +1,904 @@
+//! FETCHes of the peer: answered from the cache, and from the publisher where the cache has gaps.
+//!
+//! An answer is written as the connection takes it. It holds a small batch of objects at a time and no place in any
+//! log, so that a slow one costs nobody anything.
+
+use std::{
+    sync::{Arc, Mutex},
+    task::{Context, Poll, Wake, Waker},
+    time::{Duration, Instant, SystemTime},
+};
+
+use bytes::{Bytes, BytesMut};
+use moqrelay_moqt::{
+    AuthToken, Draft, FetchAnswer, FetchRange, FullTrackName, GroupOrder, Location, Parameters,
+    RequestCode, RequestError, RequestId, ResetCode,
+    data::{Absence, FetchEncoder, FetchHeader, FetchItem, FetchObject},
+};
+
+use super::{
+    Driver, Due, Stream,
+    access::Need,
+    control::wire_code,
+    fill::{Fill, FillAnswer, FillEnd, News},
+    signal::StreamBell,
+};
+use crate::{
+    table::{Found, SessionId},
+    track::{self, Cache, Object, Piece, Span, lock},
+    transport::{OpeningUni, SendStream, WriteError},
+};
+
+/// Objects taken from the cache before others have their turn.
+const BATCH: usize = 256;
+
+/// Payload bytes taken so, not counting the last object's.
+const BATCH_BYTES: usize = 64 << 10;
+
+/// Payloads up to this size are copied behind their header: a chunk of its own costs more.
+const COPIED_PAYLOAD: usize = 1024;
+
+/// Times that one FETCH may ask the publisher. The first time asks for every gap that is known then; others appear
+/// only when objects are evicted meanwhile.
+const FILLS_MAX: usize = 4;
+
+/// Priority of a FETCH whose requester names none (draft-18 section 10.2.7).
+const PRIORITY_DEFAULT: u8 = 128;
+
+/// What a requester with too many FETCHes should wait.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// A FETCH that is being answered.
+pub(super) struct Serving {
+    request: RequestId,
+    bell: Arc<StreamBell>,
+    name: FullTrackName,
+    cache: Arc<Mutex<Cache>>,
+    /// Nobody knows the cache yet.
+    cache_is_new: bool,
+    /// Who can be asked for what is missing.
+    upstream: Option<SessionId>,
+    span: Span,
+    /// What comes next; `None`: everything has been written.
+    next: Option<Location>,
+    /// Until FETCH_OK is sent nothing is known of the end.
+    accepted: bool,
+    fill: Option<Filled>,
+    fills_left: usize,
+    deadline: Instant,
+    encoder: FetchEncoder,
+    stream: Channel,
+    priority: i32,
+    /// What the connection did not take yet.
+    rest: Vec<Bytes>,
+    rest_bytes: usize,
+    /// A gap that is not written yet.
+    gap: Option<(Absence, Location)>,
+    default_priority: u8,
+}
+
+/// What the publisher is asked for.
+struct Filled {
+    session: SessionId,
+    fill: Arc<Fill>,
+    /// The last location of it.
+    last: Location,
+}
+
+enum Channel {
+    Opening(OpeningUni),
+    Open(SendStream),
+}
+
+/// A FETCH that joins a subscription which is not answered yet.
+pub(super) struct Joining {
+    request: RequestId,
+    range: FetchRange,
+    params: Parameters,
+}
+
+/// What is to become of an answer after it was worked on.
+enum Outcome {
+    /// It waits for the connection, for the publisher, or for its next turn.
+    Open,
+    /// Everything is written.
+    Done,
+    /// It cannot go on.
+    Failed(ResetCode),
+    /// The requester must hear of it.
+    Refused(Box<RequestError>),
+}
+
+impl Driver {
+    /// Answers a FETCH.
+    pub(super) fn fetch(
+        &mut self,
+        id: RequestId,
+        range: FetchRange,
+        params: Parameters,
+        tokens: &[AuthToken],
+    ) {
+        if !has_fetch(self.machine.draft()) {
+            let reason = "this relay serves FETCH in draft 18 only";
+            return self.reject(id, RequestCode::NotSupported, reason);
+        }
+        if self.fetching.len() + self.joins.len() >= self.limits.fetches {
+            let error = RequestError::new(RequestCode::ExcessiveLoad, "too many FETCHes");
+            return self.reject_with(id, error.retry_after(RETRY_AFTER));
+        }
+        let namespace = match &range {
+            FetchRange::Standalone { track, .. } => track.namespace().clone(),
+            FetchRange::RelativeJoining { subscription, .. }
+            | FetchRange::AbsoluteJoining { subscription, .. } => {
+                let slot = self.subscribed.get(subscription);
+                let joined = slot.and_then(|slot| self.subscriptions.get(*slot));
+                match joined {
+                    Some(joined) => joined.track.name.namespace().clone(),
+                    None => return self.reject_join(id),
+                }
+            }
+        };
+        match self.access.check(tokens, Need::Subscribe, &namespace) {
+            Ok(until) => self.start_fetch(id, range, params, until),
+            Err(error) => self.reject_with(id, *error),
+        }
+    }
+
+    fn start_fetch(
+        &mut self,
+        id: RequestId,
+        range: FetchRange,
+        params: Parameters,
+        until: Option<SystemTime>,
+    ) {
+        self.expires(id, until);
+        match range {
+            FetchRange::Standalone { track, start, end } => {
+                self.serve(id, &track, start, end.last_before_end(), &params);
+            }
+            range => {
+                self.joins.push(Joining {
+                    request: id,
+                    range,
+                    params,
+                });
+                // It is joined before the session rests.
+            }
+        }
+    }
+
+    /// Answers FETCHes whose subscription is answered, and refuses those whose subscription is over.
+    pub(super) fn join_waiting(&mut self) {
+        if self.joins.is_empty() {
+            return;
+        }
+        for joining in std::mem::take(&mut self.joins) {
+            self.join(joining);
+        }
+        self.carry_out();
+    }
+
+    fn join(&mut self, joining: Joining) {
+        let (subscription, relative) = match joining.range {
+            FetchRange::RelativeJoining {
+                subscription,
+                groups,
+            } => (subscription, Ok(groups)),
+            FetchRange::AbsoluteJoining {
+                subscription,
+                group,
+            } => (subscription, Err(group)),
+            FetchRange::Standalone { .. } => return,
+        };
+        let id = joining.request;
+        let slot = self.subscribed.get(&subscription);
+        let Some(joined) = slot.and_then(|slot| self.subscriptions.get(*slot)) else {
+            return self.reject_join(id);
+        };
+        let Some(active) = joined.active() else {
+            return self.joins.push(joining); // The publisher has not answered.
+        };
+        if !joined.wanted.forward {
+            return self.reject_fetch(id, "the subscription does not forward");
+        }
+        let Some(last) = active.joining else {
+            return self.reject_fetch(id, "nothing was published before the subscription");
+        };
+        let group = match relative {
+            Ok(groups) => last.group.saturating_sub(groups),
+            Err(group) if group > last.group => {
+                return self.reject_fetch(id, "the range begins after the subscription");
+            }
+            Err(group) => group,
+        };
+        let name = joined.track.name.clone();
+        self.serve(id, &name, Location::new(group, 0), last, &joining.params);
+    }
+
+    fn serve(
+        &mut self,
+        id: RequestId,
+        name: &FullTrackName,
+        first: Location,
+        last: Location,
+        params: &Parameters,
+    ) {
+        let order = params.group_order.unwrap_or(GroupOrder::Ascending);
+        let span = Span { order, first, last };
+        let mut found = self.shared.find_past(name, self.id);
+        let patience = params
+            .fill_timeout
+            .unwrap_or(self.limits.fill)
+            .min(self.limits.fill);
+        if patience.is_zero() {
+            found.upstream = None;
+        }
+        let largest = match &found.live {
+            Some((_, largest)) => *largest,
+            None => known_largest(&found, &span),
+        };
+        match largest {
+            Some(largest) if first > largest => {
+                self.reject_fetch(id, "the range begins after the largest object");
+            }
+            Some(largest) => {
+                let last = last.min(largest);
+                let span = Span { last, ..span };
+                let slot = self.add_serving(id, name, span, &found, patience, params);
+                let answer = answer_of(&found, span.last);
+                self.accept_serving(slot, answer);
+            }
+            None if found.live.is_some() => {
+                self.reject_fetch(id, "nothing was published");
+            }
+            None if found.upstream.is_some() => {
+                // Whoever publishes the track knows where it ends.
+                let slot = self.add_serving(id, name, span, &found, patience, params);
+                self.ask_upstream(slot);
+            }
+            None => {
+                self.forget_expiry(id);
+                self.reject(id, RequestCode::DoesNotExist, "nobody publishes this track");
+            }
+        }
+    }
+
+    fn add_serving(
+        &mut self,
+        request: RequestId,
+        name: &FullTrackName,
+        span: Span,
+        found: &Found,
+        patience: Duration,
+        params: &Parameters,
+    ) -> u32 {
+        let slot = self.streams.reserve();
+        let cache_is_new = found.cache.is_none();
+        let cache = match &found.cache {
+            Some(cache) => cache.clone(),
+            None => self.shared.new_cache(name),
+        };
+        let draft = self.machine.draft();
+        let encoder = FetchEncoder::new(draft, span.order);
+        let mut header = BytesMut::new();
+        encoder.header(FetchHeader { id: request }, &mut header);
+        let deadline = Instant::now() + patience;
+        let default_priority = lock(&cache).default_priority();
+        let serving = Serving {
+            request,
+            bell: StreamBell::new(self.signal.clone(), slot),
+            name: name.clone(),
+            cache,
+            cache_is_new,
+            upstream: found.upstream,
+            span,
+            next: Some(span.begin()),
+            accepted: false,
+            fill: None,
+            fills_left: FILLS_MAX,
+            deadline,
+            encoder,
+            stream: Channel::Opening(self.transport.open_uni()),
+            priority: priority(params.subscriber_priority.unwrap_or(PRIORITY_DEFAULT)),
+            rest: vec![header.freeze()],
+            rest_bytes: 0,
+            gap: None,
+            default_priority,
+        };
+        if found.upstream.is_some() {
+            self.timers.set(deadline, Due::Fill(request));
+        }
+        self.fetching.insert(request, slot);
+        self.streams.put(slot, Stream::Fetch(Box::new(serving)));
+        slot
+    }
+
+    fn accept_serving(&mut self, slot: u32, answer: FetchAnswer) {
+        let Some(Stream::Fetch(serving)) = self.streams.get_mut(slot) else {
+            return;
+        };
+        serving.accepted = true;
+        let (request, bell) = (serving.request, serving.bell.clone());
+        self.shared.meters().fetches.add(1);
+        if let Err(error) = self.machine.accept_fetch(request, answer) {
+            tracing::debug!(%error, "cannot accept a FETCH");
+            return self.drop_fetch(request, ResetCode::InternalError);
+        }
+        bell.wake_by_ref();
+    }
+
+    fn ask_upstream(&mut self, slot: u32) {
+        let Some(Stream::Fetch(mut serving)) = self.streams.take(slot) else {
+            return;
+        };
+        let span = serving.span;
+        self.ask_for(&mut serving, span, span_end(&span));
+        serving.bell.wake_by_ref();
+        self.streams.put(slot, Stream::Fetch(serving));
+    }
+
+    fn ask_for(&mut self, serving: &mut Serving, span: Span, last: Location) {
+        let Some(session) = serving.upstream else {
+            return;
+        };
+        let fill = Fill::new(serving.name.clone(), span);
+        self.shared.ask_past(session, fill.clone());
+        serving.fills_left -= 1;
+        serving.fill = Some(Filled {
+            session,
+            fill,
+            last,
+        });
+    }
+
+    /// Lets an answer go on.
+    pub(super) fn poll_fetch(&mut self, slot: u32, mut serving: Box<Serving>) {
+        serving.bell.silence();
+        let outcome = match serving.flush() {
+            Poll::Pending => Outcome::Open,
+            Poll::Ready(Err(_unwanted)) => Outcome::Failed(ResetCode::Cancelled),
+            Poll::Ready(Ok(())) => self.work(&mut serving),
+        };
+        let request = serving.request;
+        match outcome {
+            Outcome::Open => self.streams.put(slot, Stream::Fetch(serving)),
+            Outcome::Done => {
+                serving.finish();
+                self.forget_fetch(slot, &serving);
+                if let Err(error) = self.machine.finish_fetch(request) {
+                    tracing::debug!(%error, "cannot finish a FETCH");
+                }
+            }
+            Outcome::Failed(code) => {
+                serving.reset(wire_code(self.machine.draft(), code));
+                self.forget_fetch(slot, &serving);
+                self.cancel(request, code);
+            }
+            Outcome::Refused(error) => {
+                serving.reset(wire_code(self.machine.draft(), ResetCode::Cancelled));
+                self.forget_fetch(slot, &serving);
+                self.reject_with(request, *error);
+            }
+        }
+    }
+
+    /// Makes the next batch, and writes what the connection takes of it.
+    fn work(&mut self, serving: &mut Serving) -> Outcome {
+        let outcome = if serving.fill.is_some() {
+            self.work_on_fill(serving)
+        } else {
+            self.work_on_cache(serving)
+        };
+        if !matches!(outcome, Outcome::Open | Outcome::Done) {
+            return outcome;
+        }
+        match serving.flush() {
+            Poll::Ready(Ok(())) => outcome,
+            Poll::Pending => Outcome::Open,
+            Poll::Ready(Err(_unwanted)) => Outcome::Failed(ResetCode::Cancelled),
+        }
+    }
+
+    fn work_on_cache(&mut self, serving: &mut Serving) -> Outcome {
+        let Some(from) = serving.next else {
+            serving.end();
+            return Outcome::Done;
+        };
+        let mut pieces = Vec::new();
+        let span = serving.span;
+        let next = {
+            let mut cache = lock(&serving.cache);
+            cache.collect(&span, from, BATCH, BATCH_BYTES, Instant::now(), &mut pieces)
+        };
+        let mut from = from;
+        for piece in pieces {
+            let last = match piece {
+                Piece::Object(object) => {
+                    self.shared.meters().cache_hits.add(1);
+                    serving.object(&object);
+                    object.location()
+                }
+                Piece::Gap {
+                    absence: Absence::NonExistent,
+                    last,
+                } => {
+                    serving.absent(Absence::NonExistent, last);
+                    last
+                }
+                Piece::Gap {
+                    absence: Absence::Unknown,
+                    last,
+                } => {
+                    self.shared.meters().cache_misses.add(1);
+                    if self.ask_for_gaps(serving, from) {
+                        serving.next = Some(from);
+                        serving.bell.wake_by_ref();
+                        return Outcome::Open;
+                    }
+                    serving.absent(Absence::Unknown, last);
+                    last
+                }
+            };
+            from = span.after(last).unwrap_or(last);
+        }
+        serving.next = next;
+        if next.is_none() {
+            serving.end();
+            return Outcome::Done;
+        }
+        serving.bell.wake_by_ref(); // There is more: others first.
+        Outcome::Open
+    }
+
+    /// Asks the publisher for what is not known from `from` on; false: nobody can be asked.
+    fn ask_for_gaps(&mut self, serving: &mut Serving, from: Location) -> bool {
+        let late = Instant::now() >= serving.deadline;
+        if serving.upstream.is_none() || serving.fills_left == 0 || late {
+            return false;
+        }
+        let span = serving.span;
+        let Some(last) = lock(&serving.cache).last_unknown(&span, from) else {
+            return false;
+        };
+        let wanted = match span.order {
+            GroupOrder::Ascending => Span {
+                first: from,
+                last,
+                ..span
+            },
+            // Whole groups: the parts that are not wanted are left out when they come.
+            GroupOrder::Descending => Span {
+                first: Location::new(last.group, 0).max(span.first),
+                last: Location::new(from.group, span.high(from.group)),
+                ..span
+            },
+        };
+        self.ask_for(serving, wanted, last);
+        true
+    }
+
+    fn work_on_fill(&mut self, serving: &mut Serving) -> Outcome {
+        let Some(Filled { fill, last, .. }) = &serving.fill else {
+            return Outcome::Open;
+        };
+        let (fill, last) = (fill.clone(), *last);
+        if !serving.accepted {
+            match self.accept_filled(serving, &fill) {
+                Ok(true) => {}
+                Ok(false) => return Outcome::Open,
+                Err(outcome) => return outcome,
+            }
+        }
+        // The end of the track may have turned out to be nearer.
+        let end = span_end(&serving.span);
+        let last = if serving.span.is_before(end, last) {
+            end
+        } else {
+            last
+        };
+        let waker = Waker::from(serving.bell.clone());
+        for _ in 0..BATCH {
+            if serving.rest_bytes >= BATCH_BYTES || serving.next.is_none() {
+                break;
+            }
+            match fill.poll(&waker) {
+                Poll::Pending => return Outcome::Open,
+                Poll::Ready(News::Item(item)) => {
+                    if serving.take_in(&item, last) {
+                        self.stop_filling(serving);
+                        return self.go_on_after_fill(serving, last);
+                    }
+                }
+                Poll::Ready(News::End(FillEnd::Malformed)) => {
+                    serving.fill = None;
+                    return Outcome::Failed(ResetCode::MalformedTrack);
+                }
+                Poll::Ready(News::End(end)) => {
+                    serving.fill = None;
+                    if matches!(end, FillEnd::Refused(_) | FillEnd::Failed) {
+                        serving.upstream = None;
+                    }
+                    let complete = matches!(end, FillEnd::Complete);
+                    serving.fill_ended(complete, fill.answer(), last);
+                    return self.go_on_after_fill(serving, last);
+                }
+            }
+        }
+        if serving.next.is_none() {
+            self.stop_filling(serving);
+            serving.end();
+            return Outcome::Done;
+        }
+        serving.bell.wake_by_ref();
+        Outcome::Open
+    }
+
+    /// Sends FETCH_OK once the publisher has; false: it has not.
+    fn accept_filled(&mut self, serving: &mut Serving, fill: &Arc<Fill>) -> Result<bool, Outcome> {
+        let waker = Waker::from(serving.bell.clone());
+        let Some(answer) = fill.answer() else {
+            return match fill.poll_end(&waker) {
+                Poll::Pending => Ok(false),
+                Poll::Ready(FillEnd::Refused(error)) => Err(Outcome::Refused(Box::new(error))),
+                Poll::Ready(FillEnd::Complete | FillEnd::Failed | FillEnd::Malformed) => {
+                    let reason = "the publisher broke off";
+                    let error = RequestError::new(RequestCode::InternalError, reason);
+                    Err(Outcome::Refused(Box::new(error)))
+                }
+            };
+        };
+        serving.accepted = true;
+        let last = answer.end.last_before_end().min(serving.span.last);
+        serving.span.last = last;
+        serving.next = Some(serving.span.begin());
+        let accepted = FetchAnswer {
+            end_of_track: answer.end_of_track,
+            end: last.end_after(),
+            properties: answer.properties,
+            ..FetchAnswer::default()
+        };
+        self.shared.meters().fetches.add(1);
+        self.shared.meters().cache_misses.add(1);
+        match self.machine.accept_fetch(serving.request, accepted) {
+            Ok(()) => Ok(true),
+            Err(error) => {
+                tracing::debug!(%error, "cannot accept a FETCH");
+                Err(Outcome::Failed(ResetCode::InternalError))
+            }
+        }
+    }
+
+    fn go_on_after_fill(&mut self, serving: &mut Serving, last: Location) -> Outcome {
+        serving.next = serving.span.after(last);
+        if std::mem::take(&mut serving.cache_is_new) {
+            self.shared.keep_past(&serving.name, &serving.cache);
+        }
+        serving.bell.wake_by_ref();
+        Outcome::Open
+    }
+
+    fn stop_filling(&mut self, serving: &mut Serving) {
+        if let Some(Filled { session, fill, .. }) = serving.fill.take() {
+            self.shared.stop_past(session, fill);
+        }
+    }
+
+    /// The publisher took too long.
+    pub(super) fn fill_overdue(&mut self, request: RequestId) {
+        let Some(slot) = self.fetching.get(&request).copied() else {
+            return;
+        };
+        let Some(Stream::Fetch(mut serving)) = self.streams.take(slot) else {
+            return;
+        };
+        serving.upstream = None;
+        if serving.accepted {
+            if let Some(Filled { last, .. }) = &serving.fill {
+                let last = *last;
+                serving.fill_ended(false, None, last);
+                self.stop_filling(&mut serving);
+                serving.next = serving.span.after(last);
+            }
+            serving.bell.wake_by_ref();
+            return self.streams.put(slot, Stream::Fetch(serving));
+        }
+        serving.reset(wire_code(self.machine.draft(), ResetCode::Cancelled));
+        self.forget_fetch(slot, &serving);
+        let error = RequestError::new(RequestCode::Timeout, "the publisher did not answer in time");
+        self.reject_with(request, error);
+    }
+
+    /// Changes the priority of an answer; false: the request is no FETCH.
+    pub(super) fn change_fetch(&mut self, request: RequestId, params: &Parameters) -> bool {
+        let Some(slot) = self.fetching.get(&request) else {
+            return false;
+        };
+        if let Some(Stream::Fetch(serving)) = self.streams.get_mut(*slot)
+            && let Some(subscriber) = params.subscriber_priority
+        {
+            serving.prioritise(priority(subscriber));
+        }
+        true
+    }
+
+    /// A FETCH of the peer is over before it is answered; false: the request is none.
+    pub(super) fn fetch_cancelled(&mut self, request: RequestId) -> bool {
+        let joins = self.joins.len();
+        self.joins.retain(|joining| joining.request != request);
+        if self.joins.len() < joins {
+            return true;
+        }
+        let is_fetch = self.fetching.contains_key(&request);
+        self.drop_fetch(request, ResetCode::Cancelled);
+        is_fetch
+    }
+
+    fn drop_fetch(&mut self, request: RequestId, code: ResetCode) {
+        let Some(slot) = self.fetching.get(&request).copied() else {
+            return;
+        };
+        if let Some(Stream::Fetch(mut serving)) = self.streams.take(slot) {
+            serving.reset(wire_code(self.machine.draft(), code));
+            self.forget_fetch(slot, &serving);
+        }
+    }
+
+    fn forget_fetch(&mut self, slot: u32, serving: &Serving) {
+        if let Some(Filled { session, fill, .. }) = &serving.fill {
+            self.shared.stop_past(*session, fill.clone());
+        }
+        self.timers
+            .cancel(serving.deadline, Due::Fill(serving.request));
+        self.forget_expiry(serving.request);
+        self.fetching.remove(&serving.request);
+        self.streams.release(slot);
+    }
+
+    fn reject_join(&mut self, id: RequestId) {
+        self.forget_expiry(id);
+        let code = RequestCode::InvalidJoiningRequestId;
+        self.reject(id, code, "no such subscription to join");
+    }
+
+    fn reject_fetch(&mut self, id: RequestId, reason: &str) {
+        self.forget_expiry(id);
+        self.reject(id, RequestCode::InvalidRange, reason);
+    }
+}
+
+impl Serving {
+    /// Returns how urgent it is that the stream goes on.
+    pub(super) fn urgency(&self) -> i32 {
+        self.priority
+    }
+
+    /// Wants no more of the publisher; for sessions that end.
+    pub(super) fn abandon(&mut self) -> Option<(SessionId, Arc<Fill>)> {
+        let filled = self.fill.take()?;
+        Some((filled.session, filled.fill))
+    }
+
+    fn prioritise(&mut self, priority: i32) {
+        self.priority = priority;
+        if let Channel::Open(stream) = &self.stream {
+            stream.set_priority(priority);
+        }
+    }
+
+    /// Writes what the connection takes of `rest`.
+    fn flush(&mut self) -> Poll<Result<(), WriteError>> {
+        let waker = Waker::from(self.bell.clone());
+        let mut cx = Context::from_waker(&waker);
+        if let Channel::Opening(opening) = &mut self.stream {
+            match opening.poll(&mut cx) {
+                Poll::Ready(Some(stream)) => {
+                    stream.set_priority(self.priority);
+                    self.stream = Channel::Open(stream);
+                }
+                Poll::Ready(None) => return Poll::Ready(Err(WriteError::Lost)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        let Channel::Open(stream) = &mut self.stream else {
+            return Poll::Pending;
+        };
+        let written = stream.poll_write(&mut cx, &mut self.rest);
+        self.rest.retain(|chunk| !chunk.is_empty());
+        self.rest_bytes = self.rest.iter().map(Bytes::len).sum();
+        written
+    }
+
+    fn finish(&mut self) {
+        if let Channel::Open(stream) = &mut self.stream {
+            stream.finish();
+        }
+    }
+
+    fn reset(&mut self, code: u32) {
+        if let Channel::Open(stream) = &mut self.stream {
+            stream.reset(code);
+        }
+    }
+
+    /// Takes in what the publisher sent, up to `last`; true: that has been passed.
+    fn take_in(&mut self, item: &FetchItem, last: Location) -> bool {
+        let (Some(at), Some(next)) = (item.location(), self.next) else {
+            return false;
+        };
+        if self.span.is_before(at, next) {
+            return false; // Not asked for, or there already.
+        }
+        let beyond = self.span.is_before(last, at);
+        match item {
+            FetchItem::Header(_) => {}
+            FetchItem::Object(object) => {
+                self.learn(next, at);
+                if beyond {
+                    self.absent(Absence::NonExistent, last);
+                    return true;
+                }
+                let object = Object {
+                    group: at.group,
+                    id: at.object,
+                    subgroup: object.subgroup,
+                    priority: Some(object.priority),
+                    properties: object.properties.clone(),
+                    payload: object.payload.clone(),
+                    ..Object::default()
+                };
+                lock(&self.cache).insert(&object, None, Instant::now());
+                self.object(&object);
+            }
+            FetchItem::RangeEnd { absence, .. } => {
+                let until = if beyond { last } else { at };
+                if *absence == Absence::NonExistent && self.span.order == GroupOrder::Ascending {
+                    lock(&self.cache).learn_absent(next, until);
+                }
+                self.absent(*absence, until);
+                if beyond {
+                    return true;
+                }
+            }
+        }
+        self.next = self.span.after(at);
+        at == last
+    }
+
+    /// Notes that nothing exists from `next` to before `at`.
+    fn learn(&self, next: Location, at: Location) {
+        let one_way = self.span.order == GroupOrder::Ascending || next.group == at.group;
+        if one_way && next < at {
+            lock(&self.cache).learn_absent(next, track::location_before(at));
+        }
+    }
+
+    /// Nothing more comes of what was asked for up to `last`.
+    fn fill_ended(&mut self, complete: bool, answer: Option<FillAnswer>, last: Location) {
+        let Some(next) = self.next else {
+            return;
+        };
+        let known = answer
+            .filter(|_| complete)
+            .map(|answer| answer.end.last_before_end());
+        let all = match (known, self.span.order) {
+            (None, _) => {
+                self.absent(Absence::Unknown, last);
+                return;
+            }
+            (Some(known), GroupOrder::Ascending) => known.min(last),
+            (Some(_), GroupOrder::Descending) => last,
+        };
+        if next <= all || self.span.order == GroupOrder::Descending {
+            self.absent(Absence::NonExistent, all);
+            if self.span.order == GroupOrder::Ascending {
+                lock(&self.cache).learn_absent(next, all);
+            }
+        }
+        if all < last && self.span.order == GroupOrder::Ascending {
+            self.absent(Absence::Unknown, last);
+        }
+    }
+
+    /// Adds an object to what is to be written.
+    fn object(&mut self, object: &Object) {
+        match self.gap {
+            Some((Absence::Unknown, _)) => self.write_gap(),
+            Some((Absence::NonExistent, _)) | None => self.gap = None, // It goes without saying.
+        }
+        let object = FetchObject {
+            location: object.location(),
+            subgroup: object.subgroup,
+            priority: object.priority.unwrap_or(self.default_priority),
+            properties: object.properties.clone(),
+            payload: object.payload.clone(),
+        };
+        let mut bytes = BytesMut::new();
+        if let Err(error) = self.encoder.object(&object, &mut bytes) {
+            tracing::debug!(%error, "an object is not in order");
+            return;
+        }
+        self.rest_bytes += object.payload.len();
+        if object.payload.len() <= COPIED_PAYLOAD {
+            bytes.extend_from_slice(&object.payload);
+            self.rest.push(bytes.freeze());
+        } else {
+            self.rest.extend([bytes.freeze(), object.payload]);
+        }
+    }
+
+    /// Notes that there is nothing up to `last`.
+    fn absent(&mut self, absence: Absence, last: Location) {
+        if self.gap.is_some_and(|(before, _)| before != absence) {
+            self.write_gap();
+        }
+        self.gap = Some((absence, last));
+    }
+
+    /// Nothing follows: what does not exist up to the end goes without saying.
+    fn end(&mut self) {
+        if self
+            .gap
+            .is_some_and(|(absence, _)| absence == Absence::Unknown)
+        {
+            self.write_gap();
+        }
+    }
+
+    fn write_gap(&mut self) {
+        let Some((absence, last)) = self.gap.take() else {
+            return;
+        };
+        let mut bytes = BytesMut::new();
+        match self.encoder.range_end(absence, last, &mut bytes) {
+            Ok(()) => self.rest.push(bytes.freeze()),
+            Err(error) => tracing::debug!(%error, "a gap is not in order"),
+        }
+    }
+}
+
+/// Returns whether the streams of a draft's FETCH are those that we write and read.
+pub(super) fn has_fetch(draft: Draft) -> bool {
+    draft == Draft::D18
+}
+
+/// Returns the largest location of a track that nobody publishes to us now, if that is all there is to know: nobody can
+/// be asked, or everything that is wanted is there.
+fn known_largest(found: &Found, span: &Span) -> Option<Location> {
+    let cache = lock(found.cache.as_ref()?);
+    let largest = cache.largest()?;
+    if found.upstream.is_none() {
+        return Some(largest);
+    }
+    let here = span.last <= largest && cache.last_unknown(span, span.begin()).is_none();
+    here.then_some(largest)
+}
+
+/// FETCH_OK for an answer that ends with `last`.
+fn answer_of(found: &Found, last: Location) -> FetchAnswer {
+    let kept = found.cache.as_ref().map(|cache| {
+        let cache = lock(cache);
+        (cache.live().cloned(), cache.end())
+    });
+    let (kept, end) = kept.unwrap_or_default();
+    let live = found.live.as_ref().map(|(live, _)| live.clone()).or(kept);
+    FetchAnswer {
+        end_of_track: end.is_some_and(|end| end <= last.end_after()),
+        end: last.end_after(),
+        properties: live.map(|live| live.properties.clone()).unwrap_or_default(),
+        ..FetchAnswer::default()
+    }
+}
+
+/// The last location of a span in its order.
+fn span_end(span: &Span) -> Location {
+    match span.order {
+        GroupOrder::Ascending => span.last,
+        GroupOrder::Descending => Location::new(span.first.group, span.high(span.first.group)),
+    }
+}
+
+/// Of the same subscriber priority, what is past goes after everything that is live; otherwise that priority counts
+/// (draft-18 section 7.2). The scale is that of subgroups.
+fn priority(subscriber: u8) -> i32 {
+    i32::from(u8::MAX - subscriber) << 22
+}

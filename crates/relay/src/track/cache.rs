@@ -1,0 +1,735 @@
+//! What a track keeps for those who come late: its objects by location, and what is known of the gaps between them.
+//!
+//! The log beside it is short and in the order of arrival, for readers that follow; the cache is long and in the
+//! order of locations, for FETCH and for readers that begin in the past. Time comes in as an argument.
+
+mod ranges;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::BytesMut;
+use moqrelay_moqt::{
+    GroupOrder, Location, ObjectProperties, TrackProperties,
+    data::{Absence, ObjectStatus},
+};
+
+use self::ranges::Ranges;
+use super::{Item, Live, Object, SubgroupEnd};
+use crate::{
+    budget::{Budget, CacheKey, Reason},
+    limits::CachePolicy,
+};
+
+/// What an object costs beside properties and payload, in bytes, roughly.
+const OBJECT_OVERHEAD: usize = 256;
+
+/// Payloads up to this size are copied: they may be small slices of large network buffers, which must not stay in
+/// memory for their sake. Larger ones fill most of theirs.
+const COPIED_PAYLOAD: usize = 4096;
+
+/// Steps taken to find the last unknown location of a range; beyond, the end of the range stands for it.
+const SCAN_MAX: usize = 2048;
+
+/// The cached objects of one track.
+pub(crate) struct Cache {
+    policy: CachePolicy,
+    /// The policy's age, or less when the publisher wants it.
+    age: Duration,
+    key: CacheKey,
+    budget: Arc<Budget>,
+    groups: BTreeMap<u64, Group>,
+    /// In the order of arrival.
+    order: VecDeque<(Instant, Location)>,
+    bytes: usize,
+    /// What is known not to exist, beside what the groups say.
+    absent: Ranges,
+    /// From here on everything that exists is here: the publisher is in this process and nothing was evicted.
+    whole_from: Option<Location>,
+    /// Nothing exists at or after this location.
+    end: Option<Location>,
+    largest: Option<Location>,
+    /// The last publisher.
+    live: Option<Arc<Live>>,
+    /// Which publisher counts now.
+    epoch: u64,
+}
+
+#[derive(Default)]
+struct Group {
+    objects: BTreeMap<u64, Cached>,
+    /// Streams of it that have not ended.
+    open: usize,
+    /// Something of it may be missing in the middle or at the end.
+    doubtful: bool,
+    /// Something of it may be missing at the beginning.
+    headless: bool,
+    /// No object has this id or a higher one.
+    end: Option<u64>,
+}
+
+struct Cached {
+    at: Instant,
+    epoch: u64,
+    /// Where the track's log has it, when it came that way.
+    position: Option<u64>,
+    object: Object,
+}
+
+/// A part of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Piece {
+    Object(Object),
+    /// Nothing is here from the location asked for up to and with `last`.
+    Gap {
+        absence: Absence,
+        last: Location,
+    },
+}
+
+/// A range of locations and the order in which they are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) order: GroupOrder,
+    pub(crate) first: Location,
+    pub(crate) last: Location,
+}
+
+impl Span {
+    /// Returns the location that is wanted first.
+    pub(crate) fn begin(&self) -> Location {
+        match self.order {
+            GroupOrder::Ascending => self.first,
+            GroupOrder::Descending => Location::new(self.last.group, self.low(self.last.group)),
+        }
+    }
+
+    /// Returns the location that is wanted after another one; `None`: that was the last.
+    pub(crate) fn after(&self, location: Location) -> Option<Location> {
+        let Location { group, object } = location;
+        if object < self.high(group) {
+            return Some(Location::new(group, object + 1));
+        }
+        let next = match self.order {
+            GroupOrder::Ascending if group < self.last.group => group + 1,
+            GroupOrder::Descending if group > self.first.group => group - 1,
+            GroupOrder::Ascending | GroupOrder::Descending => return None,
+        };
+        Some(Location::new(next, self.low(next)))
+    }
+
+    /// Returns true when `a` is wanted before `b`.
+    pub(crate) fn is_before(&self, a: Location, b: Location) -> bool {
+        match self.order {
+            GroupOrder::Ascending => a < b,
+            GroupOrder::Descending => (b.group, a.object) < (a.group, b.object),
+        }
+    }
+
+    fn low(&self, group: u64) -> u64 {
+        if group == self.first.group {
+            self.first.object
+        } else {
+            0
+        }
+    }
+
+    /// Returns the last object id that is wanted of a group.
+    pub(crate) fn high(&self, group: u64) -> u64 {
+        if group == self.last.group {
+            self.last.object
+        } else {
+            u64::MAX
+        }
+    }
+}
+
+impl Cache {
+    pub(crate) fn new(policy: CachePolicy, key: CacheKey, budget: Arc<Budget>) -> Self {
+        Self {
+            policy,
+            age: policy.age,
+            key,
+            budget,
+            groups: BTreeMap::new(),
+            order: VecDeque::new(),
+            bytes: 0,
+            absent: Ranges::default(),
+            whole_from: None,
+            end: None,
+            largest: None,
+            live: None,
+            epoch: 0,
+        }
+    }
+
+    /// Another track of the same name goes on with it: its log has nothing of what is here.
+    pub(crate) fn inherit(&mut self) {
+        for group in self.groups.values_mut() {
+            for cached in group.objects.values_mut() {
+                cached.position = None;
+            }
+        }
+        self.interrupted();
+    }
+
+    /// A publisher began.
+    fn began(&mut self, live: &Arc<Live>) {
+        self.epoch += 1;
+        self.interrupted();
+        self.end = None;
+        self.joined(live);
+        // What came before this publisher may have been forgotten by now.
+        let before = live.largest.max(self.largest);
+        self.whole_from = (live.is_local && self.keeps()).then(|| after(before));
+    }
+
+    /// Another publisher joined those that are there.
+    pub(crate) fn joined(&mut self, live: &Arc<Live>) {
+        self.age = live
+            .known
+            .cache_duration_max
+            .map_or(self.policy.age, |most| most.min(self.policy.age));
+        self.live = Some(live.clone());
+    }
+
+    /// The publisher is gone: what it left open will not be completed.
+    pub(crate) fn interrupted(&mut self) {
+        for group in self.groups.values_mut() {
+            group.doubtful |= group.open > 0;
+            group.open = 0;
+        }
+        self.groups.retain(|_, group| !group.is_void());
+    }
+
+    /// Keeps what happened; `position`: where the log will have it.
+    pub(crate) fn keep(&mut self, item: &Item, position: u64, now: Instant) {
+        match item {
+            Item::Began(live) => self.began(live),
+            Item::Datagram { object, .. } => self.keep_object(object, position, now),
+            Item::Object(sub) => {
+                self.keep_object(&sub.to_object(), position, now);
+                if sub.previous.is_none() && sub.object.status == ObjectStatus::Normal {
+                    self.opened(sub.subgroup.group, sub.subgroup.first_object);
+                }
+            }
+            Item::Closed {
+                subgroup,
+                end,
+                empty: false,
+            } => {
+                let complete = *end == SubgroupEnd::Fin;
+                self.closed(subgroup.group, complete, subgroup.end_of_group);
+            }
+            Item::Closed { .. } | Item::Refused(_) => {}
+            Item::Ended(_) => self.interrupted(),
+        }
+    }
+
+    /// The publisher skipped what an object says that it skipped.
+    pub(crate) fn skipped(&mut self, location: Location, properties: &ObjectProperties) {
+        let Location { group, object } = location;
+        if let Some(gap) = properties
+            .prior_group_gap
+            .filter(|gap| (1..=group).contains(gap))
+        {
+            let last = Location::new(group - 1, u64::MAX);
+            self.learn_absent(Location::new(group - gap, 0), last);
+        }
+        if let Some(gap) = properties
+            .prior_object_gap
+            .filter(|gap| (1..=object).contains(gap))
+        {
+            let last = Location::new(group, object - 1);
+            self.learn_absent(Location::new(group, object - gap), last);
+        }
+    }
+
+    fn keep_object(&mut self, object: &Object, position: u64, now: Instant) {
+        let location = object.location();
+        match object.status {
+            ObjectStatus::EndOfGroup => self.group_ends(location),
+            ObjectStatus::EndOfTrack => self.track_ends(location),
+            ObjectStatus::Normal => {
+                self.insert(object, Some(position), now);
+                if object.subgroup.is_none() {
+                    self.doubt(object.group);
+                }
+                if object.end_of_group {
+                    self.group_ends(Location::new(object.group, object.id.saturating_add(1)));
+                }
+            }
+        }
+    }
+
+    /// Adds an object; `position`: where the log has it. What is there already stays, unless it is from an earlier
+    /// publisher.
+    pub(crate) fn insert(&mut self, object: &Object, position: Option<u64>, now: Instant) {
+        if !self.keeps() {
+            return;
+        }
+        let location = object.location();
+        let epoch = self.epoch;
+        let group = self.groups.entry(location.group).or_default();
+        if let Some(before) = group.objects.get_mut(&location.object) {
+            if before.epoch == epoch || position.is_none() {
+                before.position = before.position.or(position);
+                return;
+            }
+            let before = group.objects.remove(&location.object);
+            self.forget(before, Reason::Replaced);
+        }
+        let cached = Cached {
+            at: now,
+            epoch,
+            position,
+            object: owned(object),
+        };
+        let cost = cached.cost();
+        let group = self.groups.entry(location.group).or_default();
+        if group.is_void() && position.is_none() {
+            // A part of a group that nobody has followed.
+            group.doubtful = true;
+            group.headless = true;
+        }
+        group.objects.insert(location.object, cached);
+        self.order.push_back((now, location));
+        self.bytes += cost;
+        self.budget.add(cost);
+        self.largest = self.largest.max(Some(location));
+        self.evict(now);
+    }
+
+    /// A publisher's stream began; `first_object`: with the first object of its subgroup.
+    fn opened(&mut self, group: u64, first_object: bool) {
+        let Some(group) = self.groups.get_mut(&group) else {
+            return; // Not cached.
+        };
+        group.open += 1;
+        group.headless |= !first_object;
+    }
+
+    /// A publisher's stream ended; `complete`: with FIN; `last`: it had the group's last object.
+    fn closed(&mut self, number: u64, complete: bool, last: bool) {
+        let Some(group) = self.groups.get_mut(&number) else {
+            return;
+        };
+        group.open = group.open.saturating_sub(1);
+        group.doubtful |= !complete;
+        if complete && last {
+            group.end = group
+                .objects
+                .keys()
+                .next_back()
+                .map(|id| id.saturating_add(1));
+        }
+        if group.is_void() {
+            self.groups.remove(&number);
+        }
+    }
+
+    /// Datagrams of a group may be lost on the way without anyone knowing.
+    fn doubt(&mut self, group: u64) {
+        if let Some(group) = self.groups.get_mut(&group) {
+            group.doubtful = true;
+            group.headless = true;
+        }
+    }
+
+    /// No object of a group has this id or a higher one.
+    fn group_ends(&mut self, end: Location) {
+        // Without its objects there is nothing to keep it for.
+        if let Some(group) = self.groups.get_mut(&end.group) {
+            group.end = Some(group.end.map_or(end.object, |id| id.min(end.object)));
+        }
+    }
+
+    /// Nothing exists at this location or after it.
+    fn track_ends(&mut self, end: Location) {
+        self.end = Some(end);
+    }
+
+    /// No more objects will come than there are.
+    pub(crate) fn is_over(&mut self) {
+        self.interrupted();
+        self.end = self.end.or_else(|| self.largest.map(|at| after(Some(at))));
+    }
+
+    /// Nothing exists from `first` to `last`, both included.
+    pub(crate) fn learn_absent(&mut self, first: Location, last: Location) {
+        if self.keeps() {
+            self.absent.insert(first, last);
+        }
+    }
+
+    /// Forgets what is too old.
+    pub(crate) fn trim(&mut self, now: Instant) {
+        self.evict(now);
+        if self.order.is_empty() {
+            self.absent = Ranges::default();
+            self.order.shrink_to(0);
+        }
+    }
+
+    /// Forgets the oldest objects until the rest takes no more than `bytes`.
+    pub(crate) fn shrink_to(&mut self, bytes: usize) {
+        while self.bytes > bytes && self.evict_oldest(Reason::Total) {}
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    /// Returns the largest location of an object that was ever here.
+    pub(crate) fn largest(&self) -> Option<Location> {
+        self.largest
+    }
+
+    /// Returns the last publisher.
+    pub(crate) fn live(&self) -> Option<&Arc<Live>> {
+        self.live.as_ref()
+    }
+
+    /// Returns the end of the track once it is known.
+    pub(crate) fn end(&self) -> Option<Location> {
+        self.end
+    }
+
+    /// Returns the priority of objects whose publisher names none.
+    pub(crate) fn default_priority(&self) -> u8 {
+        let named = self
+            .live
+            .as_ref()
+            .and_then(|live| live.known.publisher_priority);
+        named.unwrap_or(TrackProperties::PRIORITY_DEFAULT)
+    }
+
+    /// Returns the first location of the group so many groups before the newest one.
+    pub(crate) fn groups_back(&self, count: usize) -> Option<Location> {
+        let groups = || {
+            self.groups
+                .iter()
+                .filter(|(_, group)| !group.objects.is_empty())
+        };
+        let group = groups().rev().nth(count).or_else(|| groups().next());
+        group.map(|(id, _)| Location::new(*id, 0))
+    }
+
+    /// Returns the first location of the earliest group with an object that came since `then`.
+    pub(crate) fn since(&self, then: Instant) -> Option<Location> {
+        let recent = self.order.iter().rev().take_while(|(at, _)| *at >= then);
+        let group = recent.map(|(_, location)| location.group).min();
+        group.map(|group| Location::new(group, 0))
+    }
+
+    /// Adds the parts of a span from `from` on to `out`: at most `max` objects or `bytes` of payload, and nothing after
+    /// a gap of which nothing is known. Returns where to go on; `None`: the span is over.
+    pub(crate) fn collect(
+        &mut self,
+        span: &Span,
+        from: Location,
+        max: usize,
+        bytes: usize,
+        now: Instant,
+        out: &mut Vec<Piece>,
+    ) -> Option<Location> {
+        self.evict(now);
+        let mut from = from;
+        let mut sum = 0;
+        for _ in 0..max {
+            let (piece, last) = self.step(span, from);
+            let unknown = matches!(piece, Step::Gap(Absence::Unknown));
+            match piece {
+                Step::Gap(absence) => out.push(Piece::Gap { absence, last }),
+                Step::Object(cached) => {
+                    sum += cached.object.payload.len();
+                    out.push(Piece::Object(cached.object.clone()));
+                }
+            }
+            from = span.after(last)?;
+            if unknown || sum >= bytes {
+                break;
+            }
+        }
+        Some(from)
+    }
+
+    /// Returns the last location from `from` on of which nothing is known, in the order of the span.
+    pub(crate) fn last_unknown(&self, span: &Span, from: Location) -> Option<Location> {
+        let mut found = None;
+        let mut next = Some(from);
+        for _ in 0..SCAN_MAX {
+            let Some(from) = next else {
+                return found;
+            };
+            let (piece, last) = self.step(span, from);
+            if matches!(piece, Step::Gap(Absence::Unknown)) {
+                found = Some(last);
+            }
+            next = span.after(last);
+        }
+        let end = match span.order {
+            GroupOrder::Ascending => span.last,
+            GroupOrder::Descending => Location::new(span.first.group, span.high(span.first.group)),
+        };
+        Some(end)
+    }
+
+    /// Adds objects from `from` on to `out` that the log had before `position` or never had; returns where to go on.
+    pub(crate) fn replay(
+        &self,
+        from: Location,
+        position: u64,
+        max: usize,
+        out: &mut Vec<Object>,
+    ) -> Option<Location> {
+        let rest = |id: u64| if id == from.group { from.object } else { 0 };
+        let groups = self.groups.range(from.group..);
+        let mut objects = groups.flat_map(|(id, group)| group.objects.range(rest(*id)..));
+        let before = out.len();
+        let mut last = None;
+        for (_, cached) in &mut objects {
+            last = Some(cached.object.location());
+            if cached.position.is_none_or(|at| at < position) {
+                out.push(cached.object.clone());
+            }
+            if out.len() - before == max {
+                break;
+            }
+        }
+        objects.next()?;
+        last.map(|last| after(Some(last)))
+    }
+
+    /// What is at `from`, and the last location of the span for which that holds.
+    fn step(&self, span: &Span, from: Location) -> (Step<'_>, Location) {
+        let limit = match span.order {
+            GroupOrder::Ascending => span.last,
+            GroupOrder::Descending => Location::new(from.group, span.high(from.group)),
+        };
+        let next = self.next_object(from).filter(|(at, _)| *at <= limit);
+        let gap_limit = match next {
+            Some((at, cached)) if at == from => return (Step::Object(cached), from),
+            Some((at, _)) => before(at),
+            None => limit,
+        };
+        let (absence, last) = self.classify(from, gap_limit);
+        let whole_group = last == limit && from.object == span.low(from.group);
+        if span.order == GroupOrder::Descending && whole_group {
+            let floor = self.floor(span, from.group, absence);
+            return (Step::Gap(absence), Location::new(floor, span.high(floor)));
+        }
+        (Step::Gap(absence), last)
+    }
+
+    /// Returns whether anything is kept at all.
+    fn keeps(&self) -> bool {
+        !self.age.is_zero() && self.policy.bytes > 0 && self.policy.objects > 0
+    }
+
+    fn next_object(&self, from: Location) -> Option<(Location, &Cached)> {
+        let rest = |id: u64| if id == from.group { from.object } else { 0 };
+        let groups = self.groups.range(from.group..);
+        let mut objects = groups.flat_map(|(group, known)| {
+            let objects = known.objects.range(rest(*group)..);
+            objects.map(|(id, cached)| (Location::new(*group, *id), cached))
+        });
+        objects.next()
+    }
+
+    /// What is known of `from`, where no object is, and up to which location, at most `limit`, that holds.
+    fn classify(&self, from: Location, limit: Location) -> (Absence, Location) {
+        let is_beyond = |end: Option<Location>| end.is_some_and(|end| from >= end);
+        if is_beyond(self.end) || is_beyond(self.whole_from) {
+            return (Absence::NonExistent, limit);
+        }
+        if let Some(last) = self.absent.covers(from) {
+            return (Absence::NonExistent, last.min(limit));
+        }
+        let mut limit = limit;
+        for known in [self.end, self.whole_from, self.absent.next(from)] {
+            if let Some(known) = known.filter(|known| *known > from) {
+                limit = limit.min(before(known));
+            }
+        }
+        let Some(group) = self.groups.get(&from.group) else {
+            let next = self.groups.range(from.group..).next();
+            let until = next.map(|(id, _)| before(Location::new(*id, 0)));
+            return (
+                Absence::Unknown,
+                until.map_or(limit, |until| until.min(limit)),
+            );
+        };
+        let limit = limit.min(Location::new(from.group, u64::MAX));
+        let newest = self.groups.keys().next_back() == Some(&from.group);
+        if group.end.is_some_and(|end| from.object >= end) {
+            return (Absence::NonExistent, limit);
+        }
+        let complete = !group.doubtful && group.open == 0 && (group.end.is_some() || !newest);
+        let at_head = group.objects.range(..from.object).next().is_none();
+        if complete && !(at_head && group.headless) {
+            return (Absence::NonExistent, limit);
+        }
+        let end = group.end.filter(|end| *end > from.object);
+        let until = end.map_or(limit, |end| limit.min(Location::new(from.group, end - 1)));
+        (Absence::Unknown, until)
+    }
+
+    /// The lowest group down to which every group is as absent as `group` is.
+    fn floor(&self, span: &Span, group: u64, absence: Absence) -> u64 {
+        let mut floor = span.first.group;
+        let below = self.groups.range(..group).next_back();
+        // An empty group that is known counts as its neighbours do not.
+        floor = floor.max(below.map_or(0, |(id, _)| id.saturating_add(1)));
+        if self.groups.contains_key(&group) {
+            return group;
+        }
+        let from = Location::new(group, 0);
+        let whole = |first: Location| first.group.saturating_add(u64::from(first.object > 0));
+        match absence {
+            Absence::NonExistent => {
+                let known = [self.end, self.whole_from, self.absent.start_of(from)];
+                let first = known
+                    .into_iter()
+                    .flatten()
+                    .filter(|known| *known <= from)
+                    .min();
+                first.map_or(group, |first| floor.max(whole(first)).min(group))
+            }
+            Absence::Unknown => {
+                let known = self
+                    .absent
+                    .before(from)
+                    .map_or(0, |last| last.group.saturating_add(1));
+                floor.max(known).min(group)
+            }
+        }
+    }
+
+    fn evict(&mut self, now: Instant) {
+        while let Some((at, _)) = self.order.front() {
+            let reason = if now.saturating_duration_since(*at) > self.age {
+                Reason::Age
+            } else if self.bytes > self.policy.bytes {
+                Reason::Bytes
+            } else if self.order.len() > self.policy.objects {
+                Reason::Objects
+            } else {
+                break;
+            };
+            self.evict_oldest(reason);
+        }
+    }
+
+    fn evict_oldest(&mut self, reason: Reason) -> bool {
+        let Some((at, location)) = self.order.pop_front() else {
+            return false;
+        };
+        let Some(group) = self.groups.get_mut(&location.group) else {
+            return true;
+        };
+        let same = group
+            .objects
+            .get(&location.object)
+            .is_some_and(|cached| cached.at == at);
+        if !same {
+            return true; // It was replaced by a later one.
+        }
+        let cached = group.objects.remove(&location.object);
+        if group.objects.range(..location.object).next().is_some() {
+            group.doubtful = true;
+        } else {
+            group.headless = true;
+        }
+        if group.objects.is_empty() {
+            group.doubtful = true;
+        }
+        if group.is_void() {
+            self.groups.remove(&location.group);
+        }
+        if let Some(from) = &mut self.whole_from {
+            *from = (*from).max(after(Some(location)));
+        }
+        self.forget(cached, reason);
+        true
+    }
+
+    fn forget(&mut self, cached: Option<Cached>, reason: Reason) {
+        if let Some(cached) = cached {
+            let cost = cached.cost();
+            self.bytes -= cost;
+            self.budget.remove(cost, reason);
+        }
+    }
+}
+
+impl Drop for Cache {
+    fn drop(&mut self) {
+        while self.evict_oldest(Reason::Gone) {}
+        self.budget.forget(self.key);
+    }
+}
+
+impl Group {
+    /// Returns true when there is nothing to keep it for.
+    fn is_void(&self) -> bool {
+        self.objects.is_empty() && self.open == 0
+    }
+}
+
+enum Step<'a> {
+    Object(&'a Cached),
+    Gap(Absence),
+}
+
+impl Cached {
+    fn cost(&self) -> usize {
+        OBJECT_OVERHEAD + self.object.payload.len() + self.object.properties.len()
+    }
+}
+
+/// A copy that keeps no network buffer alive, where that is worth the copy.
+fn owned(object: &Object) -> Object {
+    if object.payload.len() > COPIED_PAYLOAD {
+        return object.clone();
+    }
+    let mut buffer = BytesMut::with_capacity(object.properties.len() + object.payload.len());
+    buffer.extend_from_slice(&object.properties);
+    buffer.extend_from_slice(&object.payload);
+    let mut payload = buffer.freeze();
+    let properties = payload.split_to(object.properties.len());
+    Object {
+        properties,
+        payload,
+        ..object.clone()
+    }
+}
+
+/// The location after another one, or the first of all.
+pub(crate) fn after(location: Option<Location>) -> Location {
+    match location {
+        None => Location::default(),
+        Some(Location { group, object }) => match object.checked_add(1) {
+            Some(object) => Location::new(group, object),
+            None => Location::new(group.saturating_add(1), 0),
+        },
+    }
+}
+
+/// The location before another one, which is not the first of all.
+pub(crate) fn before(location: Location) -> Location {
+    match location.object.checked_sub(1) {
+        Some(object) => Location::new(location.group, object),
+        None => Location::new(location.group.saturating_sub(1), u64::MAX),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,479 @@
+//! What a cache answers, at times of the tests' own.
+
+use bytes::Bytes;
+use moqrelay_moqt::GroupOrder::{Ascending, Descending};
+
+use super::*;
+use crate::stats::Meters;
+
+const EVERYTHING: Span = Span {
+    order: Ascending,
+    first: Location::new(0, 0),
+    last: Location::new(9, 9),
+};
+
+#[test]
+fn a_group_that_ended_has_no_unknown_gaps() {
+    let mut test = Test::new(POLICY);
+    for group in [4, 5] {
+        test.stream(group, &[0, 1, 5]);
+    }
+
+    let pieces = test.collect(span(Ascending, (4, 0), (4, u64::MAX)));
+
+    // The newest group may go on.
+    assert_eq!(pieces, "4/0 4/1 -4/4 4/5 -4/18446744073709551615");
+    let pieces = test.collect(span(Ascending, (5, 1), (5, 9)));
+    assert_eq!(pieces, "5/1 ?5/4 5/5 ?5/9");
+}
+
+#[test]
+fn what_a_local_writer_did_not_write_does_not_exist() {
+    let mut test = Test::new(POLICY);
+    test.began(None, true);
+    test.object(2, 1);
+    test.object(7, 0);
+
+    assert_eq!(
+        test.collect(EVERYTHING),
+        "-2/0 2/1 -6/18446744073709551615 7/0 -9/9"
+    );
+}
+
+#[test]
+fn what_was_before_a_local_writer_is_unknown() {
+    let mut test = Test::new(POLICY);
+    test.began(Some(Location::new(1, 4)), true);
+    test.object(2, 0);
+
+    assert_eq!(
+        test.collect(EVERYTHING),
+        "?1/4 -1/18446744073709551615 2/0 -9/9"
+    );
+}
+
+#[test]
+fn an_end_makes_what_follows_absent() {
+    let mut test = Test::new(POLICY);
+    test.object(1, 0);
+    test.cache.group_ends(Location::new(1, 1));
+    test.object(2, 0);
+    test.cache.track_ends(Location::new(2, 1));
+
+    assert_eq!(
+        test.collect(EVERYTHING),
+        "?0/18446744073709551615 1/0 -1/18446744073709551615 2/0 -9/9"
+    );
+}
+
+#[test]
+fn what_a_publisher_said_does_not_exist_is_remembered() {
+    let mut test = Test::new(POLICY);
+    test.stream(1, &[0]);
+    test.stream(5, &[0]);
+    test.cache
+        .learn_absent(Location::new(2, 0), Location::new(3, 4));
+    test.cache
+        .learn_absent(Location::new(3, 5), Location::new(4, u64::MAX));
+
+    assert_eq!(
+        test.collect(span(Ascending, (1, 0), (5, 0))),
+        "1/0 -1/18446744073709551615 -4/18446744073709551615 5/0"
+    );
+    assert_eq!(
+        test.collect(span(Descending, (1, 0), (5, 0))),
+        "5/0 -2/18446744073709551615 1/0 -1/18446744073709551615"
+    );
+}
+
+#[test]
+fn descending_groups_have_ascending_objects() {
+    let mut test = Test::new(POLICY);
+    test.began(None, true);
+    for group in [1, 3] {
+        test.stream(group, &[0, 1]);
+    }
+
+    let last = u64::MAX;
+    assert_eq!(
+        test.collect(span(Descending, (1, 1), (3, 0))),
+        format!("3/0 -2/{last} 1/1 -1/{last}")
+    );
+    assert_eq!(
+        test.collect(span(Descending, (0, 5), (4, 2))),
+        format!("-4/2 3/0 3/1 -3/{last} -2/{last} 1/0 1/1 -1/{last} -0/{last}")
+    );
+}
+
+#[test]
+fn unknown_groups_are_one_gap_in_either_order() {
+    let mut test = Test::new(POLICY);
+    test.stream(2, &[0]);
+    test.stream(8, &[0]);
+    test.stream(9, &[0]);
+
+    let last = u64::MAX;
+    assert_eq!(
+        test.collect(span(Ascending, (0, 0), (8, 0))),
+        format!("?1/{last} 2/0 -2/{last} ?7/{last} 8/0")
+    );
+    assert_eq!(
+        test.collect(span(Descending, (0, 0), (8, 0))),
+        format!("8/0 ?3/{last} 2/0 -2/{last} ?0/{last}")
+    );
+    let descending = span(Descending, (0, 0), (8, 0));
+    assert_eq!(
+        test.cache.last_unknown(&descending, descending.begin()),
+        Some(Location::new(0, last))
+    );
+    let ascending = span(Ascending, (2, 0), (8, 0));
+    assert_eq!(
+        test.cache.last_unknown(&ascending, ascending.begin()),
+        Some(Location::new(7, last))
+    );
+}
+
+#[test]
+fn a_stream_that_was_reset_leaves_its_group_in_doubt() {
+    let mut test = Test::new(POLICY);
+    test.object(1, 0);
+    test.cache.opened(1, true);
+    test.cache.closed(1, false, false);
+    test.stream(2, &[0]);
+
+    assert_eq!(test.collect(span(Ascending, (1, 0), (1, 3))), "1/0 ?1/3");
+}
+
+#[test]
+fn a_stream_that_began_in_the_middle_leaves_its_head_in_doubt() {
+    let mut test = Test::new(POLICY);
+    test.object(1, 4);
+    test.cache.opened(1, false);
+    test.cache.closed(1, true, true);
+
+    assert_eq!(
+        test.collect(span(Ascending, (1, 0), (1, 9))),
+        "?1/3 1/4 -1/9"
+    );
+}
+
+#[test]
+fn datagrams_may_be_lost() {
+    let mut test = Test::new(POLICY);
+    for object in [0, 2] {
+        test.object(1, object);
+        test.cache.doubt(1);
+    }
+    test.stream(2, &[0]);
+
+    assert_eq!(
+        test.collect(span(Ascending, (1, 0), (2, 0))),
+        format!("1/0 ?1/1 1/2 ?1/{} 2/0", u64::MAX)
+    );
+}
+
+#[test]
+fn the_same_object_twice_is_kept_once() {
+    let mut test = Test::new(POLICY);
+    test.began(None, false);
+
+    test.object(1, 1);
+    test.object(1, 1);
+    test.cache.insert(&object(1, 2), None, test.now);
+    test.object(1, 2);
+
+    assert_eq!(test.meters.snapshot().cache_objects, 2);
+}
+
+#[test]
+fn another_publishers_object_replaces_the_old_one() {
+    let mut test = Test::new(POLICY);
+    test.began(None, false);
+    test.object(1, 1);
+    test.began(None, false);
+
+    test.object(1, 1);
+
+    let stats = test.meters.snapshot();
+    assert_eq!((stats.cache_objects, stats.cache_evictions), (1, 1));
+}
+
+#[test]
+fn what_an_object_says_was_skipped_does_not_exist() {
+    let mut test = Test::new(POLICY);
+    test.stream(2, &[0]);
+    test.object(7, 3);
+    let skipped = ObjectProperties {
+        prior_group_gap: Some(4),
+        prior_object_gap: Some(2),
+    };
+    test.cache.skipped(Location::new(7, 3), &skipped);
+
+    let last = u64::MAX;
+    assert_eq!(
+        test.collect(span(Ascending, (2, 0), (7, 3))),
+        format!("2/0 -2/{last} -6/{last} ?7/0 -7/2 7/3")
+    );
+    let impossible = ObjectProperties {
+        prior_group_gap: Some(9),
+        prior_object_gap: Some(9),
+    };
+    test.cache.skipped(Location::new(7, 3), &impossible);
+}
+
+#[test]
+fn old_objects_go_and_become_unknown() {
+    let mut test = Test::new(POLICY);
+    test.began(None, true);
+    test.stream(1, &[0, 1]);
+    test.now += POLICY.age;
+    test.stream(2, &[0]);
+    assert_eq!(
+        test.collect(span(Ascending, (1, 0), (2, 0))),
+        format!("1/0 1/1 -1/{} 2/0", u64::MAX)
+    );
+
+    test.now += Duration::from_millis(1);
+
+    assert_eq!(
+        test.collect(span(Ascending, (1, 0), (2, 0))),
+        format!("?1/1 -1/{} 2/0", u64::MAX)
+    );
+    test.now += POLICY.age;
+    test.cache.trim(test.now);
+    assert!(test.cache.is_empty());
+    let stats = test.meters.snapshot();
+    assert_eq!((stats.cache_objects, stats.cache_bytes), (0, 0));
+}
+
+#[test]
+fn the_publisher_can_shorten_the_age() {
+    let mut test = Test::new(POLICY);
+    let known = TrackProperties {
+        cache_duration_max: Some(Duration::from_secs(1)),
+        ..TrackProperties::default()
+    };
+    let properties = known.write(moqrelay_moqt::Draft::D18);
+    test.cache
+        .began(&Arc::new(Live::new(properties, None, false)));
+    test.object(1, 0);
+
+    test.now += Duration::from_millis(1001);
+
+    assert_eq!(test.collect(span(Ascending, (1, 0), (1, 0))), "?1/0");
+}
+
+#[test]
+fn the_oldest_go_when_there_are_too_many_or_they_are_too_large() {
+    for policy in [
+        CachePolicy {
+            objects: 3,
+            ..POLICY
+        },
+        CachePolicy {
+            bytes: 4 * (OBJECT_OVERHEAD + 10) - 1,
+            ..POLICY
+        },
+    ] {
+        let mut test = Test::new(policy);
+        test.began(None, true);
+        for object in 0..5 {
+            test.object(1, object);
+        }
+
+        assert_eq!(
+            test.collect(span(Ascending, (1, 0), (1, 4))),
+            "?1/1 1/2 1/3 1/4"
+        );
+        assert!(test.cache.bytes() <= policy.bytes);
+    }
+}
+
+#[test]
+fn nothing_is_kept_where_nothing_shall_be() {
+    let mut test = Test::new(CachePolicy::NONE);
+    test.began(None, false);
+    test.object(1, 0);
+    test.object(1, 0);
+
+    assert!(test.cache.is_empty());
+    assert_eq!(test.collect(span(Ascending, (1, 0), (1, 0))), "?1/0");
+}
+
+#[test]
+fn all_caches_together_keep_to_the_limit_and_the_largest_pays() {
+    let meters = Arc::new(Meters::new());
+    let budget = Budget::new(100 * (OBJECT_OVERHEAD + 10), meters.clone());
+    let small = budget.cache(POLICY);
+    let large = budget.cache(POLICY);
+    let now = Instant::now();
+    for id in 0..10 {
+        super::super::lock(&small).insert(&object(1, id), Some(id), now);
+    }
+
+    for id in 0..1000 {
+        super::super::lock(&large).insert(&object(1, id), Some(id), now);
+        budget.enforce();
+        assert!(meters.snapshot().cache_bytes <= 100 * (OBJECT_OVERHEAD as u64 + 10));
+    }
+
+    assert_eq!(super::super::lock(&small).order.len(), 10);
+    let last = super::super::lock(&large)
+        .next_object(Location::new(1, 999))
+        .is_some();
+    assert!(last, "the newest are kept");
+    drop((small, large));
+    assert_eq!(meters.snapshot().cache_bytes, 0);
+}
+
+#[test]
+fn a_long_answer_is_taken_in_parts() {
+    let mut test = Test::new(POLICY);
+    test.began(None, true);
+    for object in 0..10 {
+        test.object(1, object);
+    }
+    let span = span(Ascending, (1, 0), (1, 9));
+
+    let mut next = Some(span.begin());
+    let mut parts = Vec::new();
+    while let Some(from) = next {
+        let mut out = Vec::new();
+        next = test.cache.collect(&span, from, 100, 25, test.now, &mut out);
+        parts.push(out.len());
+    }
+
+    assert_eq!(parts, [3, 3, 3, 1]);
+}
+
+#[test]
+fn a_reader_can_begin_groups_or_time_back() {
+    let mut test = Test::new(POLICY);
+    for group in [3, 4, 7] {
+        test.now += Duration::from_secs(1);
+        test.stream(group, &[0, 1]);
+    }
+
+    let group = |location: Option<Location>| location.map(|location| location.group);
+    assert_eq!(group(test.cache.groups_back(0)), Some(7));
+    assert_eq!(group(test.cache.groups_back(1)), Some(4));
+    assert_eq!(group(test.cache.groups_back(9)), Some(3));
+    assert_eq!(group(test.cache.since(test.now)), Some(7));
+    assert_eq!(
+        group(test.cache.since(test.now - Duration::from_millis(1500))),
+        Some(4)
+    );
+    assert_eq!(
+        group(test.cache.since(test.now + Duration::from_secs(1))),
+        None
+    );
+
+    // What the log will bring is left to it.
+    let mut objects = Vec::new();
+    let next = test.cache.replay(Location::new(4, 0), 5, 10, &mut objects);
+    let got: Vec<_> = objects.iter().map(Object::location).collect();
+    assert_eq!(next, None);
+    assert_eq!(
+        got,
+        [
+            Location::new(4, 0),
+            Location::new(4, 1),
+            Location::new(7, 0)
+        ]
+    );
+}
+
+const POLICY: CachePolicy = CachePolicy {
+    age: Duration::from_secs(60),
+    bytes: 1 << 20,
+    objects: 10_000,
+};
+
+struct Test {
+    cache: Cache,
+    meters: Arc<Meters>,
+    now: Instant,
+    position: u64,
+}
+
+impl Test {
+    fn new(policy: CachePolicy) -> Self {
+        let meters = Arc::new(Meters::new());
+        let budget = Budget::new(usize::MAX, meters.clone());
+        let cache = budget.cache(policy);
+        let cache = Arc::into_inner(cache).map(std::sync::Mutex::into_inner);
+        let Some(Ok(cache)) = cache else {
+            panic!("nobody else has it");
+        };
+        Self {
+            cache,
+            meters,
+            now: Instant::now() + Duration::from_secs(1000),
+            position: 0,
+        }
+    }
+
+    fn began(&mut self, largest: Option<Location>, is_local: bool) {
+        let live = Live::new(Bytes::new(), largest, is_local);
+        self.cache.began(&Arc::new(live));
+    }
+
+    fn object(&mut self, group: u64, id: u64) {
+        self.position += 1;
+        self.cache
+            .insert(&object(group, id), Some(self.position - 1), self.now)
+    }
+
+    /// A whole stream, from its beginning to FIN.
+    fn stream(&mut self, group: u64, ids: &[u64]) {
+        for (index, id) in ids.iter().enumerate() {
+            self.object(group, *id);
+            if index == 0 {
+                self.cache.opened(group, true);
+            }
+        }
+        self.cache.closed(group, true, false);
+    }
+
+    /// The answer: `group/object` for objects, with `-` for what does not exist up to there, `?` for what is unknown.
+    fn collect(&mut self, span: Span) -> String {
+        let mut next = Some(span.begin());
+        let mut out = Vec::new();
+        while let Some(from) = next {
+            let max = usize::MAX;
+            next = self
+                .cache
+                .collect(&span, from, max, max, self.now, &mut out);
+        }
+        let texts = out.iter().map(|piece| match piece {
+            Piece::Object(object) => object.location().to_string(),
+            Piece::Gap {
+                absence: Absence::NonExistent,
+                last,
+            } => format!("-{last}"),
+            Piece::Gap {
+                absence: Absence::Unknown,
+                last,
+            } => format!("?{last}"),
+        });
+        texts.collect::<Vec<_>>().join(" ")
+    }
+}
+
+fn span(order: GroupOrder, first: (u64, u64), last: (u64, u64)) -> Span {
+    Span {
+        order,
+        first: Location::new(first.0, first.1),
+        last: Location::new(last.0, last.1),
+    }
+}
+
+fn object(group: u64, id: u64) -> Object {
+    Object {
+        group,
+        id,
+        subgroup: Some(0),
+        payload: Bytes::from_static(b"0123456789"),
+        ..Object::default()
+    }
+}
