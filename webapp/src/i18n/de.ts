@@ -188,7 +188,7 @@ export const de: Messages = {
 	hearAgainSeconds: (seconds) => `Die letzten ${seconds} Sekunden noch einmal hören`,
 	seconds: (value) => `${value} s`,
 	replayAsking: "Einen Moment…",
-	replaying: "Eben Gesagtes",
+	replaying: "Noch einmal",
 	backToLive: "Zurück zu jetzt",
 
 	incomingCall: "Anruf",

@@ -232,7 +232,7 @@ export const en = {
 	hearAgainSeconds: (seconds: number) => `Hear the last ${seconds} seconds again`,
 	seconds: (value: number) => `${value} s`,
 	replayAsking: "One moment…",
-	replaying: "What was said before",
+	replaying: "Replaying",
 	backToLive: "Back to live",
 
 	incomingCall: "Incoming call",
