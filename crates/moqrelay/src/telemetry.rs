@@ -222,6 +222,10 @@ const COUNTERS: &[(&str, &str)] = &[
         "Tickets asked for, by outcome.",
     ),
     (
+        "moqrelay_control_tls_failed_total",
+        "TCP connections whose TLS handshake failed.",
+    ),
+    (
         "moqrelay_reloads_total",
         "Times the configuration was read again, by outcome.",
     ),
