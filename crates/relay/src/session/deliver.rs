@@ -1,7 +1,7 @@
 //! Subscriptions of the peer: what the log of a track says becomes streams and datagrams.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     sync::Arc,
     task::Poll,
     time::{Duration, Instant, SystemTime},
@@ -12,7 +12,7 @@ use moqrelay_moqt::{
     RequestId, ResetCode, SubscribeAnswer, TrackProperties,
 };
 
-use super::{Driver, Due, Farewell, host::Delivery, outgoing::Out};
+use super::{Driver, Due, Farewell, host::Delivery, outgoing::Outs};
 use crate::{
     mlog::Way,
     stats::Dropped,
@@ -85,8 +85,8 @@ pub(super) struct Active {
     pub(super) publisher_priority: u8,
     pub(super) object_timeout: Option<Duration>,
     pub(super) subgroup_timeout: Option<Duration>,
-    /// Streams to the peer, by the serial of the publisher's stream.
-    pub(super) outs: BTreeMap<u64, Out>,
+    /// Streams to the peer.
+    pub(super) outs: Outs,
     pub(super) dead: BTreeSet<u64>,
     /// Streams that were ever opened, for PUBLISH_DONE.
     pub(super) opened: u64,
@@ -174,7 +174,7 @@ impl Subscription {
             publisher_priority: TrackProperties::PRIORITY_DEFAULT,
             object_timeout: None,
             subgroup_timeout: None,
-            outs: BTreeMap::new(),
+            outs: Outs::default(),
             dead: BTreeSet::new(),
             opened: 0,
             stall_watched: false,
@@ -189,6 +189,14 @@ impl Subscription {
     pub(super) fn active(&self) -> Option<&Active> {
         match &self.phase {
             Phase::Active(active) => Some(active),
+            Phase::Waiting { .. } => None,
+        }
+    }
+
+    /// The track, and the subscription to it when it is active.
+    pub(super) fn parts(&mut self) -> Option<(&Arc<Track>, &mut Active)> {
+        match &mut self.phase {
+            Phase::Active(active) => Some((&self.track, active)),
             Phase::Waiting { .. } => None,
         }
     }
@@ -338,7 +346,7 @@ impl Driver {
                 let location = Location::new(object.subgroup.group, object.object.id);
                 if subscription.wanted.forward && active.passes(location) {
                     self.send_object(subscription, slot, position, entry);
-                } else if active.outs.contains_key(&object.subgroup.serial) {
+                } else if active.outs.contains(object.subgroup.serial) {
                     self.kill(active, object.subgroup.serial, ResetCode::Cancelled);
                 }
                 self.check_range(subscription, location.group);
@@ -506,7 +514,7 @@ impl Driver {
             return;
         };
         // What the publisher left open will never be complete; what is being written may be.
-        let writing = active.outs.values().any(|out| !out.is_idle());
+        let writing = active.outs.iter().any(|out| !out.is_idle());
         if writing {
             if std::mem::replace(&mut active.ending_timed, true) {
                 return;
@@ -651,7 +659,7 @@ impl Driver {
                 self.reset_outs(active, ResetCode::Cancelled);
             }
             let priority = subscription.wanted.priority;
-            for out in active.outs.values_mut() {
+            for out in active.outs.iter_mut() {
                 out.prioritise(priority, active.publisher_priority, active.order);
             }
         }

@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     sync::Arc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
     time::{Duration, Instant},
 };
 
@@ -14,7 +14,7 @@ use super::{
     Driver, Due, Stream,
     control::wire_code,
     deliver::{Active, Subscription},
-    signal::StreamBell,
+    signal::{Signal, StreamBell},
 };
 use crate::{
     mlog::Way,
@@ -31,7 +31,8 @@ const OUTS_MAX: usize = 128;
 pub(super) struct Out {
     slot: u32,
     draft: Draft,
-    bell: Arc<StreamBell>,
+    /// Made when the stream has to wait for the first time.
+    bell: Option<Arc<StreamBell>>,
     subgroup: Arc<Subgroup>,
     stream: Channel,
     priority: i32,
@@ -58,12 +59,54 @@ enum Channel {
     Open(SendStream),
 }
 
+/// The streams of one subscription, the oldest first. There are one or two, mostly: looking at all
+/// costs less than a tree.
+#[derive(Default)]
+pub(super) struct Outs(Vec<Out>);
+
+impl Outs {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn contains(&self, serial: u64) -> bool {
+        self.find(serial).is_some()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Out> {
+        self.0.iter()
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Out> {
+        self.0.iter_mut()
+    }
+
+    fn get(&self, serial: u64) -> Option<&Out> {
+        self.find(serial).map(|index| &self.0[index])
+    }
+
+    fn get_mut(&mut self, serial: u64) -> Option<&mut Out> {
+        self.find(serial).map(|index| &mut self.0[index])
+    }
+
+    fn remove(&mut self, serial: u64) -> Option<Out> {
+        self.find(serial).map(|index| self.0.remove(index))
+    }
+
+    /// The newest is asked for most often.
+    fn find(&self, serial: u64) -> Option<usize> {
+        self.0.iter().rposition(|out| out.serial() == serial)
+    }
+}
+
 /// What became of a stream.
 enum Outcome {
     /// It waits for the connection, or for objects.
     Open,
-    /// It is over: finished, or the peer wants no more of it.
+    /// It is over.
     Over,
+    /// The peer wants no more of it.
+    Unwanted,
     /// It was given up.
     Reset(ResetCode),
 }
@@ -152,22 +195,37 @@ impl Out {
         }
     }
 
+    fn serial(&self) -> u64 {
+        self.subgroup.serial
+    }
+
     /// Writes what the connection takes of `rest`.
-    fn flush(&mut self) -> Poll<Result<(), WriteError>> {
-        let waker = Waker::from(self.bell.clone());
-        let mut cx = Context::from_waker(&waker);
+    fn flush(&mut self, signal: &Arc<Signal>) -> Poll<Result<(), WriteError>> {
+        // Mostly the connection takes it all, and nobody has to be woken.
+        let mut cx = Context::from_waker(Waker::noop());
+        if let Poll::Ready(flushed) = self.poll_flush(&mut cx) {
+            return Poll::Ready(flushed);
+        }
+        let slot = self.slot;
+        let bell = self
+            .bell
+            .get_or_insert_with(|| StreamBell::new(signal.clone(), slot));
+        let waker = Waker::from(bell.clone());
+        self.poll_flush(&mut Context::from_waker(&waker))
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), WriteError>> {
         if let Channel::Opening(opening) = &mut self.stream {
-            match opening.poll(&mut cx) {
-                Poll::Ready(Some(stream)) => {
+            match ready!(opening.poll(cx)) {
+                Some(stream) => {
                     stream.set_priority(self.priority);
                     self.stream = Channel::Open(stream);
                 }
-                Poll::Ready(None) => return Poll::Ready(Err(WriteError::Lost)),
-                Poll::Pending => return Poll::Pending,
+                None => return Poll::Ready(Err(WriteError::Lost)),
             }
         }
         match &mut self.stream {
-            Channel::Open(stream) => stream.poll_write(&mut cx, &mut self.rest),
+            Channel::Open(stream) => stream.poll_write(cx, &mut self.rest),
             Channel::Opening(_) => Poll::Pending,
         }
     }
@@ -221,7 +279,7 @@ impl Driver {
         if active.dead.remove(&serial) {
             return;
         }
-        let there = active.outs.contains_key(&serial);
+        let there = active.outs.contains(serial);
         if !there && !open {
             return;
         }
@@ -238,9 +296,11 @@ impl Driver {
         };
         if let Some(out) = subscription
             .active_mut()
-            .and_then(|active| active.outs.get_mut(&serial))
+            .and_then(|active| active.outs.get_mut(serial))
         {
-            out.bell.silence();
+            if let Some(bell) = &out.bell {
+                bell.silence();
+            }
             self.go_on(&mut subscription, slot, serial, None);
         }
         self.subscriptions.put(slot, subscription);
@@ -252,7 +312,7 @@ impl Driver {
         let subscription = self.subscriptions.get(slot);
         let out = subscription
             .and_then(|subscription| subscription.active())
-            .and_then(|active| active.outs.get(&serial));
+            .and_then(|active| active.outs.get(serial));
         out.map_or(i32::MIN, |out| out.priority)
     }
 
@@ -271,11 +331,11 @@ impl Driver {
         if active.dead.contains(&serial) {
             return false;
         }
-        if active.outs.contains_key(&serial) {
+        if active.outs.contains(serial) {
             return true;
         }
-        if active.outs.len() >= OUTS_MAX
-            && let Some(oldest) = active.outs.keys().next().copied()
+        if active.outs.0.len() >= OUTS_MAX
+            && let Some(oldest) = active.outs.0.first().map(Out::serial)
         {
             self.kill(active, oldest, ResetCode::TooFarBehind);
         }
@@ -289,7 +349,7 @@ impl Driver {
         let out = Out {
             slot: stream,
             draft: self.machine.draft(),
-            bell: StreamBell::new(self.signal.clone(), stream),
+            bell: None,
             subgroup: subgroup.clone(),
             stream: Channel::Opening(self.transport.open_uni()),
             priority: priority(subscriber, publisher, active.order, subgroup),
@@ -302,7 +362,7 @@ impl Driver {
             closed: None,
             finished: None,
         };
-        active.outs.insert(serial, out);
+        active.outs.0.push(out);
         active.opened += 1;
         true
     }
@@ -315,51 +375,62 @@ impl Driver {
         serial: u64,
         next: Option<(u64, &Arc<Entry>)>,
     ) {
-        let track = subscription.track.clone();
-        let Some(active) = subscription.active_mut() else {
+        let Some((track, active)) = subscription.parts() else {
             return;
         };
-        let Some(mut out) = active.outs.remove(&serial) else {
+        let timeouts = (active.object_timeout, active.subgroup_timeout);
+        let Some(out) = active.outs.get_mut(serial) else {
             return;
         };
-        if let Some((position, entry)) = next {
-            out.pending.push_back(position);
-            if let Item::Closed {
+        if let Some((_, entry)) = next
+            && let Item::Closed {
                 end: SubgroupEnd::Fin,
                 ..
             } = &entry.item
-            {
-                out.closed = Some(entry.at);
-            }
+        {
+            out.closed = Some(entry.at);
+        }
+        let mut at_hand = next;
+        if !out.pending.is_empty() {
+            // Not its turn yet.
+            out.pending
+                .extend(at_hand.take().map(|(position, _)| position));
         }
         let outcome = loop {
-            match out.flush() {
+            match out.flush(&self.signal) {
                 Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(_unwanted)) => {
-                    active.bury(serial);
-                    break Outcome::Over;
+                Poll::Ready(Err(_unwanted)) => break Outcome::Unwanted,
+                Poll::Pending => {
+                    out.pending.extend(at_hand.map(|(position, _)| position));
+                    break Outcome::Open;
                 }
-                Poll::Pending => break Outcome::Open,
             }
-            let Some(position) = out.pending.pop_front() else {
-                break Outcome::Open;
+            let written = match (out.pending.pop_front(), at_hand.take()) {
+                (None, None) => break Outcome::Open,
+                (None, Some((_, entry))) => self.write_entry(timeouts, out, entry, track),
+                // The log has it, unless it is too old.
+                (Some(position), _) => match track.log().get(position).cloned() {
+                    Some(entry) => self.write_entry(timeouts, out, &entry, track),
+                    None => break Outcome::Reset(ResetCode::TooFarBehind),
+                },
             };
-            // Mostly the entry at hand; otherwise the log has it, unless it is too old.
-            let entry = match next {
-                Some((at_hand, entry)) if at_hand == position => Some(entry.clone()),
-                _ => track.log().get(position).cloned(),
-            };
-            let Some(entry) = entry else {
-                break Outcome::Reset(ResetCode::TooFarBehind);
-            };
-            match self.write_entry(active, &mut out, &entry, &track) {
+            match written {
                 Outcome::Open => {}
                 other => break other,
             }
         };
+        if matches!(outcome, Outcome::Open) {
+            return self.watch_out(active, serial, slot);
+        }
+        let Some(out) = active.outs.remove(serial) else {
+            return;
+        };
         match outcome {
-            Outcome::Open => self.keep_out(active, out, slot, serial),
-            Outcome::Over => drop(self.streams.release(out.slot)),
+            Outcome::Open | Outcome::Over => drop(self.streams.release(out.slot)),
+            Outcome::Unwanted => {
+                active.bury(serial);
+                self.streams.release(out.slot);
+            }
             Outcome::Reset(code) => {
                 if code == ResetCode::DeliveryTimeout {
                     active.bury(serial);
@@ -371,16 +442,14 @@ impl Driver {
 
     fn write_entry(
         &mut self,
-        active: &mut Active,
+        (object_timeout, subgroup_timeout): (Option<Duration>, Option<Duration>),
         out: &mut Out,
         entry: &Arc<Entry>,
         track: &track::Track,
     ) -> Outcome {
         match &entry.item {
             Item::Object(object) => {
-                let late = active
-                    .object_timeout
-                    .is_some_and(|timeout| entry.at.elapsed() > timeout);
+                let late = object_timeout.is_some_and(|timeout| entry.at.elapsed() > timeout);
                 if late {
                     return Outcome::Reset(ResetCode::DeliveryTimeout);
                 }
@@ -402,7 +471,7 @@ impl Driver {
             }
             Item::Closed { end, .. } if out.begun => {
                 out.end(*end);
-                if *end == SubgroupEnd::Fin && active.subgroup_timeout.is_some() {
+                if *end == SubgroupEnd::Fin && subgroup_timeout.is_some() {
                     out.finished = Some(entry.at);
                     return Outcome::Open;
                 }
@@ -414,8 +483,11 @@ impl Driver {
                 out.header(track.alias, true).encode(out.draft, &mut bytes);
                 out.rest[0] = bytes.freeze();
                 out.begun = true;
-                match out.flush() {
-                    Poll::Ready(Ok(())) => self.write_entry(active, out, entry, track),
+                match out.flush(&self.signal) {
+                    Poll::Ready(Ok(())) => {
+                        let timeouts = (object_timeout, subgroup_timeout);
+                        self.write_entry(timeouts, out, entry, track)
+                    }
                     Poll::Ready(Err(_)) | Poll::Pending => Outcome::Reset(ResetCode::Cancelled),
                 }
             }
@@ -425,10 +497,13 @@ impl Driver {
         }
     }
 
-    fn keep_out(&mut self, active: &mut Active, out: Out, slot: u32, serial: u64) {
+    /// Makes sure that somebody looks when what waits in a stream becomes too old.
+    fn watch_out(&mut self, active: &mut Active, serial: u64, slot: u32) {
+        let Some(out) = active.outs.get(serial) else {
+            return;
+        };
         active.blocked |= !out.pending.is_empty();
         let blocked = !out.rest_is_empty() || out.finished.is_some();
-        active.outs.insert(serial, out);
         if blocked && !active.stall_watched {
             let timeout = [active.object_timeout, active.subgroup_timeout]
                 .into_iter()
@@ -452,10 +527,10 @@ impl Driver {
             let (object, subgroup) = (active.object_timeout, active.subgroup_timeout);
             let mut next = None::<Instant>;
             let mut late = Vec::new();
-            for (serial, out) in &active.outs {
+            for out in active.outs.iter() {
                 let due = out.due(object, subgroup);
                 match due {
-                    Some(at) if at <= now => late.push(*serial),
+                    Some(at) if at <= now => late.push(out.serial()),
                     Some(at) => next = Some(next.map_or(at, |next| next.min(at))),
                     None => {}
                 }
@@ -474,29 +549,31 @@ impl Driver {
 
     /// Resets streams whose next object the log has no more.
     pub(super) fn give_up_lost(&mut self, subscription: &mut Subscription) {
-        let track = subscription.track.clone();
-        let Some(active) = subscription.active_mut().filter(|active| active.blocked) else {
+        let Some((track, active)) = subscription.parts() else {
             return;
         };
+        if !active.blocked {
+            return;
+        }
         let first = track.log().first();
         active.blocked = false;
         let mut lost = Vec::new();
-        for (serial, out) in &active.outs {
+        for out in active.outs.iter() {
             match out.pending.front() {
-                Some(next) if *next < first => lost.push(*serial),
+                Some(next) if *next < first => lost.push(out.serial()),
                 Some(_) => active.blocked = true,
                 None => {}
             }
         }
         for serial in lost {
-            if let Some(out) = active.outs.remove(&serial) {
+            if let Some(out) = active.outs.remove(serial) {
                 self.give_up(out, ResetCode::TooFarBehind);
             }
         }
     }
 
     fn time_out(&mut self, active: &mut Active, serial: u64) {
-        let Some(mut out) = active.outs.remove(&serial) else {
+        let Some(mut out) = active.outs.remove(serial) else {
             return;
         };
         if out.finished.is_some() && out.is_acknowledged() {
@@ -511,7 +588,7 @@ impl Driver {
 
     /// Resets a stream, of which nothing more will be sent.
     pub(super) fn kill(&mut self, active: &mut Active, serial: u64, code: ResetCode) {
-        if let Some(out) = active.outs.remove(&serial) {
+        if let Some(out) = active.outs.remove(serial) {
             active.bury(serial);
             self.give_up(out, code);
         }
@@ -519,7 +596,7 @@ impl Driver {
 
     /// Resets every stream of a subscription; what comes later gets new ones.
     pub(super) fn reset_outs(&mut self, active: &mut Active, code: ResetCode) {
-        for (_, out) in std::mem::take(&mut active.outs) {
+        for out in std::mem::take(&mut active.outs).0 {
             if out.finished.is_some() {
                 self.streams.release(out.slot); // Complete, as far as we know.
             } else {
