@@ -171,9 +171,20 @@ pub struct Limits {
     pub stream_receive_window: u32,
     /// Bytes a peer may send on all streams before they are read. Default 2 MiB.
     pub receive_window: u32,
-    /// Bytes of datagrams that wait to be sent on one connection; the oldest go first.
-    /// Default 16 KiB: 130 voice packets, 650 ms of a call with four others.
+    /// Bytes of datagrams that a connection itself holds to be sent. Default 16 KiB: a burst of 130
+    /// voice packets. A slow connection is given no more than it carries in 100 ms.
     pub datagram_send_bytes: usize,
+    /// Bytes of datagrams that wait for one connection beyond that; the oldest are dropped.
+    /// Default 64 KiB: what a conference of 30 says in 200 ms, three times.
+    pub datagram_backlog_bytes: usize,
+    /// How old a datagram may be that waits so. Default 200 ms: what is later no jitter buffer
+    /// waits for.
+    pub datagram_age: Duration,
+    /// How old an object may be that waits for a blocked stream; then the stream is reset, and what
+    /// comes next begins a new one. Default 1.5 s: after a second without network video goes on
+    /// where it was, after two it goes on in the present. What waits takes no memory beyond the
+    /// track's own ([`TrackLimits`]).
+    pub backlog_age: Duration,
     /// Bytes of datagrams that wait to be read on one connection. Default 64 KiB.
     pub datagram_receive_bytes: usize,
     /// Bytes of streams that wait for the socket of one WebSocket session. Default 64 KiB: a key
@@ -220,6 +231,9 @@ impl Default for Limits {
             stream_receive_window: 512 << 10,
             receive_window: 2 << 20,
             datagram_send_bytes: 16 << 10,
+            datagram_backlog_bytes: 64 << 10,
+            datagram_age: Duration::from_millis(200),
+            backlog_age: Duration::from_millis(1500),
             datagram_receive_bytes: 64 << 10,
             fallback_send_bytes: 64 << 10,
             fallback_send_time: Duration::from_millis(250),

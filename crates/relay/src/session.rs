@@ -5,6 +5,7 @@
 //! subscription has a task of its own.
 
 mod access;
+mod backlog;
 mod control;
 mod deliver;
 mod due;
@@ -42,6 +43,7 @@ pub(crate) use self::{
     signal::{Note, Signal},
 };
 use self::{
+    backlog::Backlog,
     control::Pipe,
     deliver::Subscription,
     due::{Due, Timers},
@@ -132,6 +134,7 @@ struct Driver {
     quota: Quota,
     quirks: Quirks,
 
+    backlog: Backlog,
     /// What was sent and dropped since the host looked.
     tally: Tally,
 
@@ -228,6 +231,7 @@ impl Driver {
             retiring: None,
             quota,
             quirks: Quirks::default(),
+            backlog: Backlog::default(),
             tally: Tally::default(),
             ready: Vec::new(),
             datagrams: Vec::new(),
@@ -402,6 +406,7 @@ impl Driver {
                 Due::Stalled(slot) => self.check_stalled(slot, now),
                 Due::Fill(request) => self.fill_overdue(request),
                 Due::Ending(slot) => self.ending_overdue(slot),
+                Due::Backlog => self.look_at_backlog(now),
             }
         }
         // The sleep has fired: it must be set again whatever time is next.

@@ -220,6 +220,8 @@ pub(crate) enum Dropped {
     Late,
     /// The relay had forgotten it before the subscriber's turn came.
     Behind,
+    /// The connection did not carry it in time.
+    Slow,
     /// The connection cannot carry it: no datagrams, or none of that size.
     Unsendable,
     /// Its stream was given up: the publisher's was, or nobody wants it any more.
@@ -227,12 +229,19 @@ pub(crate) enum Dropped {
 }
 
 impl Dropped {
-    pub(crate) const ALL: [Self; 4] = [Self::Late, Self::Behind, Self::Unsendable, Self::Cancelled];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Late,
+        Self::Behind,
+        Self::Slow,
+        Self::Unsendable,
+        Self::Cancelled,
+    ];
 
     fn name(self) -> &'static str {
         match self {
             Self::Late => "late",
             Self::Behind => "behind",
+            Self::Slow => "slow",
             Self::Unsendable => "unsendable",
             Self::Cancelled => "cancelled",
         }

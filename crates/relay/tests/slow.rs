@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use common::{
     Anyone,
+    gate::Gate,
     peer::{Arrived, Peer, Via},
     relay_from, soon, track, until,
 };
@@ -156,6 +157,128 @@ async fn what_is_more_important_goes_first_when_not_everything_goes() {
         };
         assert!(expected, "{first} should have ended first");
     }
+}
+
+#[tokio::test]
+async fn a_link_that_was_cut_brings_the_newest_voice_and_nobody_else_notices() {
+    const VOICE: u64 = 300;
+    let limits = Limits {
+        // However long this machine takes.
+        datagram_age: common::DEADLINE,
+        ..Limits::default()
+    };
+    let relay = relay_from(Config::default(), "127.0.0.1:0", Anyone, limits);
+    let name = track("slow", "voice");
+    let mut writer = relay.relay.publish(&name, Info::default()).unwrap();
+    let gate = Gate::to(relay.addr()).await;
+    let mut slow = Peer::connect(gate.addr, Via::WebTransport).await;
+    let mut fast = Peer::connect(relay.addr(), Via::WebTransport).await;
+    for peer in [&mut slow, &mut fast] {
+        peer.subscribed(&name, Parameters::default()).await;
+    }
+    say(&mut writer, 0);
+    assert_eq!((slow.object().await.0, fast.object().await.0), (0, 0));
+
+    gate.shut();
+    for group in 1..=VOICE {
+        say(&mut writer, group);
+        assert_eq!(fast.object().await.0, group);
+    }
+    gate.open();
+
+    let mut heard = vec![slow.object().await.0];
+    while heard.last() != Some(&VOICE) {
+        heard.push(slow.object().await.0);
+    }
+    assert!(heard.is_sorted(), "{heard:?}");
+    // The last 64 KB waited; what had left the relay before them is lost or at most 30 KB.
+    let newest: Vec<u64> = (VOICE - 60..=VOICE).collect();
+    assert!(heard.ends_with(&newest), "{heard:?}");
+    let dropped = relay.relay.stats().objects_dropped;
+    assert!((150..VOICE).contains(&dropped), "{dropped} dropped");
+}
+
+#[tokio::test]
+async fn voice_that_waits_for_too_long_is_dropped() {
+    let limits = Limits {
+        datagram_age: Duration::from_millis(20),
+        ..Limits::default()
+    };
+    let relay = relay_from(Config::default(), "127.0.0.1:0", Anyone, limits);
+    let name = track("slow", "stale");
+    let mut writer = relay.relay.publish(&name, Info::default()).unwrap();
+    let gate = Gate::to(relay.addr()).await;
+    let mut slow = Peer::connect(gate.addr, Via::Quic).await;
+    slow.subscribed(&name, Parameters::default()).await;
+
+    gate.shut();
+    for group in 0..60 {
+        say(&mut writer, group);
+    }
+
+    // Nothing else is said, and less waits than may.
+    until("what waited is dropped", || {
+        relay.relay.stats().objects_dropped >= 20
+    })
+    .await;
+    gate.open();
+    say(&mut writer, 60);
+    let mut heard = Vec::new();
+    while heard.last() != Some(&60) {
+        heard.push(slow.object().await.0);
+        if heard.last().is_some_and(|last| *last < 60) {
+            // Lost again, if the link had not been seen to be open before it was too old.
+            say(&mut writer, 60);
+        }
+    }
+    assert!(heard.iter().filter(|group| **group < 60).count() <= 40);
+}
+
+#[tokio::test]
+async fn a_stream_that_is_blocked_for_too_long_is_reset_and_the_next_group_arrives() {
+    let limits = Limits {
+        backlog_age: Duration::from_millis(20),
+        ..Limits::default()
+    };
+    let relay = relay_from(Config::default(), "127.0.0.1:0", Anyone, limits);
+    let name = track("slow", "stalled");
+    let mut writer = relay.relay.publish(&name, Info::default()).unwrap();
+    let mut peer = Peer::deaf(relay.addr()).await;
+    peer.subscribed(&name, Parameters::default()).await;
+
+    for id in 0..20 {
+        write(&mut writer, 0, id);
+    }
+    let mut group = 0;
+    until("the old group is given up", || {
+        group += 1;
+        write(&mut writer, group, 0);
+        relay.relay.stats().objects_dropped > 0
+    })
+    .await;
+    peer.listen();
+
+    loop {
+        match peer.arrived().await {
+            Arrived::Reset(header, code) if header.group == 0 => {
+                assert_eq!(code, ResetCode::TooFarBehind);
+                break;
+            }
+            Arrived::Header(_) | Arrived::Object(..) | Arrived::Reset(..) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    write(&mut writer, group + 1, 0);
+    while peer.object().await.0 != group + 1 {}
+}
+
+fn say(writer: &mut Writer, group: u64) {
+    let object = Object {
+        group,
+        payload: vec![7; 1000].into(),
+        ..Object::default()
+    };
+    writer.write(object).unwrap();
 }
 
 fn small() -> Config {

@@ -326,17 +326,14 @@ impl Driver {
                     let make = || datagram_wire(draft, alias, object, priority);
                     if late {
                         self.tally.drop(Dropped::Late, 1);
-                    } else if wire
-                        .of(draft, make)
-                        .is_some_and(|wire| self.transport.send_datagram(wire))
-                    {
-                        self.tally.sent += 1;
-                        self.tally.sent_bytes += object.payload.len() as u64;
+                    } else if let Some(wire) = wire.of(draft, make) {
+                        self.send_voice(entry.at, wire, object.payload.len());
                         if let Some(log) = &mut self.log {
                             let alias = subscription.track.alias;
                             log.datagram(Way::Created, &object.clone().into_datagram(alias));
                         }
                     } else {
+                        // The draft has no way to write it.
                         self.tally.drop(Dropped::Unsendable, 1);
                     }
                 }

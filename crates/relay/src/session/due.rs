@@ -26,6 +26,8 @@ pub(super) enum Due {
     Fill(RequestId),
     /// A subscription that is over should be gone.
     Ending(u32),
+    /// The connection may have room for datagrams that wait.
+    Backlog,
 }
 
 /// What is due when.

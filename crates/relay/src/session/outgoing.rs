@@ -503,6 +503,9 @@ impl Driver {
             return;
         };
         active.blocked |= !out.pending.is_empty();
+        if !out.rest_is_empty() {
+            self.fit_window();
+        }
         let blocked = !out.rest_is_empty() || out.finished.is_some();
         if blocked && !active.stall_watched {
             let timeout = [active.object_timeout, active.subgroup_timeout]
@@ -547,7 +550,8 @@ impl Driver {
         self.finish_if_ended(slot);
     }
 
-    /// Resets streams whose next object the log has no more.
+    /// Resets streams whose next object is too old to be sent, or gone from the log. What comes
+    /// next begins a new stream: the subscriber is in the present again.
     pub(super) fn give_up_lost(&mut self, subscription: &mut Subscription) {
         let Some((track, active)) = subscription.parts() else {
             return;
@@ -555,16 +559,21 @@ impl Driver {
         if !active.blocked {
             return;
         }
-        let first = track.log().first();
+        let log = track.log();
+        let too_old = |position: u64| {
+            let entry = log.get(position);
+            entry.is_none_or(|entry| entry.at.elapsed() > self.limits.backlog_age)
+        };
         active.blocked = false;
         let mut lost = Vec::new();
         for out in active.outs.iter() {
             match out.pending.front() {
-                Some(next) if *next < first => lost.push(out.serial()),
+                Some(next) if too_old(*next) => lost.push(out.serial()),
                 Some(_) => active.blocked = true,
                 None => {}
             }
         }
+        drop(log);
         for serial in lost {
             if let Some(out) = active.outs.remove(serial) {
                 self.give_up(out, ResetCode::TooFarBehind);

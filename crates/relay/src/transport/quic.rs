@@ -38,6 +38,12 @@ const HEADER_UNI: &[u8] = &[0x40, 0x54, 0x00];
 /// Chunks that one call writes at most: a stream's header, then a few of the session's.
 const CHUNKS: usize = 4;
 
+/// A round trip that is not to be divided by, in seconds.
+const SHORTEST_RTT: f64 = 0.000_1;
+
+/// Bytes of streams that a connection may always hold: a key frame's beginning.
+const SMALLEST_WINDOW: u64 = 32 << 10;
+
 /// A connection that carries one MoQ session.
 pub(crate) struct Transport {
     session: Arc<Session>,
@@ -176,6 +182,33 @@ impl Transport {
     /// Sends a datagram, or drops the oldest waiting ones; false when it can never be sent.
     pub(crate) fn send_datagram(&self, datagram: Bytes) -> bool {
         self.session.send_datagram(datagram).is_ok()
+    }
+
+    /// Returns how many bytes of datagrams the connection takes without dropping any.
+    pub(crate) fn datagram_room(&self) -> usize {
+        self.session.datagram_send_buffer_space()
+    }
+
+    /// Returns how many bytes the connection carries in that time, roughly.
+    pub(crate) fn carries_in(&self, time: Duration) -> usize {
+        let path = quinn::Connection::stats(&self.session).path;
+        let round_trips = time.as_secs_f64() / path.rtt.as_secs_f64().max(SHORTEST_RTT);
+        #[allow(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "an estimate"
+        )]
+        let bytes = (path.cwnd as f64 * round_trips) as usize;
+        bytes
+    }
+
+    /// Lets the connection hold of its streams what it carries in two round trips, at most `most`
+    /// bytes: enough to find out whether it carries more.
+    pub(crate) fn fit_window(&self, most: u64) {
+        let path = quinn::Connection::stats(&self.session).path;
+        let window = (path.cwnd * 2).clamp(SMALLEST_WINDOW.min(most), most);
+        self.session.set_send_window(window);
     }
 
     pub(crate) fn close(&self, code: u32, reason: &str) {

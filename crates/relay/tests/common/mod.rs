@@ -1,6 +1,7 @@
 //! What the tests share: a relay on loopback, and a peer that says exactly what it is told to.
 #![allow(dead_code, clippy::unwrap_used, clippy::panic, unreachable_pub)]
 
+pub mod gate;
 pub mod peer;
 pub mod voice;
 
