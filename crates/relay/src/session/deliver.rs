@@ -12,7 +12,11 @@ use moqrelay_moqt::{
     RequestId, ResetCode, SubscribeAnswer, TrackProperties,
 };
 
-use super::{Driver, Due, Farewell, host::Delivery, outgoing::Outs};
+use super::{
+    Driver, Due, Farewell,
+    host::Delivery,
+    outgoing::{Out, Outs},
+};
 use crate::{
     mlog::Way,
     stats::Dropped,
@@ -669,8 +673,8 @@ impl Driver {
         let outside = |group: u64| group < first || last.is_some_and(|last| group > last);
         let streams = active.outs.iter();
         let outside: Vec<u64> = streams
-            .filter(|(_, out)| outside(out.group()))
-            .map(|(serial, _)| *serial)
+            .filter(|out| outside(out.group()))
+            .map(Out::serial)
             .collect();
         for serial in outside {
             self.kill(active, serial, ResetCode::Cancelled);

@@ -181,11 +181,6 @@ impl Log {
         self.entries.get(index)
     }
 
-    /// Returns the position of the oldest entry.
-    pub(crate) fn first(&self) -> u64 {
-        self.first
-    }
-
     /// Returns the position of the next entry.
     pub(crate) fn end(&self) -> u64 {
         self.first + self.entries.len() as u64
