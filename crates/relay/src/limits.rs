@@ -172,12 +172,12 @@ pub struct Limits {
     /// Bytes a peer may send on all streams before they are read. Default 2 MiB.
     pub receive_window: u32,
     /// Bytes of datagrams that a connection itself holds to be sent. Default 16 KiB: a burst of 130
-    /// voice packets. A slow connection is given no more than it carries in 100 ms.
+    /// voice packets. A slow connection is given no more than it carries in 50 ms.
     pub datagram_send_bytes: usize,
     /// Bytes of datagrams that wait for one connection beyond that; the oldest are dropped.
-    /// Default 64 KiB: what a conference of 30 says in 200 ms, three times.
+    /// Default 64 KiB: what a conference of 30 says in 150 ms, four times.
     pub datagram_backlog_bytes: usize,
-    /// How old a datagram may be that waits so. Default 200 ms: what is later no jitter buffer
+    /// How old a datagram may be that waits so. Default 150 ms: what is later no jitter buffer
     /// waits for.
     pub datagram_age: Duration,
     /// How old an object may be that waits for a blocked stream; then the stream is reset, and what
@@ -232,7 +232,7 @@ impl Default for Limits {
             receive_window: 2 << 20,
             datagram_send_bytes: 16 << 10,
             datagram_backlog_bytes: 64 << 10,
-            datagram_age: Duration::from_millis(200),
+            datagram_age: Duration::from_millis(150),
             backlog_age: Duration::from_millis(1500),
             datagram_receive_bytes: 64 << 10,
             fallback_send_bytes: 64 << 10,

@@ -19,7 +19,7 @@ const ALWAYS: usize = 2_500;
 
 /// What a connection carries in this time may wait in it: less than the jitter buffer of whoever
 /// listens can bridge.
-const AHEAD: Duration = Duration::from_millis(100);
+const AHEAD: Duration = Duration::from_millis(50);
 
 /// How often a backlog is looked at: half a frame of voice.
 const TICK: Duration = Duration::from_millis(10);

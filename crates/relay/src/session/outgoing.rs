@@ -195,9 +195,6 @@ impl Out {
         }
     }
 
-    fn serial(&self) -> u64 {
-    }
-
     /// Returns the serial of the publisher's stream.
     pub(super) fn serial(&self) -> u64 {
         self.subgroup.serial

@@ -4,6 +4,7 @@
 //! are kept. What does not need to wait is polled once where it stands and allocates nothing.
 
 use std::{
+    cell::RefCell,
     future::{Future, poll_fn},
     pin::{Pin, pin},
     sync::{Arc, Mutex},
@@ -11,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use quinn::{StoppedError, VarInt};
 use web_transport_quinn::{
     self as wt, Session, SessionError, WebTransportError,
@@ -34,6 +35,10 @@ const CHUNK: usize = 16 << 10;
 /// session's id (draft-ietf-webtrans-http3 section 4.2). The id is that of the stream with the
 /// CONNECT request, which must be the client's first.
 const HEADER_UNI: &[u8] = &[0x40, 0x54, 0x00];
+
+/// What a datagram of a WebTransport session begins with: a quarter of the session's id
+/// (draft-ietf-webtrans-http3 section 4.4).
+const HEADER_DATAGRAM: &[u8] = &[0x00];
 
 /// Chunks that one call writes at most: a stream's header, then a few of the session's.
 const CHUNKS: usize = 4;
@@ -181,7 +186,11 @@ impl Transport {
 
     /// Sends a datagram, or drops the oldest waiting ones; false when it can never be sent.
     pub(crate) fn send_datagram(&self, datagram: Bytes) -> bool {
-        self.session.send_datagram(datagram).is_ok()
+        let datagram = match self.codes {
+            Codes::Raw => datagram,
+            Codes::Http3 => framed(&datagram),
+        };
+        quinn::Connection::send_datagram(&self.session, datagram).is_ok()
     }
 
     /// Returns how many bytes of datagrams the connection takes without dropping any.
@@ -523,6 +532,36 @@ fn closed(error: SessionError) -> Closed {
         SessionError::ConnectionError(quinn::ConnectionError::TimedOut) => Closed::TimedOut,
         other => Closed::Lost(other.to_string()),
     }
+}
+
+/// Returns a datagram behind the id of its WebTransport session, which is the same for all sessions:
+/// the first one on a worker pays for the copy.
+fn framed(datagram: &Bytes) -> Bytes {
+    FRAMED.with_borrow_mut(|places| {
+        let place = &mut places[(datagram.as_ptr().addr() >> 4) % PLACES];
+        if let Some((plain, framed)) = place
+            // It is kept, so nothing else can be where it is.
+            && (plain.as_ptr(), plain.len()) == (datagram.as_ptr(), datagram.len())
+        {
+            return framed.clone();
+        }
+        let mut framed = BytesMut::with_capacity(HEADER_DATAGRAM.len() + datagram.len());
+        framed.extend_from_slice(HEADER_DATAGRAM);
+        framed.extend_from_slice(datagram);
+        let framed = framed.freeze();
+        *place = Some((datagram.clone(), framed.clone()));
+        framed
+    })
+}
+
+/// Datagrams that a worker remembers, of those that many sessions are sent one after another: as
+/// many as it takes of a track at a time.
+const PLACES: usize = 64;
+
+thread_local! {
+    /// As they are and framed.
+    static FRAMED: RefCell<[Option<(Bytes, Bytes)>; PLACES]> =
+        const { RefCell::new([const { None }; PLACES]) };
 }
 
 async fn receive_datagrams(session: Arc<Session>, inbox: Arc<Mutex<Vec<Bytes>>>) -> SessionError {
