@@ -43,6 +43,7 @@ use crate::{
     driver::{Driver, Engines},
     inspect::Inspect,
     media,
+    memory,
     reload::{Living, Reloader},
     telemetry::{self, LogFilter},
     upgrade::{Door, Gift, Inheritance, Lifeline, Successor},
@@ -172,6 +173,8 @@ pub(crate) async fn run(
     for worker in workers {
         parts.spawn_worker(worker)?;
     }
+    let stopped = reached(stop.clone(), Stage::Closing);
+    parts.spawn("memory", memory::give_back(relay.clone(), stopped));
     parts.spawn("bridge", bridge_run);
     if let Some(run) = ari_run {
         parts.spawn("ari", run);

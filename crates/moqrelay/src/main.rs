@@ -7,6 +7,7 @@ mod daemon;
 mod driver;
 mod inspect;
 mod media;
+mod memory;
 mod reload;
 mod telemetry;
 mod token;
