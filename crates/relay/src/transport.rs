@@ -152,6 +152,33 @@ impl Transport {
         }
     }
 
+    /// Returns how many bytes of datagrams the connection takes without dropping any.
+    pub(crate) fn datagram_room(&self) -> usize {
+        match self {
+            Self::Quic(quic) => quic.datagram_room(),
+            // It drops the oldest by itself.
+            Self::Qmux(_) => usize::MAX,
+        }
+    }
+
+    /// Returns how many bytes the connection carries in that time, roughly.
+    pub(crate) fn carries_in(&self, time: Duration) -> usize {
+        match self {
+            Self::Quic(quic) => quic.carries_in(time),
+            // Nobody knows: TCP is below.
+            Self::Qmux(_) => usize::MAX,
+        }
+    }
+
+    /// Lets the connection hold no more of its streams than it carries soon, at most `most` bytes.
+    pub(crate) fn fit_window(&self, most: u64) {
+        match self {
+            Self::Quic(quic) => quic.fit_window(most),
+            // Its window is fixed.
+            Self::Qmux(_) => {}
+        }
+    }
+
     pub(crate) fn close(&self, code: u32, reason: &str) {
         match self {
             Self::Quic(quic) => quic.close(code, reason),
