@@ -71,10 +71,10 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 /// Objects sent before any is counted: buffers have their size by then.
-const WARM_UP: u64 = 20;
+const WARM_UP: u64 = 10;
 
 /// Objects counted.
-const OBJECTS: u64 = 40;
+const OBJECTS: u64 = 20;
 
 /// Subscribers, and how many more.
 const FEW: u64 = 1;
