@@ -20,6 +20,7 @@ use moq_transport::{
 };
 use moqrelay_moqt::{FetchRange, Parameters};
 use moqrelay_relay::track::{Event, Info, Object};
+use tokio::sync::oneshot;
 use web_transport_quinn_0_11 as wt;
 
 const PATH: &str = "foreign/room";
@@ -177,6 +178,39 @@ async fn a_foreign_subscriber_hears_a_writer_in_the_process() {
 
         let expected: Vec<_> = (0..3).map(|id| payload(5, 0, id)).collect();
         assert_eq!(heard, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_foreign_publisher_is_heard_by_who_comes_later() {
+    for via in BOTH {
+        let relay = open_relay();
+        let (accepted_tx, accepted) = oneshot::channel();
+        let (listening_tx, listening) = oneshot::channel();
+        // Its PUBLISH is accepted while nobody listens.
+        let publisher = publish(relay.addr(), via, |track| async move {
+            accepted_tx.send(()).unwrap();
+            listening.await.unwrap();
+            let mut subgroups = track.subgroups().unwrap();
+            let mut subgroup = subgroups.create(subgroup(3, 0)).unwrap();
+            subgroup.write(payload(3, 0, 0)).unwrap();
+        });
+        let heard = async {
+            accepted.await.unwrap();
+            subscribe(relay.addr(), via, |track| async move {
+                listening_tx.send(()).unwrap();
+                let TrackReaderMode::Subgroups(mut subgroups) = track.mode().await.unwrap() else {
+                    panic!("subgroups stay subgroups");
+                };
+                let mut subgroup = subgroups.next().await.unwrap().unwrap();
+                subgroup.read_next().await.unwrap()
+            })
+            .await
+        };
+
+        let ((), heard) = soon(async { tokio::join!(publisher, heard) }).await;
+
+        assert_eq!(heard, Some(payload(3, 0, 0)));
     }
 }
 

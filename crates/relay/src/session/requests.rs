@@ -182,8 +182,9 @@ impl Driver {
         if let Some(implementation) = &setup.implementation {
             self.card.name_implementation(implementation);
         }
-        let implementation = setup.implementation.as_deref().unwrap_or("unknown");
+        let implementation = setup.implementation.as_deref();
         self.quirks = Quirks::of(implementation, self.machine.draft());
+        let implementation = implementation.unwrap_or("unknown");
         tracing::info!(implementation, "session began");
         let settled = match setup.path.as_deref().and_then(token_of_path) {
             Some(token) => self.access.present(&token),
@@ -314,7 +315,7 @@ impl Driver {
         };
         // Nothing need be sent that nobody hears; the first listener changes it (section 9.5).
         let params = Parameters {
-            forward: Some(published.forward),
+            forward: Some(published.forward || !self.quirks.can_pause()),
             ..Parameters::default()
         };
         self.accept(id, params, Bytes::new());

@@ -358,6 +358,9 @@ impl Driver {
 
     /// Tells the peer whether to send objects, one update at a time: only the last wish counts.
     fn tell_forward(&mut self, request: RequestId) {
+        if !self.quirks.can_pause() {
+            return; // It forwards all the time.
+        }
         let Some(source) = self.sources.get_mut(&request) else {
             return;
         };

@@ -116,6 +116,7 @@ impl Peer {
             Via::Quic => Transport::Quic,
         };
         let mut config = Config::new(D18, Role::Client, transport);
+        config.implementation = Some("peer".to_owned());
         change(&mut config);
         let session = soon(connect_as(addr, via, config.draft)).await;
         Self::over(session, config).await
