@@ -56,12 +56,23 @@ impl Scene {
     }
 
     pub fn with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::on(moqrelay_relay::Config::default(), change)
+    }
+
+    /// The relay keeps nothing for those who come late.
+    pub fn without_cache() -> Self {
+        let mut relay = moqrelay_relay::Config::default();
+        relay.cache.default = moqrelay_relay::CachePolicy::NONE;
+        Self::on(relay, |_| {})
+    }
+
+    fn on(relay: moqrelay_relay::Config, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config {
             listen: ([127, 0, 0, 1], 0).into(),
             ..Config::default()
         };
         change(&mut config);
-        let relay = Relay::new(moqrelay_relay::Config::default());
+        let relay = Relay::new(relay);
         let (bridge, events, run) = Bridge::bind(config, relay.clone()).unwrap();
         Self {
             bridge,
