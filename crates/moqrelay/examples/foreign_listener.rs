@@ -28,6 +28,9 @@ const DEADLINE: Duration = Duration::from_secs(15);
 
 const RENDEZVOUS_MS: u64 = 5_000;
 
+/// How long a request may take to learn why it was refused, when the session is over already.
+const REFUSED: Duration = Duration::from_secs(1);
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -70,9 +73,16 @@ async fn listen(url: url::Url, namespace: &str) -> Result<Vec<Vec<u8>>> {
         drop(subscription);
         Ok(packets.split_off(SKIPPED))
     };
-    tokio::select! {
-        packets = work => packets,
-        ended = session.run() => bail!("the session ended: {ended:?}"),
+    tokio::pin!(work);
+    let ended = tokio::select! {
+        biased;
+        packets = work.as_mut() => return packets,
+        ended = session.run() => ended,
+    };
+    // The library ends its session when a request is refused; why, the request knows.
+    match tokio::time::timeout(REFUSED, work).await {
+        Ok(Err(refused)) => Err(refused),
+        Ok(Ok(_)) | Err(_) => bail!("the session ended: {ended:?}"),
     }
 }
 
