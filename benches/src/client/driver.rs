@@ -9,8 +9,8 @@ use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use moqrelay_moqt::{
     Config, Direction, Event, FetchOptions, FetchRange, FullTrackName, Location, Namespace, Output,
-    Parameters, RequestId, RequestOk, Role, Session, StreamId, SubscribeAnswer, SubscribeOptions,
-    TrackAlias, Transport,
+    Parameters, RequestCode, RequestError, RequestId, RequestOk, Role, Session, StreamId,
+    SubscribeAnswer, SubscribeOptions, TrackAlias, Transport,
 };
 use tokio::{
     sync::{mpsc, oneshot},
@@ -280,6 +280,11 @@ impl Driver {
             | Event::SubscribeTracks { id, .. }
             | Event::PublishNamespace { id, .. }
             | Event::Publish { id, .. } => self.machine.accept(id, RequestOk::default())?,
+            // It keeps nothing.
+            Event::Fetch { id, .. } => {
+                let error = RequestError::new(RequestCode::NotSupported, "nothing is kept");
+                self.machine.reject(id, error)?;
+            }
             Event::Update { id, .. } => self.machine.accept_update(id, Parameters::default())?,
             Event::GoAway { .. } => bail!("the relay is going away"),
             _ => {}
