@@ -14,7 +14,7 @@ use common::{
 use moqrelay_moqt::{
     FetchRange, FullTrackName, GroupOrder, Location, Parameters, PublishOptions, RequestCode,
     RequestError, RequestId, ResetCode, SubscribeAnswer, TrackAlias,
-    data::{self, Absence, FetchItem, ObjectStatus, SubgroupHeader, SubgroupId},
+    data::{self, Absence, FetchItem, ObjectDatagram, ObjectStatus, SubgroupHeader, SubgroupId},
 };
 use moqrelay_relay::{
     CacheLimits, CachePolicy, Config, Limits,
@@ -305,6 +305,42 @@ async fn what_nobody_knows_is_said_to_be_unknown() {
     assert_eq!(peer.answer().await, format!("1/1 2/0 ?2/{WHOLE} 3/0"));
     fetch(&mut peer, (2, 0), (3, 1), GroupOrder::Ascending).await;
     assert_eq!(peer.answer().await, format!("2/0 ?2/{WHOLE} 3/0"));
+}
+
+#[tokio::test]
+async fn datagrams_of_a_publisher_without_fetch_come_from_the_cache() {
+    for order in [GroupOrder::Ascending, GroupOrder::Descending] {
+        let relay = open_relay();
+        let (mut publisher, mut peer, mut witness) = published(&relay).await;
+        for group in 1..=3 {
+            let object = ObjectDatagram {
+                alias: TrackAlias(1),
+                group,
+                id: 0,
+                priority: None,
+                end_of_group: false,
+                status: ObjectStatus::Normal,
+                properties: Bytes::new(),
+                payload: payload_of(group, 0),
+            };
+            publisher.datagram(&object);
+            // They must not pass each other.
+            hear(&mut witness, 1).await;
+        }
+        let expected = if order == GroupOrder::Ascending {
+            format!("1/0 ?1/{WHOLE} 2/0 ?2/{WHOLE} 3/0")
+        } else {
+            format!("3/0 2/0 ?2/{WHOLE} 1/0 ?1/{WHOLE}")
+        };
+
+        // What may have been lost between them is asked for; whatever the publisher says, they come.
+        fetch(&mut peer, (1, 0), (3, 1), order).await;
+        let (id, ..) = publisher.asked_to_fetch().await;
+        let error = RequestError::new(RequestCode::NotSupported, "no");
+        publisher.machine.reject(id, error).unwrap();
+        publisher.flush().await;
+        assert_eq!(peer.answer().await, expected);
+    }
 }
 
 #[tokio::test]

@@ -506,7 +506,8 @@ impl Driver {
                 Poll::Ready(News::Item(item)) => {
                     if serving.take_in(&item, last) {
                         self.stop_filling(serving);
-                        return self.go_on_after_fill(serving, last);
+                        let next = serving.span.after(last);
+                        return self.go_on_after_fill(serving, next);
                     }
                 }
                 Poll::Ready(News::End(FillEnd::Malformed)) => {
@@ -515,12 +516,15 @@ impl Driver {
                 }
                 Poll::Ready(News::End(end)) => {
                     serving.fill = None;
-                    if matches!(end, FillEnd::Refused(_) | FillEnd::Failed) {
+                    let Some(answer) = fill.answer().filter(|_| end.is_complete()) else {
+                        // What it did not say the cache may have, here and there.
                         serving.upstream = None;
-                    }
-                    let complete = matches!(end, FillEnd::Complete);
-                    serving.fill_ended(complete, fill.answer(), last);
-                    return self.go_on_after_fill(serving, last);
+                        let next = serving.next;
+                        return self.go_on_after_fill(serving, next);
+                    };
+                    serving.fill_ended(&answer, last);
+                    let next = serving.span.after(last);
+                    return self.go_on_after_fill(serving, next);
                 }
             }
         }
@@ -568,8 +572,8 @@ impl Driver {
         }
     }
 
-    fn go_on_after_fill(&mut self, serving: &mut Serving, last: Location) -> Outcome {
-        serving.next = serving.span.after(last);
+    fn go_on_after_fill(&mut self, serving: &mut Serving, next: Option<Location>) -> Outcome {
+        serving.next = next;
         if std::mem::take(&mut serving.cache_is_new) {
             self.shared.keep_past(&serving.name, &serving.cache);
         }
@@ -593,12 +597,8 @@ impl Driver {
         };
         serving.upstream = None;
         if serving.accepted {
-            if let Some(Filled { last, .. }) = &serving.fill {
-                let last = *last;
-                serving.fill_ended(false, None, last);
-                self.stop_filling(&mut serving);
-                serving.next = serving.span.after(last);
-            }
+            // The cache may have what comes after the gap.
+            self.stop_filling(&mut serving);
             serving.bell.wake_by_ref();
             return self.streams.put(slot, Stream::Fetch(serving));
         }
@@ -772,21 +772,14 @@ impl Serving {
         }
     }
 
-    /// Nothing more comes of what was asked for up to `last`.
-    fn fill_ended(&mut self, complete: bool, answer: Option<FillAnswer>, last: Location) {
+    /// The publisher has said all that it has of what was asked for up to `last`.
+    fn fill_ended(&mut self, answer: &FillAnswer, last: Location) {
         let Some(next) = self.next else {
             return;
         };
-        let known = answer
-            .filter(|_| complete)
-            .map(|answer| answer.end.last_before_end());
-        let all = match (known, self.span.order) {
-            (None, _) => {
-                self.absent(Absence::Unknown, last);
-                return;
-            }
-            (Some(known), GroupOrder::Ascending) => known.min(last),
-            (Some(_), GroupOrder::Descending) => last,
+        let all = match self.span.order {
+            GroupOrder::Ascending => answer.end.last_before_end().min(last),
+            GroupOrder::Descending => last,
         };
         if next <= all || self.span.order == GroupOrder::Descending {
             self.absent(Absence::NonExistent, all);

@@ -61,6 +61,12 @@ pub(crate) enum FillEnd {
     Malformed,
 }
 
+impl FillEnd {
+    pub(super) fn is_complete(&self) -> bool {
+        matches!(self, Self::Complete)
+    }
+}
+
 /// What there is for the asker.
 pub(super) enum News {
     Item(FetchItem),
