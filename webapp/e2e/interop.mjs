@@ -6,7 +6,7 @@
 import { fileURLToPath } from 'node:url';
 import { startDaemon } from './lib/daemon.mjs';
 import { openPage, verify } from './interop/moq-net.mjs';
-import { clock, clockToAiomoqt, media, moqDev } from './interop/media.mjs';
+import { clock, media, moqDev } from './interop/media.mjs';
 import { cases } from './interop/tap.mjs';
 
 const FOLDER = process.env.MOQRELAY_INTEROP;
@@ -62,12 +62,9 @@ async function matrix() {
       await row('moq-cli 0.14.10', via, draft, 'media arrives whole', () => moqDev({ url, bin: BIN, name, version }));
     }
   }
-  for (const [via, url] of [['raw QUIC', moqt], ['WebTransport', https]]) {
-    const args = ['-m', 'aiomoqt.examples.moq_interop_client', '--relay', url, '--tls-disable-verify'];
-    await tap('aiomoqt 0.5.3', via, '14', `${AIOMOQT}/bin/python`, args, 6);
-  }
-  const talk14 = { from: https, url: moqt, bin: BIN, python: `${AIOMOQT}/bin/python`, name: 'clock-14' };
-  await row('moq-clock-ietf to aiomoqt', 'raw QUIC', '14', 'seconds of a draft-18 clock arrive', () => clockToAiomoqt(talk14));
+  // Its WebTransport names the protocol and the settings in the way of old drafts, which no present library reads.
+  const aiomoqt = ['-m', 'aiomoqt.examples.moq_interop_client', '--relay', moqt, '--tls-disable-verify'];
+  await tap('aiomoqt 0.5.3', 'raw QUIC', '14', `${AIOMOQT}/bin/python`, aiomoqt, 6);
   const page = await openPage(MODULES);
   try {
     const hash = (await daemon.transport()).certificate_hashes[0].value;

@@ -78,23 +78,6 @@ export async function clock({ url, bin, name }) {
   }
 }
 
-/** moq-clock-ietf (draft-18) publishes, aiomoqt (draft-14) hears it. */
-export async function clockToAiomoqt({ from, url, bin, python, name }) {
-  const publisher = run(`${bin}/moq-clock-ietf`, ['--namespace', name, '--tls-disable-verify', '--publish', from]);
-  await publisher.until(ticks, 'the clock to tick');
-  const script = new URL('aiomoqt_listen.py', import.meta.url).pathname;
-  // The first object of a minute names it, the others are its seconds.
-  const subscriber = run(python, [script, url, name, 'now', '4']);
-  try {
-    assert.equal(await subscriber.ended(), 0, subscriber.errors().trim().split('\n').at(-1));
-    const heard = subscriber.output().toString().trim().split('\n');
-    assert.ok(heard.filter((line) => /^(\d{4}-\d\d-\d\d \d\d:\d\d:)?\d*$/.test(line)).length >= 4, `it heard ${JSON.stringify(heard)}`);
-  } finally {
-    await subscriber.stop();
-    await publisher.stop();
-  }
-}
-
 /** A clock that has ticked twice has long been announced. */
 const ticks = (out) => out.toString().trim().split('\n').length >= 2;
 
