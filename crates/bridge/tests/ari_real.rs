@@ -237,7 +237,7 @@ async fn a_telephone_can_hold() {
     phone.expect("CALL_ESTABLISHED").await;
     world.stub.second(uuid).await;
 
-    phone.hold().await;
+    phone.tell("hold", "").await;
     assert_eq!(
         world.event().await,
         Event::Held {
@@ -245,9 +245,8 @@ async fn a_telephone_can_hold() {
             held: true
         }
     );
-    // It stays so: resuming, baresip 1.1's source of sound sometimes calls a null pointer.
+    // The phone is not asked for more: baresip 1.1 sometimes calls a null pointer once its sound begins anew.
     world.handle.hang_up(LEG, Cause::Normal).unwrap();
-    phone.expect("CALL_CLOSED").await;
 
     assert_eq!(world.event().await, ended(LEG, Cause::Normal));
     world.assert_clean().await;

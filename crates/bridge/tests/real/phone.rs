@@ -69,17 +69,6 @@ impl Phone {
             .unwrap();
     }
 
-    /// Holds the call and waits until that is confirmed: the phone does not resume before.
-    pub async fn hold(&mut self) {
-        self.tell("hold", "").await;
-        // An answer to the call itself may still be unread: only one after the command's reply counts.
-        soon("reply", async {
-            while self.next().await["response"] != true {}
-        })
-        .await;
-        self.expect("CALL_REMOTE_SDP").await;
-    }
-
     /// Waits for the next event of a type and returns it.
     pub async fn expect(&mut self, kind: &str) -> Value {
         soon(kind, async {
