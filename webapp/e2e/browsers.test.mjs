@@ -281,7 +281,7 @@ describe('when something breaks', () => {
 
   test('a voice that does not get through is said in words', async (context) => {
     const ports = await freePorts();
-    const other = await startDaemon({ ports, url: `https://127.0.0.1:${ports.audiosocket}/moq` });
+    const other = await startDaemon({ ports, url: `https://127.0.0.1:${ports.audiosocket}/moq`, fallback: false });
     context.after(() => other.stop());
     const cut = await guest(context, browsers[0], { url: `${other.url}#token=${other.token({ id: 'gerd', name: 'Gerd' })}` });
 

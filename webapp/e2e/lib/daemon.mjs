@@ -37,13 +37,13 @@ export async function freePorts() {
  * `toml` is added to the configuration; `ports` are free ones unless given; `url` is what browsers are
  * told to connect to. `open`: MoQ clients need no token.
  */
-export async function startDaemon({ toml = '', ports, url: moqUrl, open = false } = {}) {
+export async function startDaemon({ toml = '', ports, url: moqUrl, open = false, fallback = true } = {}) {
   if (!existsSync(BINARY)) throw new Error(`${BINARY} is missing: cargo build --package moqrelay, or set MOQRELAY_BIN`);
   const folder = mkdtempSync(join(tmpdir(), 'moqrelay-e2e-'));
   let program;
   for (let attempt = 1; program === undefined; attempt += 1) {
     const chosen = ports ?? (await freePorts());
-    writeFileSync(join(folder, 'relay.toml'), configuration(chosen, toml, moqUrl, open));
+    writeFileSync(join(folder, 'relay.toml'), configuration(chosen, toml, moqUrl, open, fallback));
     try {
       program = { ...(await start(folder, chosen)), ports: chosen };
     } catch (error) {
@@ -85,7 +85,7 @@ export async function startDaemon({ toml = '', ports, url: moqUrl, open = false 
   };
 }
 
-function configuration(ports, more, moqUrl, open) {
+function configuration(ports, more, moqUrl, open, fallback) {
   const everything = open ? 'anonymous_publish = [""]\nanonymous_subscribe = [""]' : '';
   const told = moqUrl === undefined ? '' : `url = ${JSON.stringify(moqUrl)}`;
   const web = process.env.MOQRELAY_WEB === undefined ? '' : `folder = ${JSON.stringify(process.env.MOQRELAY_WEB)}`;
@@ -95,6 +95,7 @@ level = "info,moqrelay=debug"
 
 [moq]
 listen = "127.0.0.1:${ports.moq}"
+fallback = ${fallback}
 ${told}
 
 [http]
