@@ -8,13 +8,18 @@
 //!   [`playout::PcmPlayer`] (decoded PCM in, PCM out, browser). Both hold a [`jitter::Buffer`].
 //! - To make one: [`opus::Encoder`], with [`level`] for the Audio Level property.
 //! - To combine them: [`mix::Bus`].
+//! - To mend a line's sound on the way: [`dsp`]; to hear digits in it: [`dtmf`].
+//! - To choose how a voice is sent: [`mode`].
 
 pub mod conceal;
+pub mod dsp;
+pub mod dtmf;
 pub mod emodel;
 mod frame;
 pub mod jitter;
 pub mod level;
 pub mod mix;
+pub mod mode;
 #[cfg(feature = "opus")]
 pub mod opus;
 pub mod packet;

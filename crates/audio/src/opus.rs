@@ -101,9 +101,57 @@ impl Encoder {
                 want: self.rate,
             });
         }
+        self.encode_samples(frame.samples())
+    }
+
+    /// Codes 10, 20, 40 or 60 ms into one packet, at most [`PACKET_LEN_MAX`] bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Codec`] when libopus fails, for any other length too.
+    pub fn encode_samples(&mut self, samples: &[i16]) -> Result<Bytes, Error> {
         let mut packet = [0; PACKET_LEN_MAX];
-        let len = self.inner.encode(frame.samples(), &mut packet)?;
+        let len = self.inner.encode(samples, &mut packet)?;
         Ok(Bytes::copy_from_slice(&packet[..len]))
+    }
+
+    /// Spends `bps` from the next packet on; put between 6 and 128 kbit/s.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Codec`] when libopus fails; so do the other settings.
+    pub fn set_bitrate(&mut self, bps: u32) -> Result<(), Error> {
+        let bps = i32::try_from(bps).unwrap_or(i32::MAX);
+        let bps = bps.clamp(*BITRATE_BPS.start(), *BITRATE_BPS.end());
+        Ok(self.inner.set_bitrate(::opus::Bitrate::Bits(bps))?)
+    }
+
+    /// Works harder (10) or less hard (0) from the next packet on; more than 10 is 10.
+    ///
+    /// # Errors
+    ///
+    /// As [`set_bitrate`](Self::set_bitrate).
+    pub fn set_complexity(&mut self, complexity: u8) -> Result<(), Error> {
+        Ok(self.inner.set_complexity(complexity.min(10).into())?)
+    }
+
+    /// Prepares for so much loss from the next packet on; 0 turns in-band error correction off.
+    ///
+    /// # Errors
+    ///
+    /// As [`set_bitrate`](Self::set_bitrate).
+    pub fn set_loss_percent(&mut self, percent: u8) -> Result<(), Error> {
+        self.inner.set_inband_fec(percent > 0)?;
+        Ok(self.inner.set_packet_loss_perc(percent.min(100).into())?)
+    }
+
+    /// Forgets what came before: the next packet can be decoded without the ones before it.
+    ///
+    /// # Errors
+    ///
+    /// As [`set_bitrate`](Self::set_bitrate).
+    pub fn reset(&mut self) -> Result<(), Error> {
+        Ok(self.inner.reset_state()?)
     }
 
     /// Returns the rate of the frames.

@@ -103,6 +103,18 @@ impl<D: Decode> Player<D> {
         Level::of(out)
     }
 
+    /// Takes the publisher's word that it is silent from media time `timestamp` on; see
+    /// [`Buffer::pause`].
+    pub fn pause(&mut self, timestamp: u64) {
+        self.buffer.pause(timestamp);
+    }
+
+    /// Tells whether sound is being played or made up, rather than silence.
+    #[must_use]
+    pub fn is_sounding(&self) -> bool {
+        self.sounding
+    }
+
     /// Forgets all sound: the track was changed.
     pub fn reset(&mut self) {
         self.buffer.reset();

@@ -145,6 +145,96 @@ fn the_end_of_sending_is_concealed_for_100_ms_and_then_silent() {
 }
 
 #[test]
+fn an_announced_silence_is_neither_concealed_nor_lost() {
+    let mut call = Call::new();
+    call.talk(0..50);
+    call.buffer.pause(50 * 960);
+    for _ in 50..100 {
+        call.tick(None);
+    }
+    call.talk(100..120);
+    call.drain();
+
+    assert!(
+        !call.played.contains(&Piece::Conceal)
+            || call
+                .played
+                .iter()
+                .rposition(|piece| *piece == Piece::Conceal)
+                > Some(119)
+    );
+    let first = call
+        .played
+        .iter()
+        .position(|piece| *piece == Piece::Item(100))
+        .unwrap();
+    assert_eq!(call.played[first - 1], Piece::Silence);
+    let stats = call.buffer.stats();
+    assert_eq!((stats.pauses, stats.lost, stats.late), (1, 0, 0));
+}
+
+#[test]
+fn what_is_lost_before_an_announced_silence_is_concealed() {
+    let mut call = Call::new();
+    call.talk(0..49);
+    call.tick(None);
+    call.buffer.pause(50 * 960);
+    call.drain();
+
+    let last = call
+        .played
+        .iter()
+        .rposition(|piece| piece.item().is_some())
+        .unwrap();
+    assert_eq!(call.played[last + 1], Piece::Conceal);
+    assert!(
+        call.played[last + 2..]
+            .iter()
+            .all(|piece| *piece == Piece::Silence)
+    );
+}
+
+#[test]
+fn speech_that_follows_an_announced_silence_closely_keeps_its_place() {
+    let config = Config {
+        delay_min: 3 * FRAME,
+        ..Config::default()
+    };
+    let mut call = Call::with(config);
+    call.talk(0..50);
+    call.buffer.pause(50 * 960);
+    call.tick(None);
+    call.tick(None);
+    call.talk(52..60);
+    call.drain();
+
+    let at = call
+        .played
+        .iter()
+        .position(|piece| *piece == Piece::Item(49))
+        .unwrap();
+    assert_eq!(
+        call.played[at + 1..at + 4],
+        [Piece::Silence, Piece::Silence, Piece::Item(52)]
+    );
+    assert_eq!(call.buffer.stats().lost, 0);
+}
+
+#[test]
+fn a_pause_that_comes_late_or_twice_changes_nothing() {
+    let mut call = Call::new();
+    call.buffer.pause(7);
+    call.talk(0..50);
+    call.buffer.pause(30 * 960);
+    call.talk(50..60);
+    call.buffer.pause(60 * 960);
+    call.buffer.pause(60 * 960);
+
+    assert_eq!(call.buffer.stats().pauses, 1);
+    assert!(call.played[10..].iter().all(|piece| piece.item().is_some()));
+}
+
+#[test]
 fn after_a_pause_speech_begins_at_its_usual_delay() {
     // Three seconds of silence that was not sent, a minute, an hour.
     for pause in [150, 3_000, 180_000] {

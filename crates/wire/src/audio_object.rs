@@ -32,6 +32,40 @@ pub struct Properties {
     pub timescale: Option<u64>,
     /// Audio Level (0x0C).
     pub level: Option<Level>,
+    /// Voice Kind (0x1D52), a property of ours.
+    pub kind: Kind,
+}
+
+/// What an object is to a listener.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// Sound; what objects are that say nothing.
+    #[default]
+    Speech,
+    /// Nothing is sent from here on until the next object of another kind: the object has no
+    /// payload, and its level is that of the background.
+    Silence,
+    /// Sound that can be decoded without what came before: the first after a silence.
+    Key,
+}
+
+impl Kind {
+    fn to_value(self) -> Option<u64> {
+        match self {
+            Self::Speech => None,
+            Self::Silence => Some(1),
+            Self::Key => Some(2),
+        }
+    }
+
+    /// Values that come later are some sort of sound.
+    fn from_value(value: u64) -> Self {
+        match value {
+            1 => Self::Silence,
+            2 => Self::Key,
+            _ => Self::Speech,
+        }
+    }
 }
 
 impl Properties {
@@ -42,7 +76,14 @@ impl Properties {
             timestamp: Some(timestamp),
             timescale: None,
             level: Some(level),
+            kind: Kind::Speech,
         }
+    }
+
+    /// Returns the same of an object of that kind.
+    #[must_use]
+    pub const fn with_kind(self, kind: Kind) -> Self {
+        Self { kind, ..self }
     }
 
     /// Returns the timestamp in units of 1/48000 s.
@@ -63,6 +104,7 @@ impl Properties {
             (TYPE_TIMESCALE, self.timescale),
             (TYPE_AUDIO_LEVEL, level),
             (TYPE_TIMESTAMP, self.timestamp),
+            (TYPE_KIND, self.kind.to_value()),
         ];
         put_pairs(out, &pairs);
     }
@@ -106,6 +148,7 @@ impl Properties {
                 TYPE_TIMESCALE => self.timescale = self.timescale.or(Some(value)),
                 TYPE_AUDIO_LEVEL => self.level = self.level.or(Some(Level::from_value(value))),
                 TYPE_TIMESTAMP => self.timestamp = self.timestamp.or(Some(value)),
+                TYPE_KIND if self.kind == Kind::Speech => self.kind = Kind::from_value(value),
                 _ => {}
             }
         }
@@ -248,6 +291,8 @@ const TYPE_IMMUTABLE: u64 = 0x0B;
 const TYPE_AUDIO_LEVEL: u64 = 0x0C;
 const TYPE_DEFAULT_PUBLISHER_PRIORITY: u64 = 0x0E;
 const TYPE_TIMESTAMP: u64 = 0x10;
+/// Far from what the working group numbers, and even: its value is an integer.
+const TYPE_KIND: u64 = 0x1D52;
 
 /// The timescale where none is given.
 const MICROSECONDS: u64 = 1_000_000;
@@ -255,8 +300,8 @@ const MICROSECONDS: u64 = 1_000_000;
 /// Draft-18 section 1.4.2.
 const VALUE_BYTES_MAX: u64 = 65_535;
 
-/// Three types of one byte, two values of up to nine bytes, and a level of two.
-const ENCODED_BYTES_MAX: usize = 3 + 2 * 9 + 2;
+/// Three types of one byte, two values of up to nine bytes, a level of two, and a kind of three.
+const ENCODED_BYTES_MAX: usize = 3 + 2 * 9 + 2 + 3;
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,8 @@
 //! The properties of audio objects: LOC over draft-18 key-value pairs.
 
-use moqrelay_wire::audio_object::{DecodeError, Level, Properties, TIMESCALE, track_properties};
+use moqrelay_wire::audio_object::{
+    DecodeError, Kind, Level, Properties, TIMESCALE, track_properties,
+};
 use proptest::prelude::*;
 
 const VOICE: Level = Level {
@@ -27,6 +29,25 @@ fn voice_is_the_eighth_bit_of_the_level() {
 
     assert_eq!(bytes[..], [0x0c, 0x80, 0x94, 0x04, 0]);
     assert_eq!(Properties::decode(&bytes).unwrap().level, Some(VOICE));
+}
+
+#[test]
+fn an_object_says_when_it_is_no_plain_speech() {
+    let silence = Properties::of_object(960, HUM).with_kind(Kind::Silence);
+    let key = Properties::of_object(960, VOICE).with_kind(Kind::Key);
+
+    // 0x1D52 is 0x1D42 after 0x10.
+    let bytes = silence.to_bytes();
+    assert_eq!(bytes[..], [0x0c, 60, 0x04, 0x83, 0xc0, 0x9d, 0x42, 1]);
+    assert_eq!(Properties::decode(&bytes), Ok(silence));
+    assert_eq!(Properties::decode(&key.to_bytes()), Ok(key));
+}
+
+#[test]
+fn a_kind_that_nobody_knows_is_sound() {
+    let properties = Properties::decode(&[0x9d, 0x52, 77]).unwrap();
+
+    assert_eq!(properties.kind, Kind::Speech);
 }
 
 #[test]
@@ -121,7 +142,7 @@ fn timestamps_of_other_units_are_converted() {
     let at = |timestamp, timescale| Properties {
         timestamp: Some(timestamp),
         timescale,
-        level: None,
+        ..Properties::default()
     };
 
     assert_eq!(at(960, None).timestamp_48k(Some(TIMESCALE)), Some(960));
@@ -146,9 +167,10 @@ proptest! {
         timestamp: Option<u64>,
         timescale: Option<u64>,
         level in prop::option::of((0u8..128, any::<bool>())),
+        kind in prop::sample::select(vec![Kind::Speech, Kind::Silence, Kind::Key]),
     ) {
         let level = level.map(|(below_overload_db, voice)| Level { below_overload_db, voice });
-        let properties = Properties { timestamp, timescale, level };
+        let properties = Properties { timestamp, timescale, level, kind };
 
         prop_assert_eq!(Properties::decode(&properties.to_bytes()), Ok(properties));
     }

@@ -33,6 +33,8 @@ pub struct Buffer<T> {
     /// The end of what was played or given up, in media time.
     next: i64,
     phase: Phase,
+    /// Media time in which the publisher is silent, as it said itself.
+    silence: Option<Silence>,
     /// How long items are.
     nominal: i64,
     spread: Spread,
@@ -68,6 +70,13 @@ enum Phase {
     },
 }
 
+/// From where nothing is sent, and where that ends: at the next item.
+#[derive(Clone, Copy, Debug)]
+struct Silence {
+    from: i64,
+    until: i64,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Limits {
     delay_max: i64,
@@ -101,6 +110,7 @@ impl<T> Buffer<T> {
             anchor: None,
             next: i64::MIN / 4,
             phase: Phase::Waiting,
+            silence: None,
             nominal: 960,
             spread: Spread::default(),
             target: Target::new(min, start, max, band(config.step)),
@@ -120,6 +130,7 @@ impl<T> Buffer<T> {
         self.anchor = None;
         self.next = i64::MIN / 4;
         self.phase = Phase::Waiting;
+        self.silence = None;
         self.spread.clear();
         self.recent = Recent::default();
         self.strays.clear();

@@ -143,4 +143,6 @@ pub struct Stats {
     pub gained: Duration,
     /// Times that the timeline started afresh.
     pub restarts: u64,
+    /// Times that the publisher said it would be silent.
+    pub pauses: u64,
 }

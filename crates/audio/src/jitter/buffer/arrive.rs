@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::collections::VecDeque;
 
-use super::{Buffer, Phase, SPAN_SLACK, Slot};
+use super::{Buffer, Phase, SPAN_SLACK, Silence, Slot};
 use crate::jitter::Push;
 use crate::ticks::{self, GRAIN};
 
@@ -68,12 +68,32 @@ impl<T> Buffer<T> {
         Push::Queued
     }
 
+    /// Takes the publisher's word that it says nothing from media time `timestamp` on, until the next
+    /// item: what is missing there is silence, not loss.
+    pub fn pause(&mut self, timestamp: u64) {
+        let Some(anchor) = self.anchor else {
+            return;
+        };
+        let from = timestamp.wrapping_sub(anchor) as i64;
+        if self.queue.back().is_some_and(|last| last.media >= from) {
+            return; // It speaks again already.
+        }
+        if self.silence.is_none_or(|known| known.until != i64::MAX) {
+            self.stats.pauses += 1;
+            self.silence = Some(Silence {
+                from,
+                until: i64::MAX,
+            });
+        }
+    }
+
     fn begin(&mut self, timestamp: u64, slot: Slot<T>, at: i64) {
         self.stats.overflowed += self.queue.len() as u64;
         self.queue.clear();
         self.anchor = Some(timestamp);
         self.next = i64::MIN / 4;
         self.phase = Phase::Waiting;
+        self.silence = None;
         self.recent = Recent::default();
         self.strays.clear();
         self.spread.clear();
@@ -112,6 +132,11 @@ impl<T> Buffer<T> {
 
     fn insert(&mut self, slot: Slot<T>) {
         self.nominal = slot.duration;
+        if let Some(silence) = &mut self.silence
+            && slot.media >= silence.from
+        {
+            silence.until = silence.until.min(slot.media);
+        }
         self.recent.add(slot.media);
         let place = self.queue.partition_point(|other| other.media < slot.media);
         self.queue.insert(place, slot);

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::{Buffer, DELAY_LIMIT, Phase, SPAN_SLACK};
+use super::{Buffer, DELAY_LIMIT, Phase, SPAN_SLACK, Silence};
 use crate::jitter::Play;
 use crate::jitter::pace::Position;
 use crate::ticks::{self, GRAIN};
@@ -82,7 +82,7 @@ impl<T> Buffer<T> {
         let Phase::Playing { owed, concealed } = self.phase else {
             return Play::Silence(ticks::duration(step));
         };
-        if concealed >= CONCEAL_MAX {
+        if concealed >= CONCEAL_MAX || self.is_silent_at(self.next + owed) {
             self.phase = Phase::Waiting;
             return Play::Silence(ticks::duration(step));
         }
@@ -96,6 +96,13 @@ impl<T> Buffer<T> {
             concealed: concealed + piece,
         };
         self.conceal(piece)
+    }
+
+    /// Whether the publisher said that it is silent at `media`, to half an item.
+    fn is_silent_at(&self, media: i64) -> bool {
+        let here =
+            |silence: Silence| media + self.nominal / 2 >= silence.from && media < silence.until;
+        self.silence.is_some_and(here)
     }
 
     fn conceal(&mut self, piece: i64) -> Play<'_, T> {
@@ -126,7 +133,7 @@ impl<T> Buffer<T> {
         let Phase::Playing { owed, concealed } = self.phase else {
             return self.run_dry();
         };
-        if concealed >= CONCEAL_MAX {
+        if concealed >= CONCEAL_MAX || self.is_silent_at(self.next) {
             return self.fill_silence(gap, at, ahead);
         }
         let lost = gap + concealed <= LOSS_MAX;
