@@ -12,7 +12,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime},
 };
 
 use anyhow::{Context, Result};
@@ -23,8 +23,7 @@ use moqrelay_bridge::{
     leg::{Coding, OutRate},
 };
 use moqrelay_control::{
-    self as control, Control, Directory, Ops, Transport, TransportSource, Web, directory::Entry,
-    token::Keys,
+    self as control, Control, Directory, Ops, Web, directory::Entry, token::Keys,
 };
 use moqrelay_relay::{self as relay, Namespace, Relay, tls};
 use moqrelay_room::{self as room, Counts, Number, User, UserId};
@@ -45,6 +44,7 @@ use crate::{
     media, memory,
     reload::{Living, Reloader},
     telemetry::{self, LogFilter},
+    transport,
     upgrade::{Door, Gift, Inheritance, Lifeline, Successor},
 };
 
@@ -132,25 +132,26 @@ pub(crate) async fn run(
         }
     };
 
-    let room_config = room_config(&config, &directory);
-    let control_config = control_config(
-        &config,
-        &room_config,
-        keys.clone(),
-        directory.clone(),
-        &identity,
-        &server,
-    )?;
-    let (control, requests) = Control::new(control_config);
     let living_keys = keys.clone();
     let living = Living {
-        identity,
-        keys,
+        identity: identity.clone(),
+        keys: keys.clone(),
         grants,
         server: server.clone(),
         log,
     };
     let (reloader, newest) = Reloader::new(path, loaded, living)?;
+    let room_config = room_config(&config, &directory);
+    let control_config = control_config(
+        &config,
+        &room_config,
+        keys,
+        directory.clone(),
+        &identity,
+        &server,
+        newest.clone(),
+    )?;
+    let (control, requests) = Control::new(control_config);
     let places = Places {
         moq: server.local_addr(),
         http: http.local_addr()?,
@@ -781,6 +782,7 @@ fn control_config(
     directory: Arc<Directory>,
     identity: &tls::Identity,
     server: &relay::Server,
+    newest: watch::Receiver<Arc<Config>>,
 ) -> Result<control::Config> {
     let guests = match config.auth.guests {
         false => None,
@@ -799,7 +801,12 @@ fn control_config(
             .secret
             .as_ref()
             .map(|s| s.expose().to_owned()),
-        transport: transport(&config.moq, identity.clone(), server.local_addr().port())?,
+        transport: transport::source(
+            &config.moq,
+            identity.clone(),
+            server.local_addr().port(),
+            newest,
+        )?,
         media: config.moq.fallback.then(|| media::door(server.clone())),
         tls: match config.http.tls {
             true => Some(identity.https().context("http.tls")?),
@@ -814,47 +821,6 @@ fn control_config(
         calls: control::Calls::from(room),
         limits: control::Limits::default(),
     })
-}
-
-/// Where MoQ is, as seen by who reached the page under a host's name.
-fn transport(moq: &config::Moq, identity: tls::Identity, port: u16) -> Result<TransportSource> {
-    let (url, fallback, drafts) = (moq.url.clone(), moq.fallback, moq.drafts()?);
-    // Of the start: a reload that changes it moves only clients that follow any GOAWAY.
-    let others: Vec<_> = moq.goaway_uri.iter().map(ToString::to_string).collect();
-    Ok(TransportSource(Arc::new(move |host| {
-        let url = url.as_ref().map_or_else(
-            // Chromium tries ::1 for `localhost` without falling back.
-            || match host {
-                None | Some("localhost") => format!("https://127.0.0.1:{port}/moq"),
-                Some(host) => format!("https://{host}:{port}/moq"),
-            },
-            ToString::to_string,
-        );
-        Transport {
-            url,
-            // The page knows best under which name, port and scheme it was reached.
-            fallback_url: fallback.then(|| "/moq".to_owned()),
-            others: others.clone(),
-            drafts: drafts.iter().map(|draft| draft.alpn().to_owned()).collect(),
-            certificate_hashes: identity.hashes().iter().map(|hash| hex(hash)).collect(),
-            renewed_before: identity.renewed_before().map(rfc3339),
-        }
-    })))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// UTC, to the second (RFC 3339).
-fn rfc3339(at: SystemTime) -> String {
-    let seconds = at
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs());
-    humantime_serde::re::humantime::format_rfc3339_seconds(
-        UNIX_EPOCH + Duration::from_secs(seconds),
-    )
-    .to_string()
 }
 
 fn ops_config(

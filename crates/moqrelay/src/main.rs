@@ -11,6 +11,7 @@ mod memory;
 mod reload;
 mod telemetry;
 mod token;
+mod transport;
 mod upgrade;
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};

@@ -3,7 +3,7 @@
 use crate::{
     common::peer::Peer,
     common::voice::{Talk, connect},
-    program::{Daemon, Folder},
+    program::{Daemon, Folder, get},
 };
 
 const OPEN: &str = "[auth]\nanonymous_publish = [\"\"]\nanonymous_subscribe = [\"\"]\n";
@@ -101,6 +101,28 @@ async fn limits_and_the_log_level_change_and_other_keys_are_named() {
     daemon.signal("HUP");
     daemon.says("were read again").await;
     connect(daemon.moq).await;
+}
+
+#[tokio::test]
+async fn web_pages_are_told_at_once_where_else_the_relay_may_be() {
+    let folder = Folder::new();
+    let config = folder.write("relay.toml", OPEN);
+    let mut daemon = Daemon::start(&config, &[], &[]).await;
+    let (_, told) = get(daemon.http, "/api/v1/transport").await;
+    assert!(told.contains("\"others\":[]"), "{told}");
+
+    folder.write(
+        "relay.toml",
+        &format!("{OPEN}[moq]\ngoaway_uri = \"https://b.example:4443/moq\"\n"),
+    );
+    daemon.signal("HUP");
+    daemon.says("were read again").await;
+
+    let (_, told) = get(daemon.http, "/api/v1/transport").await;
+    assert!(
+        told.contains("\"others\":[\"https://b.example:4443/moq\"]"),
+        "{told}"
+    );
 }
 
 #[tokio::test]
