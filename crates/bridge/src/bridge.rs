@@ -17,7 +17,7 @@ use tokio::{
 use uuid::Uuid;
 
 use crate::{
-    LegId, Place, Service,
+    LegId, Place, Service, identify,
     leg::{Coding, Command, OutRate, Reason, Spec, Stats, Tone},
     server::{Order, Server},
 };
@@ -83,6 +83,22 @@ pub enum Event {
         /// What it did.
         stats: Box<Stats>,
     },
+}
+
+/// A connection that somebody else may expect.
+#[derive(Debug)]
+pub struct Stray {
+    /// What it said.
+    pub id: Uuid,
+    /// What came behind that, at most [`Stray::INBOX_BYTES_MAX`].
+    pub inbox: Vec<u8>,
+    /// The connection, which does not block.
+    pub stream: std::net::TcpStream,
+}
+
+impl Stray {
+    /// The most that is read with the UUID.
+    pub const INBOX_BYTES_MAX: usize = 2 * identify::INBOX_BYTES_MAX;
 }
 
 /// The bridge's events, in the order of each leg. Whoever does not take them loses digits, nothing else.
@@ -319,13 +335,32 @@ impl Bridge {
     }
 
     /// Closes the listener to new connections, which an other process takes from now on. Legs go
-    /// on; those whose connection has not come will not get one.
+    /// on; connections of those that have not come are to be [taken in](Self::take_in).
     ///
     /// # Errors
     ///
     /// As [`expect`](Self::expect).
     pub fn stop_accepting(&self) -> Result<(), CommandError> {
         self.order(Order::StopAccepting)
+    }
+
+    /// Leaves connections whose UUID is not expected to others, instead of refusing them; refuses
+    /// them when the queue is full or closed.
+    ///
+    /// # Errors
+    ///
+    /// As [`expect`](Self::expect).
+    pub fn leave_strays_to(&self, strays: mpsc::Sender<Stray>) -> Result<(), CommandError> {
+        self.order(Order::LeaveStraysTo(strays))
+    }
+
+    /// Takes a connection that another bridge has accepted.
+    ///
+    /// # Errors
+    ///
+    /// As [`expect`](Self::expect).
+    pub fn take_in(&self, stray: Stray) -> Result<(), CommandError> {
+        self.order(Order::TakeIn(stray))
     }
 
     /// Closes the listener and ends every leg; the bridge's future ends when they have.

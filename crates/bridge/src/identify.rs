@@ -8,7 +8,7 @@ use tokio::{io::AsyncReadExt, net::TcpStream, time::timeout};
 use uuid::Uuid;
 
 /// Messages of unknown types may come first, but not more than this.
-const INBOX_BYTES_MAX: usize = 512;
+pub(crate) const INBOX_BYTES_MAX: usize = 512;
 
 /// Why a connection was not believed.
 #[derive(Debug, thiserror::Error)]

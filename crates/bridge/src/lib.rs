@@ -17,7 +17,7 @@ mod publication;
 mod server;
 pub mod service;
 
-pub use bridge::{Bridge, CommandError, Config, Event, Events};
+pub use bridge::{Bridge, CommandError, Config, Event, Events, Stray};
 pub use leg::LegId;
 pub use place::Place;
 pub use service::Service;

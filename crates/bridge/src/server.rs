@@ -19,8 +19,8 @@ use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::{
-    Config, Event, LegId, Place, Service,
-    expectation::{Claim, Expectations},
+    Config, Event, LegId, Place, Service, Stray,
+    expectation::{Claim, Expectations, Turned},
     identify::{self, identify},
     leg::{self, Command, End, Leg, OutRate, Reason, Socket, Spec, Stats, Surroundings},
     meters::Meters,
@@ -51,6 +51,8 @@ pub(crate) enum Order {
     HangUp(LegId),
     HangUpAll,
     StopAccepting,
+    LeaveStraysTo(mpsc::Sender<Stray>),
+    TakeIn(Stray),
     ShutDown,
     Stats(oneshot::Sender<Vec<(LegId, Stats)>>),
 }
@@ -72,6 +74,8 @@ pub(crate) struct Server {
     accepting: bool,
     /// Another process accepts from now on.
     retired: bool,
+    /// Where connections go that nobody expects here.
+    strays: Option<mpsc::Sender<Stray>>,
     orders: mpsc::Receiver<Order>,
     /// Events of legs that have no task (any more); no more than there are legs and expectations.
     outgoing: VecDeque<Event>,
@@ -138,6 +142,7 @@ impl Server {
             open: Some(watch::Sender::new(())),
             accepting: true,
             retired: false,
+            strays: None,
             orders,
             outgoing: VecDeque::new(),
             expectations: Expectations::default(),
@@ -204,6 +209,8 @@ impl Server {
                 self.accepting = false;
                 self.retired = true;
             }
+            Order::LeaveStraysTo(strays) => self.strays = Some(strays),
+            Order::TakeIn(stray) => self.take_in(stray),
             Order::ShutDown => self.shut_down(),
             Order::Stats(answer) => {
                 // Whoever asked may have gone.
@@ -424,16 +431,15 @@ impl Server {
                 self.expectations.release(claim.spec.leg);
                 return self.turn_away(stream, "ending");
             }
+            Err(Turned::Unknown) if self.strays.is_some() => return self.leave(stream, inbox, id),
             Err(turned) => {
                 let peer = stream.peer_addr().ok();
                 tracing::warn!(%id, ?peer, %turned, "connection refused");
-                return self.turn_away(
-                    stream,
-                    match turned {
-                        crate::expectation::Turned::Unknown => "unknown",
-                        crate::expectation::Turned::Busy => "busy",
-                    },
-                );
+                let reason = match turned {
+                    Turned::Unknown => "unknown",
+                    Turned::Busy => "busy",
+                };
+                return self.turn_away(stream, reason);
             }
         };
         let leg = claim.spec.leg;
@@ -447,6 +453,41 @@ impl Server {
         }
         self.left_the_door();
         self.attach(claim, Socket::new(stream, inbox), id);
+    }
+
+    /// Leaves a connection to whoever may expect it.
+    fn leave(&mut self, stream: TcpStream, inbox: BytesMut, id: Uuid) {
+        self.left_the_door();
+        let refuse = |error: &dyn std::fmt::Display| {
+            tracing::warn!(%id, %error, "connection refused: nobody expects this call id");
+            self.around.meters.refused("unknown");
+        };
+        let stream = match stream.into_std() {
+            Ok(stream) => stream,
+            Err(error) => return refuse(&error),
+        };
+        let inbox = inbox.to_vec();
+        let stray = Stray { id, inbox, stream };
+        let sent = match &self.strays {
+            Some(strays) => strays.try_send(stray),
+            None => Err(mpsc::error::TrySendError::Closed(stray)),
+        };
+        if let Err(error) = sent {
+            refuse(&error);
+            farewell(&mut error.into_inner().stream);
+        }
+    }
+
+    fn take_in(&mut self, stray: Stray) {
+        let Stray { id, inbox, stream } = stray;
+        self.unidentified += 1;
+        match TcpStream::from_std(stream) {
+            Ok(stream) => self.identified(stream, BytesMut::from(&inbox[..]), id),
+            Err(error) => {
+                tracing::warn!(%id, %error, "a connection cannot be taken in");
+                self.left_the_door();
+            }
+        }
     }
 
     fn attach(&mut self, claim: Claim, socket: Socket, id: Uuid) {
@@ -567,10 +608,14 @@ fn refused(meters: &Meters, error: &identify::Error) {
 
 /// Refuses without a task: those are for connections that are let in.
 fn turn_away_at_once(stream: TcpStream) {
-    let farewell = stream
-        .into_std()
-        .and_then(|mut stream| stream.write_all(&HANGUP));
-    if let Err(error) = farewell {
+    match stream.into_std() {
+        Ok(mut stream) => farewell(&mut stream),
+        Err(error) => tracing::trace!(%error, "the connection was gone before our hang-up"),
+    }
+}
+
+fn farewell(stream: &mut std::net::TcpStream) {
+    if let Err(error) = stream.write_all(&HANGUP) {
         tracing::trace!(%error, "the connection was gone before our hang-up");
     }
 }

@@ -26,7 +26,7 @@ async fn it_asks_for_its_events_by_name_and_password() {
 
     assert_eq!(
         socket.request,
-        "GET /ari/events?app=moqrelay&subscribeAll=false HTTP/1.1"
+        "GET /ari/events?app=moqrelay,moqrelay-00000007&subscribeAll=false HTTP/1.1"
     );
     // moqrelay:secret
     assert!(
@@ -80,7 +80,7 @@ async fn a_request_reaches_asterisk_and_its_refusal_the_daemon() {
         "{lines:?}"
     );
     assert!(
-        lines[2].starts_with("POST /ari/channels/externalMedia?app=moqrelay"),
+        lines[2].starts_with("POST /ari/channels/externalMedia?app=moqrelay-00000007&"),
         "{lines:?}"
     );
     let ended = Event::Ended {
@@ -393,13 +393,15 @@ impl Fake {
     fn config(&self) -> Config {
         let url = format!("http://127.0.0.1:{}/ari", self.port);
         let dial = "Local/{number}@internal/n";
-        Config::new(
+        let mut config = Config::new(
             &url,
             "moqrelay",
             Secret::new("secret"),
             dial,
             "127.0.0.1:9092",
-        )
+        );
+        config.run = 7;
+        config
     }
 
     fn client(&self) -> Running {

@@ -345,7 +345,7 @@ impl World {
                     self.seed
                 ),
                 Output::Event(Event::Up | Event::Down) => {}
-                Output::StepAside => {}
+                Output::StepAside(_) => {}
                 Output::Reconnect | Output::GiveWay => again = true,
             }
         }

@@ -36,6 +36,44 @@ async fn an_unknown_call_id_is_told_to_hang_up() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_connection_that_comes_to_the_successor_finds_the_bridge_that_expects_it() {
+    let (mut old, new) = (Scene::new(), Scene::new());
+    let id = old.expect(1, OutRate::Follow);
+    old.bridge.stop_accepting().unwrap();
+    let (strays_tx, mut strays) = tokio::sync::mpsc::channel(1);
+    new.bridge.leave_strays_to(strays_tx).unwrap();
+
+    let mut asterisk = new.connect().await;
+    asterisk.identify(id).await;
+    old.bridge
+        .take_in(strays.recv().await.expect("it is left to others"))
+        .unwrap();
+
+    asterisk.hear().await;
+    assert!(
+        matches!(
+            old.events.recv().await,
+            Some(Event::Attached { leg: LegId(1), .. })
+        ),
+        "it is the leg"
+    );
+    assert!(new.bridge.stats().await.unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stray_that_nobody_takes_is_told_to_hang_up() {
+    let scene = Scene::new();
+    let (strays_tx, strays) = tokio::sync::mpsc::channel(1);
+    scene.bridge.leave_strays_to(strays_tx).unwrap();
+    drop(strays);
+    let mut asterisk = scene.connect().await;
+
+    asterisk.identify(Uuid::from_u128(99)).await;
+
+    assert_eq!(asterisk.hear_to_the_end().await, 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_call_id_is_good_for_one_connection() {
     let mut scene = Scene::new();
     let mut first = scene.call(1).await;

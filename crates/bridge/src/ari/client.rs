@@ -1,11 +1,13 @@
 //! The handle of one Asterisk.
 
+use std::collections::BTreeSet;
+
 use base64::Engine;
 use moqrelay_wire::signal::Cause;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
-use super::driver::Driver;
+use super::driver::{Driver, Order};
 use super::{Caller, Command, Config, ConfigError, Event, IncomingId, LegId};
 
 /// Commands that wait; a call needs about four.
@@ -22,7 +24,7 @@ pub struct Client;
 /// The order of calls is told in the [module's documentation](super).
 #[derive(Debug, Clone)]
 pub struct Handle {
-    commands: mpsc::Sender<Command>,
+    orders: mpsc::Sender<Order>,
 }
 
 /// The command was not taken.
@@ -58,7 +60,7 @@ impl Client {
         ConfigError,
     > {
         config.check()?;
-        let (commands_tx, commands) = mpsc::channel(COMMANDS_MAX);
+        let (orders, orders_rx) = mpsc::channel(COMMANDS_MAX);
         let (events, events_rx) = mpsc::channel(EVENTS_MAX);
         let (run, seed) = (config.run, (Uuid::new_v4().as_u128() >> 64) as u64);
         let password = format!("{}:{}", config.user, config.password.expose());
@@ -66,14 +68,8 @@ impl Client {
             "Basic {}",
             base64::engine::general_purpose::STANDARD.encode(password)
         );
-        let driver = Driver::new(config, authorization, run, seed, commands, events)?;
-        Ok((
-            Handle {
-                commands: commands_tx,
-            },
-            driver.run(),
-            events_rx,
-        ))
+        let driver = Driver::new(config, authorization, run, seed, orders_rx, events)?;
+        Ok((Handle { orders }, driver.run(), events_rx))
     }
 }
 
@@ -168,14 +164,26 @@ impl Handle {
         })
     }
 
-    /// Leaves the events to another run of the daemon. Legs go on; what becomes of them is looked
-    /// up once a second. Digits and hold of telephones are not heard of any more.
+    /// Leaves what comes in to another run of the daemon; legs go on. Returns the channels that the
+    /// other run must leave alone ([`Config::elders_callers`]), besides those that bear the name of
+    /// this one.
     ///
     /// # Errors
     ///
     /// When the command was not taken.
-    pub fn step_aside(&self) -> Result<(), CommandRefused> {
-        self.command(Command::StepAside)
+    pub async fn step_aside(&self) -> Result<BTreeSet<String>, CommandRefused> {
+        let (answer, callers) = oneshot::channel();
+        self.order(Order::StepAside(answer))?;
+        callers.await.map_err(|_| CommandRefused::Ended)
+    }
+
+    /// Takes what comes in again: no other run has taken over.
+    ///
+    /// # Errors
+    ///
+    /// When the command was not taken.
+    pub fn step_back(&self) -> Result<(), CommandRefused> {
+        self.command(Command::StepBack)
     }
 
     /// Lets the far end hear music instead of us.
@@ -197,11 +205,13 @@ impl Handle {
     }
 
     fn command(&self, command: Command) -> Result<(), CommandRefused> {
-        self.commands
-            .try_send(command)
-            .map_err(|error| match error {
-                mpsc::error::TrySendError::Full(_) => CommandRefused::Full,
-                mpsc::error::TrySendError::Closed(_) => CommandRefused::Ended,
-            })
+        self.order(Order::Command(command))
+    }
+
+    fn order(&self, order: Order) -> Result<(), CommandRefused> {
+        self.orders.try_send(order).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => CommandRefused::Full,
+            mpsc::error::TrySendError::Closed(_) => CommandRefused::Ended,
+        })
     }
 }

@@ -1,5 +1,6 @@
 //! What the client of ARI needs to know.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 use uuid::Uuid;
@@ -78,6 +79,8 @@ pub struct Config {
     pub run: u32,
     /// Runs of the daemon that still have calls: what is theirs in Asterisk is left alone.
     pub elders: Vec<u32>,
+    /// The channels of their callers, which bear no name of theirs.
+    pub elders_callers: BTreeSet<String>,
 }
 
 impl Config {
@@ -97,6 +100,7 @@ impl Config {
             ring_timeout: Duration::from_secs(60),
             run: Uuid::new_v4().as_u128() as u32,
             elders: Vec::new(),
+            elders_callers: BTreeSet::new(),
             legs_max: 500,
         }
     }
@@ -130,6 +134,12 @@ impl Config {
             return Err(ConfigError::LegsMax);
         }
         Ok(())
+    }
+
+    /// Returns the name of the application that only this run has: what belongs to its calls goes
+    /// there, also when another run has taken over the one that calls come in by.
+    pub(crate) fn own_app(&self, run: u32) -> String {
+        format!("{}-{run:08x}", self.app)
     }
 
     /// Splits the URL into `HOST:PORT` and the path before `/channels`.

@@ -1,10 +1,10 @@
 //! The one loop that carries out what [`Steering`] decides.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::backoff::Backoff;
@@ -16,14 +16,15 @@ use super::{RequestId, Response, Steering};
 /// Events that wait for room there. Beyond that Asterisk is not listened to until the daemon has
 /// caught up.
 const BACKLOG_MAX: usize = 4096;
-/// How often it is looked up what became of the legs when another run has the events.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long the end may take.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Steering, and all that it needs.
 pub(super) struct Driver {
+    /// The application that calls come in by.
     app: String,
+    /// The one of this run.
+    own_app: String,
     host: String,
     path: String,
     authorization: String,
@@ -33,17 +34,26 @@ pub(super) struct Driver {
     link: Link,
     /// A failure to connect was logged since the last success.
     complained: bool,
-    commands: mpsc::Receiver<Command>,
+    orders: mpsc::Receiver<Order>,
     events: mpsc::Sender<Event>,
     backlog: VecDeque<Event>,
     /// Every handle is dropped.
     commands_ended: bool,
-    /// Another run has the events.
+    /// Another run takes what comes in.
     aside: bool,
+    /// Who waits for what that run must leave alone.
+    asked: Option<oneshot::Sender<BTreeSet<String>>>,
+}
+
+/// What the handle wants.
+#[derive(Debug)]
+pub(super) enum Order {
+    Command(Command),
+    StepAside(oneshot::Sender<BTreeSet<String>>),
 }
 
 enum Happened {
-    Command(Option<Command>),
+    Order(Option<Order>),
     Response(RequestId, Result<Response, Failure>),
     Step(Step),
     Timeout,
@@ -84,36 +94,35 @@ impl Driver {
         authorization: String,
         run: u32,
         seed: u64,
-        commands: mpsc::Receiver<Command>,
+        orders: mpsc::Receiver<Order>,
         events: mpsc::Sender<Event>,
     ) -> Result<Self, ConfigError> {
         let (host, path) = config.host_and_path()?;
         Ok(Self {
             app: config.app.clone(),
+            own_app: config.own_app(run),
             steering: Steering::new(config, run),
             rest: Rest::new(host.clone(), path.clone(), authorization.clone()),
             backoff: Backoff::new(seed),
             host,
             path,
             authorization,
-            commands,
+            orders,
             events,
             backlog: VecDeque::new(),
             link: Link::Waiting(tokio::time::Instant::now()),
             complained: false,
             commands_ended: false,
             aside: false,
+            asked: None,
         })
     }
 
     pub(super) async fn run(mut self) {
         loop {
             match self.wait_for_one().await {
-                Happened::Command(None) => break,
-                Happened::Command(Some(command)) => {
-                    tracing::debug!(?command, "command");
-                    self.steering.handle_command(command, Instant::now());
-                }
+                Happened::Order(None) => break,
+                Happened::Order(Some(order)) => self.obey(order),
                 other => self.handle(other),
             }
         }
@@ -124,7 +133,7 @@ impl Driver {
                 self.backlog.clear();
                 // Nobody is left to give commands.
                 match self.wait_for_one().await {
-                    Happened::Command(_) => self.commands_ended = true,
+                    Happened::Order(_) => self.commands_ended = true,
                     other => self.handle(other),
                 }
                 self.carry_out();
@@ -146,7 +155,7 @@ impl Driver {
             }
         };
         tokio::select! {
-            command = self.commands.recv(), if !self.commands_ended => Happened::Command(command),
+            order = self.orders.recv(), if !self.commands_ended => Happened::Order(order),
             (request, result) = self.rest.next() => Happened::Response(request, result),
             step = self.link.next(), if self.backlog.len() < BACKLOG_MAX => Happened::Step(step),
             permit = self.events.reserve(), if !self.backlog.is_empty() => {
@@ -172,8 +181,23 @@ impl Driver {
             }
             Happened::Step(step) => self.step(step),
             Happened::Timeout => self.steering.handle_timeout(Instant::now()),
-            Happened::Command(_) | Happened::Nothing => {}
+            Happened::Order(_) | Happened::Nothing => {}
         }
+    }
+
+    fn obey(&mut self, order: Order) {
+        let command = match order {
+            Order::Command(command) => command,
+            Order::StepAside(answer) => {
+                self.asked = Some(answer);
+                Command::StepAside
+            }
+        };
+        tracing::debug!(?command, "command");
+        if command == Command::StepBack {
+            self.aside = false;
+        }
+        self.steering.handle_command(command, Instant::now());
     }
 
     fn carry_out(&mut self) {
@@ -191,9 +215,12 @@ impl Driver {
                     self.backlog.push_back(event);
                 }
                 Output::Reconnect => self.disconnect(),
-                Output::StepAside => {
+                Output::StepAside(callers) => {
                     self.aside = true;
-                    self.wait();
+                    if let Some(asked) = self.asked.take() {
+                        // Whoever asked may have gone.
+                        asked.send(callers).unwrap_or_default();
+                    }
                 }
                 Output::GiveWay => {
                     self.backoff.exhaust();
@@ -205,15 +232,15 @@ impl Driver {
 
     fn step(&mut self, step: Step) {
         match step {
-            Step::Open if self.aside => {
-                self.steering.handle_look();
-                self.wait();
-            }
             Step::Open => {
                 let (host, path) = (self.host.clone(), self.path.clone());
-                let (app, authorization) = (self.app.clone(), self.authorization.clone());
+                let apps = match self.aside {
+                    true => self.own_app.clone(),
+                    false => format!("{},{}", self.app, self.own_app),
+                };
+                let authorization = self.authorization.clone();
                 self.link = Link::Opening(Box::pin(async move {
-                    Socket::open(&host, &path, &app, &authorization)
+                    Socket::open(&host, &path, &apps, &authorization)
                         .await
                         .map(Box::new)
                 }));
@@ -257,10 +284,7 @@ impl Driver {
     }
 
     fn wait(&mut self) {
-        let pause = match self.aside {
-            true => LOOK_EVERY,
-            false => self.backoff.next(),
-        };
+        let pause = self.backoff.next();
         self.link = Link::Waiting(tokio::time::Instant::now() + pause);
     }
 }

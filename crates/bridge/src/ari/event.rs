@@ -126,8 +126,10 @@ pub enum Command {
         /// What the AudioSocket will say first.
         uuid: Uuid,
     },
-    /// Another run of the daemon gets the events from now on; legs go on.
+    /// Another run of the daemon takes what comes in from now on; legs go on.
     StepAside,
+    /// That run has not come about: take what comes in again.
+    StepBack,
     /// End a leg.
     HangUp {
         /// The leg.

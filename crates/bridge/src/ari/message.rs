@@ -61,8 +61,11 @@ pub enum Message {
         /// Whether it is held now.
         held: bool,
     },
-    /// Another client has taken our application's place.
-    Replaced,
+    /// Another client has taken an application's place.
+    Replaced {
+        /// Its name.
+        app: String,
+    },
     /// Something we do not care about.
     Other,
 }
@@ -184,6 +187,8 @@ struct Raw {
     cause: Option<i64>,
     dialstatus: Option<String>,
     digit: Option<String>,
+    #[serde(default)]
+    application: String,
 }
 
 impl Raw {
@@ -231,7 +236,9 @@ impl Raw {
                 channel: channel.id,
                 held: false,
             },
-            ("ApplicationReplaced", _, _) => Message::Replaced,
+            ("ApplicationReplaced", _, _) => Message::Replaced {
+                app: self.application,
+            },
             _ => Message::Other,
         }
     }

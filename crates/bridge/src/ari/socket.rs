@@ -52,14 +52,14 @@ impl From<tungstenite::Error> for SocketError {
 }
 
 impl Socket {
-    /// Opens it.
+    /// Opens it for some applications, joined by commas.
     pub(super) async fn open(
         host: &str,
         path: &str,
-        app: &str,
+        apps: &str,
         authorization: &str,
     ) -> Result<Self, SocketError> {
-        let uri = format!("ws://{host}{path}/events?app={app}&subscribeAll=false");
+        let uri = format!("ws://{host}{path}/events?app={apps}&subscribeAll=false");
         let mut request = uri.into_client_request()?;
         let value = HeaderValue::from_str(authorization).map_err(|_| SocketError::Unauthorized)?;
         request.headers_mut().insert("authorization", value);

@@ -7,7 +7,7 @@ mod requests;
 mod responses;
 mod sync;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use moqrelay_wire::signal::Cause;
@@ -48,8 +48,10 @@ pub struct Steering {
     mark: String,
     /// Like `prefix`, of runs that still have calls.
     elders: Vec<String>,
-    /// Another run has the events: what becomes of the legs is looked up.
+    /// Another run takes what comes in.
     aside: bool,
+    /// The application of this run alone.
+    own_app: String,
     /// Begins the ids of what we make in this run.
     prefix: String,
     link: Link,
@@ -76,9 +78,9 @@ pub enum Output {
     Reconnect,
     /// Another client has taken our application's place: the same, but late.
     GiveWay,
-    /// Another run has the events from now on: close the events WebSocket, and call
-    /// [`Steering::handle_look`] now and then.
-    StepAside,
+    /// Another run takes what comes in from now on, but for these channels and those that bear the
+    /// name of a run. From now on an events WebSocket is opened for the application of this run alone.
+    StepAside(BTreeSet<String>),
 }
 
 /// An incoming call without a leg.
@@ -95,13 +97,14 @@ impl Steering {
     pub fn new(config: Config, run: u32) -> Self {
         let mark = format!("{}-leg-", config.app);
         let prefix_of = |run: u32| format!("{mark}{run:08x}-");
-        let prefix = prefix_of(run);
+        let (prefix, own_app) = (prefix_of(run), config.own_app(run));
         let elders = config.elders.iter().copied().map(prefix_of).collect();
         Self {
             config,
             mark,
             elders,
             aside: false,
+            own_app,
             prefix,
             link: Link::Down,
             legs: BTreeMap::new(),
@@ -199,6 +202,7 @@ impl Steering {
                 self.dial(leg, &number, &caller, uuid, now);
             }
             Command::StepAside => self.step_aside(),
+            Command::StepBack => self.step_back(),
             Command::Ring(leg) => self.ring(leg),
             Command::Early { leg, uuid } => {
                 if let Some(Phase::Offered { until }) = self.phase(leg) {

@@ -28,15 +28,17 @@ pub struct Desk {
     fresh: Vec<String>,
     events: Vec<Event>,
     pub reconnect: bool,
+    /// What another run must leave alone.
+    pub callers: Vec<String>,
 }
 
 impl Desk {
     pub fn new() -> Self {
-        Self::after(&[])
+        Self::after(&[], &[])
     }
 
     /// Not connected; these earlier runs still have calls.
-    pub fn after(elders: &[u32]) -> Self {
+    pub fn after(elders: &[u32], callers: &[&str]) -> Self {
         let mut config = Config::new(
             "http://127.0.0.1:8088/ari",
             "moqrelay",
@@ -46,6 +48,7 @@ impl Desk {
         );
         config.legs_max = LEGS_MAX;
         config.elders = elders.to_vec();
+        config.elders_callers = callers.iter().map(|&caller| caller.to_owned()).collect();
         config.check().unwrap();
         let now = Instant::now();
         Self {
@@ -56,6 +59,7 @@ impl Desk {
             fresh: Vec::new(),
             events: Vec::new(),
             reconnect: false,
+            callers: Vec::new(),
         }
     }
 
@@ -103,13 +107,12 @@ impl Desk {
         self.lists(channels, bridges);
     }
 
-    /// Looks up what there is, without events.
-    pub fn looks(&mut self, channels: &[(&str, &str, &str)], bridges: &[&str]) {
-        self.steering.handle_look();
-        self.lists(channels, bridges);
+    /// Another run has taken over.
+    pub fn is_replaced(&mut self) {
+        self.hears(r#"{"type":"ApplicationReplaced","application":"moqrelay"}"#);
     }
 
-    fn lists(&mut self, channels: &[(&str, &str, &str)], bridges: &[&str]) {
+    pub fn lists(&mut self, channels: &[(&str, &str, &str)], bridges: &[&str]) {
         self.drain();
         let channels: Vec<_> = channels
             .iter()
@@ -244,7 +247,7 @@ impl Desk {
                     self.open.push((request.id, line, request.body));
                 }
                 Output::Event(event) => self.events.push(event),
-                Output::StepAside => {}
+                Output::StepAside(callers) => self.callers = callers.into_iter().collect(),
                 Output::Reconnect | Output::GiveWay => self.reconnect = true,
             }
         }
@@ -278,7 +281,7 @@ pub fn mix_request() -> String {
 
 pub fn audio_request() -> String {
     format!(
-        "POST /channels/externalMedia?app=moqrelay&channelId={AUDIO}\
+        "POST /channels/externalMedia?app=moqrelay-00000007&channelId={AUDIO}\
          &external_host=127.0.0.1%3A9092&encapsulation=audiosocket&transport=tcp&format=slin16\
          &data=40325ec2-5efd-4bd3-805f-53576e581d13"
     )
@@ -286,7 +289,7 @@ pub fn audio_request() -> String {
 
 pub fn far_request(number: &str) -> String {
     format!(
-        "POST /channels/create?endpoint=Local%2F{number}%40internal%2Fn&app=moqrelay\
+        "POST /channels/create?endpoint=Local%2F{number}%40internal%2Fn&app=moqrelay-00000007\
          &channelId={FAR}&formats=slin16"
     )
 }

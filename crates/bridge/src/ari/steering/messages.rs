@@ -46,12 +46,22 @@ impl Steering {
                     self.tell(Event::Held { leg, held });
                 }
             }
-            Message::Replaced if self.aside => {}
-            Message::Replaced => {
-                tracing::warn!("another client has taken the place of this application");
-                self.outputs.push_back(Output::GiveWay);
-            }
+            Message::Replaced { app } => self.replaced(&app),
             Message::Other => {}
+        }
+    }
+
+    /// Another client has an application of ours. When it is the run that takes over, what callers do
+    /// is heard by the application of this run from now on.
+    fn replaced(&mut self, app: &str) {
+        if app != self.config.app {
+            return;
+        }
+        if self.aside {
+            self.look_again();
+        } else {
+            tracing::warn!("another client has taken the place of this application");
+            self.outputs.push_back(Output::GiveWay);
         }
     }
 
@@ -82,10 +92,13 @@ impl Steering {
         if self.dooms.contains_key(&channel.id) || self.waiting.contains_key(&channel.id) {
             return;
         }
-        if let Some(replaced) = replaces {
-            self.replace(&replaced, channel);
-        } else if self.is_of_an_elder(&channel.id) {
+        let elders = |id: &str| self.is_of_an_elder(id);
+        if elders(&channel.id) || replaces.as_deref().is_some_and(elders) {
             // It looks after that itself.
+        } else if let Some(replaced) = replaces {
+            self.replace(&replaced, channel);
+        } else if self.aside {
+            // It is offered to the run that takes over.
         } else if channel.id.starts_with(&self.mark) {
             self.doom_channel(channel.id.clone(), to_q850(Cause::Failed), None);
         } else {

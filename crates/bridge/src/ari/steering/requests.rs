@@ -24,7 +24,7 @@ impl Steering {
         self.channels
             .insert(external.clone(), (id, Piece::External));
         let channel = Target::new("channels/externalMedia")
-            .query("app", &self.config.app)
+            .query("app", &self.own_app)
             .query("channelId", &external)
             .query("external_host", &self.config.audiosocket)
             .query("encapsulation", "audiosocket")
@@ -49,7 +49,7 @@ impl Steering {
         let endpoint = self.config.dial.replace("{number}", number);
         let mut target = Target::new("channels/create")
             .query("endpoint", &endpoint)
-            .query("app", &self.config.app)
+            .query("app", &self.own_app)
             .query("channelId", &self.name(id, "far"));
         // A Local channel is asked for 8 kHz otherwise. A telephone's codecs are its own affair.
         if endpoint.starts_with("Local/") {
@@ -165,6 +165,16 @@ impl Steering {
         };
         let method = if held { Method::Post } else { Method::Delete };
         self.ask(method, target.finish(), None, Purpose::Minor);
+    }
+
+    /// Lets our own application hear of these.
+    pub(super) fn subscribe(&mut self, sources: &[String]) {
+        let target = Target::new("applications")
+            .segment(&self.own_app)
+            .segment("subscription")
+            .query("eventSource", &sources.join(","))
+            .finish();
+        self.ask(Method::Post, target, None, Purpose::Minor);
     }
 
     fn at_far(&self, id: LegId, verb: &str) -> Option<Target> {

@@ -10,6 +10,9 @@ use super::super::request::Method;
 use super::super::to_q850;
 use super::{Event, LegId, Output, Part, Phase, Purpose, Response, Steering};
 
+/// Callers in one request, whose line must fit what Asterisk reads of one.
+const SUBSCRIBED_AT_ONCE: usize = 20;
+
 /// Whether Asterisk can be reached.
 #[derive(Debug)]
 pub(super) enum Link {
@@ -27,6 +30,13 @@ pub(super) enum Link {
 impl Steering {
     /// The events WebSocket is open.
     pub fn handle_connected(&mut self) {
+        if self.aside {
+            self.hear_callers();
+        }
+        self.read_lists();
+    }
+
+    fn read_lists(&mut self) {
         self.link = Link::Syncing {
             channels: None,
             bridges: None,
@@ -52,17 +62,41 @@ impl Steering {
             .retain(|_, purpose| !matches!(purpose, Purpose::Channels | Purpose::Bridges));
     }
 
-    /// Another run has the events from now on.
+    /// Another run takes what comes in from now on.
     pub(super) fn step_aside(&mut self) {
         self.aside = true;
         // Calls that nobody has adopted are offered to the other run.
         self.waiting.clear();
-        self.outputs.push_back(Output::StepAside);
+        let ours = |channel: &&String| !channel.starts_with(&self.mark);
+        let callers = self.channels.keys().filter(ours);
+        let leaving = self.dooms.keys().filter(ours);
+        let callers = callers.chain(leaving).chain(&self.config.elders_callers);
+        self.outputs
+            .push_back(Output::StepAside(callers.cloned().collect()));
     }
 
-    /// Looks up what has become of the legs, after another run was given the events. Those that are
+    /// No other run has taken over after all.
+    pub(super) fn step_back(&mut self) {
+        self.aside = false;
+        // What came in meanwhile is found by looking.
+        self.outputs.push_back(Output::Reconnect);
+    }
+
+    /// Lets the application of this run hear what is about the callers, who came in by the other.
+    fn hear_callers(&mut self) {
+        let callers = self.channels.keys();
+        let callers: Vec<_> = callers
+            .filter(|channel| !channel.starts_with(&self.mark))
+            .map(|channel| format!("channel:{channel}"))
+            .collect();
+        for some in callers.chunks(SUBSCRIBED_AT_ONCE) {
+            self.subscribe(some);
+        }
+    }
+
+    /// Looks up what has become of the legs while nothing about callers was heard. Those that are
     /// just being set up or taken down are not looked at: what is under way tells itself.
-    pub fn handle_look(&mut self) {
+    pub(super) fn look_again(&mut self) {
         for leg in self.legs.values_mut() {
             leg.stale = match leg.phase {
                 Phase::Offered { .. }
@@ -74,12 +108,14 @@ impl Steering {
         }
         self.pending
             .retain(|_, purpose| !matches!(purpose, Purpose::Channels | Purpose::Bridges));
-        self.handle_connected();
+        self.hear_callers();
+        self.read_lists();
     }
 
     /// Returns whether something in Asterisk belongs to a run that still has calls.
     pub(super) fn is_of_an_elder(&self, id: &str) -> bool {
-        self.elders.iter().any(|prefix| id.starts_with(prefix))
+        self.config.elders_callers.contains(id)
+            || self.elders.iter().any(|prefix| id.starts_with(prefix))
     }
 
     pub(super) fn list_channels(&mut self, response: Option<Response>, now: Instant) {
@@ -206,11 +242,10 @@ impl Steering {
             return;
         }
         let args = data.map(str::to_owned).collect();
-        if channel.state == ChannelState::Up {
-            // Answered by an earlier run of the daemon, which talks on or has left it without sound.
-            if self.elders.is_empty() {
-                self.doom_channel(channel.id.clone(), to_q850(Cause::Lost), None);
-            }
+        // With elders whose callers are known, it came in while they handed over.
+        if channel.state == ChannelState::Up && self.elders.is_empty() {
+            // Answered by an earlier run of the daemon, which has left it without sound.
+            self.doom_channel(channel.id.clone(), to_q850(Cause::Lost), None);
         } else {
             self.offer(channel, args, now);
         }
