@@ -74,8 +74,8 @@ test('without a token it hears nothing', async () => {
   assert.equal(after, 1);
 });
 
-/** How many SUBSCRIBEs were refused as not authorized (UNAUTHORIZED of draft-18, 0x1). */
+/** How many sessions were ended as not authorized (UNAUTHORIZED of draft-18, 0x2). */
 function refusals(metrics) {
-  const line = metrics.split('\n').find((each) => /^moqrelay_relay_requests_refused_total\{/.test(each) && /type="SUBSCRIBE"/.test(each) && /code="1"/.test(each));
+  const line = metrics.split('\n').find((each) => each.startsWith('moqrelay_relay_session_ends_total{code="2"}'));
   return line === undefined ? 0 : Number(line.split(' ').at(-1));
 }
