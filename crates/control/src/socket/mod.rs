@@ -146,7 +146,13 @@ impl Socket {
         loop {
             let step = tokio::select! {
                 biased;
-                why = &mut live.cut => return cut(why.unwrap_or(Cut::Forgotten)),
+                why = &mut live.cut => {
+                    let why = why.unwrap_or(Cut::Forgotten);
+                    if why == Cut::Forgotten {
+                        self.flush(live).await;
+                    }
+                    return cut(why);
+                }
                 () = closed(&mut self.closing) => {
                     return self.flush_and_bye(live).await;
                 }
@@ -177,14 +183,35 @@ impl Socket {
     }
 
     async fn write(&mut self, live: &mut Live, text: Utf8Bytes) -> Result<(), End> {
-        let sending = timeout(WRITE_TIMEOUT, self.stream.send(Message::Text(text)));
-        tokio::select! {
-            biased;
-            why = &mut live.cut => Err(cut(why.unwrap_or(Cut::Forgotten))),
-            sent = sending => match sent {
-                Ok(Ok(())) => Ok(()),
-                Ok(Err(_)) | Err(_) => Err(End::Gone),
-            },
+        let why = {
+            let sending = timeout(WRITE_TIMEOUT, self.stream.send(Message::Text(text)));
+            tokio::pin!(sending);
+            let why = tokio::select! {
+                biased;
+                why = &mut live.cut => why.unwrap_or(Cut::Forgotten),
+                sent = &mut sending => return match sent {
+                    Ok(Ok(())) => Ok(()),
+                    Ok(Err(_)) | Err(_) => Err(End::Gone),
+                },
+            };
+            if why == Cut::Forgotten && !matches!(sending.await, Ok(Ok(()))) {
+                return Err(End::Gone);
+            }
+            why
+        };
+        if why == Cut::Forgotten {
+            self.flush(live).await;
+        }
+        Err(cut(why))
+    }
+
+    /// What happened until the device was forgotten is told yet: its calls have ended, for example.
+    async fn flush(&mut self, live: &mut Live) {
+        while let Ok(text) = live.messages.try_recv() {
+            let sent = timeout(WRITE_TIMEOUT, self.stream.send(Message::Text(text))).await;
+            if !matches!(sent, Ok(Ok(()))) {
+                return;
+            }
         }
     }
 

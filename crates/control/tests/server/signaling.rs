@@ -96,6 +96,27 @@ async fn a_call_from_dialling_to_hanging_up() {
     );
 }
 
+#[tokio::test]
+async fn who_is_forgotten_after_a_call_is_told_first_how_it_ended() {
+    let server = Server::start().await;
+    let mut anna = Client::register(&server, "anna").await;
+    let mut bert = Client::register(&server, "bert").await;
+    let called = anna.ask(json!({"type": "call", "to": "bert"})).await;
+    let call = &called["call"];
+    bert.expect("incoming").await;
+    bert.ask(json!({"type": "answer", "call": call})).await;
+    anna.expect("up").await;
+    server.tell(Input::Retire);
+
+    anna.send(json!({"type": "hangup", "call": call})).await;
+
+    let (of_anna, of_bert) = (anna.closed().await, bert.closed().await);
+    assert_eq!((of_anna.0, of_bert.0), (1000, 1000));
+    assert!(of_anna.1.iter().any(|said| said["type"] == "ok"));
+    let ended = |said: &Value| said["type"] == "ended" && said["cause"] == "normal";
+    assert!(of_bert.1.iter().any(ended), "{:?}", of_bert.1);
+}
+
 fn check_media(server: &Server, media: &Value, call: &Value, own: &str, peer: &str) {
     assert_eq!((&media["room"], &media["participant"]), (call, &json!(own)));
     assert_eq!(media["namespace"], json!(["room", call, own]));
