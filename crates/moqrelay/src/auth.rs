@@ -47,6 +47,7 @@ impl TokenGrants {
             publish: paths("auth.anonymous_publish", &auth.anonymous_publish)?,
             subscribe: paths("auth.anonymous_subscribe", &auth.anonymous_subscribe)?,
             expires_at: None,
+            bearer: None,
         })
     }
 
@@ -94,6 +95,7 @@ impl Authorize for TokenGrants {
             publish: namespaces(&claims.put),
             subscribe: namespaces(&claims.get),
             expires_at: Some(claims.expires_at()),
+            bearer: claims.sub.as_deref().map(Arc::from),
         })
     }
 }

@@ -1,7 +1,7 @@
 //! Puts the parts together, runs them, and ends them in order.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     future::Future,
     net::SocketAddr,
     num::NonZeroUsize,
@@ -25,12 +25,12 @@ use moqrelay_bridge::{
 use moqrelay_control::{
     self as control, Control, Directory, Ops, Web, directory::Entry, token::Keys,
 };
-use moqrelay_relay::{self as relay, Namespace, Relay, tls};
+use moqrelay_relay::{self as relay, Keep, Namespace, Relay, tls};
 use moqrelay_room::{self as room, Counts, Number, User, UserId};
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
-    sync::{oneshot, watch},
+    sync::{mpsc, oneshot, watch},
     task::JoinSet,
     time::timeout,
 };
@@ -39,7 +39,7 @@ use crate::{
     auth::TokenGrants,
     bind,
     config::{self, Config, Loaded, Secrets},
-    driver::{Driver, Engines},
+    driver::{Driver, Engines, Shown, Staying},
     inspect::Inspect,
     media, memory,
     reload::{Living, Reloader},
@@ -122,15 +122,12 @@ pub(crate) async fn run(
     let mut runs = inheritance
         .as_ref()
         .map_or_else(Vec::new, |it| it.runs.clone());
-    let (ari, ari_run) = match ari_config(&config) {
-        None => (None, None),
-        Some(mut ari) => {
-            ari.elders.clone_from(&runs);
-            runs.insert(0, ari.run);
-            let (handle, run, events) = ari::Client::new(ari).context("asterisk.ari")?;
-            (Some((handle, events)), Some(run))
-        }
-    };
+    let mut ari = ari_config(&config);
+    if let Some(ari) = &mut ari {
+        ari.check().context("asterisk.ari")?;
+        ari.elders.clone_from(&runs);
+        runs.insert(0, ari.run);
+    }
 
     let living_keys = keys.clone();
     let living = Living {
@@ -165,10 +162,30 @@ pub(crate) async fn run(
     let (counts_tx, counts) = watch::channel(Counts::default());
     let (stop_tx, stop) = watch::channel(Stage::Running);
     let (retired_tx, retired) = watch::channel(false);
+    let (staying_tx, staying) = watch::channel(None);
 
-    let _lifeline = match inheritance {
-        Some(inheritance) => Some(take_over(inheritance).await?),
+    if let Some(inheritance) = inheritance {
+        let (lifeline, callers) = take_over(inheritance).await?;
+        if let Some(ari) = &mut ari {
+            ari.elders_callers = callers;
+        }
+        let (strays_tx, strays) = mpsc::channel(STRAYS_MAX);
+        bridge.leave_strays_to(strays_tx)?;
+        let stopped = reached(stop.clone(), Stage::Closing);
+        parts.spawn("elder", async move {
+            tokio::select! {
+                () = lifeline.carry(strays) => {}
+                () = stopped => {}
+            }
+        });
+    }
+    let ari = match ari {
         None => None,
+        Some(ari) => {
+            let (handle, run, events) = ari::Client::new(ari).context("asterisk.ari")?;
+            parts.spawn("ari", run);
+            Some((handle, events))
+        }
     };
     for worker in workers {
         parts.spawn_worker(worker)?;
@@ -176,9 +193,6 @@ pub(crate) async fn run(
     let stopped = reached(stop.clone(), Stage::Closing);
     parts.spawn("memory", memory::give_back(relay.clone(), stopped));
     parts.spawn("bridge", bridge_run);
-    if let Some(run) = ari_run {
-        parts.spawn("ari", run);
-    }
     {
         let (control, stopped) = (control.clone(), reached(stop.clone(), Stage::Closing));
         parts.spawn("http", async move {
@@ -225,7 +239,10 @@ pub(crate) async fn run(
     let driver = tokio::spawn(Driver::run(
         room_config,
         engines,
-        counts_tx,
+        Shown {
+            counts: counts_tx,
+            staying: staying_tx,
+        },
         happened(retired),
         reached(stop.clone(), Stage::Draining),
     ));
@@ -245,7 +262,7 @@ pub(crate) async fn run(
         relay: &relay,
         control: &control,
         bridge: &bridge,
-        steering,
+        staying,
         retired: retired_tx,
         counts: counts.clone(),
         ready: &ready,
@@ -262,7 +279,7 @@ pub(crate) async fn run(
     let successor = tokio::select! {
         () = signals.heard() => None,
         error = parts.broken() => return Err(error),
-        successor = taken_over(door, gift, &server) => Some(successor),
+        successor = taken_over(door, gift, &server, steering.as_ref()) => Some(successor),
     };
     reload.abort();
     let config = newest.borrow().clone();
@@ -450,6 +467,12 @@ const AUDIOSOCKET: &str = "asterisk.audiosocket";
 /// How long MoQ sessions without a call have to move to the process that takes over.
 const MOVE_TIME: Duration = Duration::from_secs(30);
 
+/// How long the audio of a call may take to be published and heard after the answer.
+const SETTLE_TIME: Duration = Duration::from_secs(5);
+
+/// Connections on their way to an older process; each is there within a millisecond.
+const STRAYS_MAX: usize = 64;
+
 /// How often it is looked whether everybody has gone.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -484,11 +507,11 @@ fn copies(
 }
 
 /// Begins in the place of the running process.
-async fn take_over(inheritance: Inheritance) -> Result<Lifeline> {
+async fn take_over(inheritance: Inheritance) -> Result<(Lifeline, BTreeSet<String>)> {
     let began = Instant::now();
-    let lifeline = tokio::task::spawn_blocking(move || inheritance.begin()).await??;
+    let begun = tokio::task::spawn_blocking(move || inheritance.begin()).await??;
     tracing::info!(took = ?began.elapsed(), "took over from the running daemon");
-    Ok(lifeline)
+    Ok(begun)
 }
 
 /// Completes when another process has the ports.
@@ -496,25 +519,37 @@ async fn taken_over(
     door: Option<Door>,
     gift: impl Fn() -> std::io::Result<Gift>,
     server: &relay::Server,
+    steering: Option<&ari::Handle>,
 ) -> Successor {
     let Some(door) = door else {
         return std::future::pending().await;
     };
     loop {
         let mut successor = door.successor(&gift).await;
-        let keep = Namespace::new(["room"]).expect("a word is a namespace");
-        server.step_aside(&keep, MOVE_TIME);
-        match successor.begin() {
+        server.step_aside();
+        match begin(&mut successor, steering).await {
             Ok(()) => {
                 door.leave();
                 return successor;
             }
             Err(error) => {
                 server.step_back();
-                tracing::warn!(%error, "a take-over has failed: everything goes on");
+                if let Some(Err(error)) = steering.map(ari::Handle::step_back) {
+                    tracing::warn!(%error, "ARI was not told");
+                }
+                let error = format!("{error:#}");
+                tracing::warn!(error, "a take-over has failed: everything goes on");
             }
         }
     }
+}
+
+async fn begin(successor: &mut Successor, steering: Option<&ari::Handle>) -> Result<()> {
+    let callers = match steering {
+        Some(steering) => steering.step_aside().await.context("ARI")?,
+        None => BTreeSet::new(),
+    };
+    successor.begin(&callers)
 }
 
 /// What has to know that another process has taken over.
@@ -523,7 +558,7 @@ struct Retiring<'a> {
     relay: &'a Relay,
     control: &'a Control,
     bridge: &'a Bridge,
-    steering: Option<ari::Handle>,
+    staying: watch::Receiver<Option<Staying>>,
     retired: watch::Sender<bool>,
     counts: watch::Receiver<Counts>,
     ready: &'a AtomicBool,
@@ -539,12 +574,15 @@ impl Retiring<'_> {
         if let Err(error) = self.bridge.stop_accepting() {
             tracing::warn!(%error, "the bridge was not told");
         }
-        if let Some(Err(error)) = self.steering.as_ref().map(ari::Handle::step_aside) {
-            tracing::warn!(%error, "ARI was not told");
-        }
         self.retired.send_replace(true);
+        let bridge = self.bridge.clone();
+        let take_in = move |stray| {
+            if let Err(error) = bridge.take_in(stray) {
+                tracing::warn!(%error, "the bridge was not told");
+            }
+        };
         let watched = async {
-            successor.gone().await;
+            successor.attend(take_in).await;
             self.server.step_back();
             tracing::error!("the process that took over is gone: calls go on, nothing new begins");
             std::future::pending::<()>().await;
@@ -561,10 +599,41 @@ impl Retiring<'_> {
         tokio::select! {
             () = watched => {}
             () = idle => {}
+            () = let_go(self.server, self.staying) => {}
             () = signals.heard() => {}
             () = tokio::time::sleep(time) => tracing::warn!("calls are ended: the time is over"),
         }
     }
+}
+
+/// Asks MoQ sessions to go to the new process, but for those of calls. Whose call rings, or was
+/// answered just now, has nothing to do with a room yet. Never ends.
+async fn let_go(server: &relay::Server, mut staying: watch::Receiver<Option<Staying>>) {
+    let keep = |bearers: &BTreeSet<String>| {
+        let (below, bearers) = (Namespace::new(["room"]), bearers.clone());
+        let below = below.expect("a word is a namespace");
+        server.retire(Keep { below, bearers }, MOVE_TIME);
+    };
+    let mut kept = match staying.wait_for(Option::is_some).await {
+        Ok(staying) => staying.clone().unwrap_or_default().in_calls,
+        Err(_) => BTreeSet::new(),
+    };
+    keep(&kept);
+    while !kept.is_empty() {
+        let ended = match timeout(SETTLE_TIME, staying.changed()).await {
+            Ok(Ok(())) => false,
+            Ok(Err(_)) => return std::future::pending().await,
+            Err(_) => true,
+        };
+        let now = staying.borrow_and_update().clone().unwrap_or_default();
+        match ended {
+            // Who has no call any more goes at once.
+            false => kept.retain(|user| now.in_calls.contains(user)),
+            true => kept = now.unanswered,
+        }
+        keep(&kept);
+    }
+    std::future::pending().await
 }
 
 #[allow(

@@ -4,7 +4,7 @@
 //! the names of one are looked up in the tables of the other, and nothing else.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     future::{self, Future},
     time::{Duration, Instant},
 };
@@ -16,7 +16,7 @@ use moqrelay_bridge::{
 use moqrelay_control::{Control, Request, Requests};
 use moqrelay_room::{
     Arrival, CallId, CallRecord, Caller, Cause, Config, Counts, Digit, Input, LegId, Number,
-    Output, ParticipantId, Party, Refusal, Service, Switchboard, Trunk,
+    Output, ParticipantId, Party, Refusal, Service, Switchboard, Trunk, UserId,
 };
 use moqrelay_wire::signal;
 use tokio::sync::{mpsc, watch};
@@ -61,16 +61,32 @@ pub(crate) struct Driver {
     legs: BTreeMap<LegId, Road>,
     /// Legs that the bridge named, by its name.
     by_bridge: BTreeMap<bridge::LegId, LegId>,
-    counts: watch::Sender<Counts>,
+    shown: Shown,
+    retired: bool,
+}
+
+/// What others see of the calls.
+pub(crate) struct Shown {
+    pub(crate) counts: watch::Sender<Counts>,
+    /// Known once another process takes what is new.
+    pub(crate) staying: watch::Sender<Option<Staying>>,
+}
+
+/// Users whose calls go on while another process takes what is new.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Staying {
+    pub(crate) in_calls: BTreeSet<String>,
+    /// Those of them with a call that nobody has answered yet.
+    pub(crate) unanswered: BTreeSet<String>,
 }
 
 impl Driver {
-    /// Runs until `drain` completes and the last call has ended. `counts` follows what is going on.
+    /// Runs until `drain` completes and the last call has ended. `shown` follows what is going on.
     /// When `retire` completes, another process takes what is new.
     pub(crate) async fn run(
         config: Config,
         engines: Engines,
-        counts: watch::Sender<Counts>,
+        shown: Shown,
         retire: impl Future<Output = ()>,
         drain: impl Future<Output = ()>,
     ) {
@@ -84,11 +100,11 @@ impl Driver {
             standing: engines.standing,
             legs: BTreeMap::new(),
             by_bridge: BTreeMap::new(),
-            counts,
+            shown,
+            retired: false,
         };
         let (mut requests, mut bridge_events) = (engines.requests, engines.bridge_events);
         let (mut retire, mut drain) = (std::pin::pin!(retire), std::pin::pin!(drain));
-        let mut retired = false;
         let mut draining = false;
         while !(draining && driver.board.counts().legs == 0 && driver.board.counts().calls == 0) {
             let due = driver.board.poll_timeout();
@@ -97,8 +113,8 @@ impl Driver {
                 Some(event) = bridge_events.recv() => driver.bridge_event(event),
                 Some(event) = next(&mut ari_events) => driver.ari_event(event),
                 () = until(due) => driver.board.handle_timeout(Instant::now()),
-                () = &mut retire, if !retired => {
-                    retired = true;
+                () = &mut retire, if !driver.retired => {
+                    driver.retired = true;
                     driver.handle(Input::Retire);
                 }
                 () = &mut drain, if !draining => {
@@ -331,8 +347,25 @@ impl Driver {
             self.output(output);
         }
         let counts = self.board.counts();
-        self.counts
+        self.shown
+            .counts
             .send_if_modified(|old| std::mem::replace(old, counts) != counts);
+        if self.retired {
+            let names = |users: BTreeSet<UserId>| users.iter().map(ToString::to_string).collect();
+            let staying = Some(Staying {
+                in_calls: names(self.board.users_in_calls()),
+                unanswered: names(self.board.users_unanswered()),
+            });
+            self.shown
+                .staying
+                .send_if_modified(|old| match *old == staying {
+                    true => false,
+                    false => {
+                        *old = staying;
+                        true
+                    }
+                });
+        }
     }
 
     fn output(&mut self, output: Output) {

@@ -264,6 +264,10 @@ const COUNTERS: &[(&str, &str)] = &[
         "Limits that MoQ sessions met, by limit.",
     ),
     (
+        "moqrelay_upgrade_passed_on_total",
+        "AudioSocket connections that an older process expected and got.",
+    ),
+    (
         "moqrelay_relay_handover_dropped_total",
         "Packets of the older process's connections that could not be passed on to it.",
     ),

@@ -4,8 +4,11 @@
 //! builds everything, says that it is ready, and begins when the old one has stepped aside. The
 //! connection then stays: when the new process dies, the old one hears its clients by itself again.
 
+mod manifest;
+mod strays;
+
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::{self, Read, Write},
     mem::MaybeUninit,
@@ -22,48 +25,25 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use moqrelay_bridge::Stray;
 use moqrelay_control::token::Own;
 use moqrelay_relay::{Elder, Estate};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg, sockopt,
 };
-use serde::{Deserialize, Serialize};
-use tokio::task::spawn_blocking;
+use tokio::{sync::mpsc, task::spawn_blocking};
 
-/// Changes when what is handed over does; another version is refused, and the upgrade is a restart.
-const VERSION: u32 = 1;
+use self::manifest::{CALLERS_BYTES_MAX, MANIFEST_BYTES_MAX, Manifest};
 
 /// The kernel passes at most 253 descriptors at once (SCM_MAX_FD).
 const FDS_AT_ONCE: usize = 64;
 
-/// Descriptors in all: ports, a socket for each worker, a link for each worker and older process.
-const FDS_MAX: usize = 4096;
-
 /// How long the other side may take for one step; reading configuration and keys is the longest.
 const STEP_TIME: Duration = Duration::from_secs(30);
 
-/// The longest description of what is handed over, in bytes.
-const MANIFEST_BYTES_MAX: usize = 64 << 10;
-
 const READY: u8 = b'R';
 const YOURS: u8 = b'Y';
-
-/// What is handed over, apart from the sockets, which follow in this order.
-#[derive(Debug, Serialize, Deserialize)]
-struct Manifest {
-    version: u32,
-    /// TCP listeners: the configuration's key and address.
-    ports: Vec<(String, SocketAddr)>,
-    moq: SocketAddr,
-    workers: usize,
-    /// The number of each process in connection ids, the giver first.
-    generations: Vec<u8>,
-    /// The runs as Asterisk knows them.
-    runs: Vec<u32>,
-    /// The key of tokens that was drawn at random: `kid` and secret.
-    own_key: Option<(String, [u8; 32])>,
-}
 
 /// What an old process gives.
 pub(crate) struct Gift {
@@ -153,33 +133,38 @@ impl Door {
 }
 
 impl Successor {
-    /// Lets it begin. From now on it reads the sockets.
+    /// Lets it begin. From now on it reads the sockets, and leaves these callers in Asterisk to us.
     ///
     /// # Errors
     ///
     /// When it is gone.
-    pub(crate) fn begin(&mut self) -> io::Result<()> {
-        self.0.write_all(&[YOURS])
+    pub(crate) fn begin(&mut self, callers: &BTreeSet<String>) -> Result<()> {
+        let callers = serde_json::to_vec(callers)?;
+        let mut message = vec![YOURS];
+        message.extend_from_slice(&u32::try_from(callers.len())?.to_be_bytes());
+        message.extend_from_slice(&callers);
+        Ok(self.0.write_all(&message)?)
     }
 
-    /// Completes when the process is gone.
-    pub(crate) async fn gone(self) {
+    /// Takes in the connections that it passes on; completes when the process is gone.
+    pub(crate) async fn attend(self, mut take_in: impl FnMut(Stray) + Send + 'static) {
         let stream = self.0;
-        drop(stream.set_nonblocking(true));
-        let Ok(stream) = tokio::net::UnixStream::from_std(stream) else {
-            return;
-        };
-        loop {
-            let mut word = [0];
-            if stream.readable().await.is_err() {
-                return;
+        // The thread ends with the process that took over, or with this one.
+        let attended = spawn_blocking(move || -> Result<()> {
+            stream.set_nonblocking(false)?;
+            stream.set_read_timeout(None)?;
+            while let Some(stray) = strays::receive(&stream)? {
+                take_in(stray);
             }
-            match stream.try_read(&mut word) {
-                Ok(0) => return,
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(_) => return,
+            Ok(())
+        });
+        match attended.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                let error = format!("{error:#}");
+                tracing::warn!(error, "the process that took over cannot be understood");
             }
+            Err(error) => tracing::error!(%error, "the process that took over cannot be heard"),
         }
     }
 }
@@ -189,19 +174,16 @@ fn give(mut stream: UnixStream, gift: Gift) -> Result<UnixStream> {
     stream.set_read_timeout(Some(STEP_TIME))?;
     stream.set_write_timeout(Some(STEP_TIME))?;
     let elders = &gift.estate.elders;
-    let manifest = Manifest {
-        version: VERSION,
-        ports: gift
-            .ports
-            .iter()
+    let ports = gift.ports.iter();
+    let manifest = Manifest::new(
+        ports
             .map(|(key, (addr, _))| ((*key).to_owned(), *addr))
             .collect(),
-        moq: gift.moq,
-        workers: gift.estate.sockets.len(),
-        generations: elders.iter().map(|elder| elder.generation).collect(),
-        runs: gift.runs,
-        own_key: gift.own_key.map(|own| (own.kid, own.secret)),
-    };
+        (gift.moq, gift.estate.sockets.len()),
+        elders.iter().map(|elder| elder.generation).collect(),
+        gift.runs,
+        gift.own_key.map(|own| (own.kid, own.secret)),
+    );
     let ports = gift.ports.values().map(|(_, fd)| fd.as_fd());
     let sockets = gift.estate.sockets.iter().map(AsFd::as_fd);
     let links = elders.iter().flat_map(|elder| &elder.links);
@@ -263,22 +245,8 @@ pub(crate) fn ask(path: &Path) -> Result<Option<Inheritance>> {
     };
     stream.set_read_timeout(Some(STEP_TIME))?;
     stream.set_write_timeout(Some(STEP_TIME))?;
-    let mut len = [0; 4];
-    stream.read_exact(&mut len)?;
-    let len = usize::try_from(u32::from_be_bytes(len))?;
-    ensure!(len <= MANIFEST_BYTES_MAX, "{len} bytes are too many");
-    let mut text = vec![0; len];
-    stream.read_exact(&mut text)?;
-    let manifest: Manifest = serde_json::from_slice(&text)?;
-    let (theirs, ours) = (manifest.version, VERSION);
-    ensure!(
-        theirs == ours,
-        "its hand-over has version {theirs}, ours is {ours}"
-    );
-    let links = manifest.workers.saturating_mul(manifest.generations.len());
-    let wanted = links.saturating_add(manifest.ports.len() + manifest.workers);
-    ensure!(wanted <= FDS_MAX, "{wanted} sockets are too many");
-    let mut fds = receive_fds(&stream, wanted)?.into_iter();
+    let manifest = Manifest::decode(&read_text(&mut stream, MANIFEST_BYTES_MAX)?)?;
+    let mut fds = receive_fds(&stream, manifest.fds())?.into_iter();
     let mut next = || fds.next().context("a socket is missing");
     let mut ports = BTreeMap::new();
     for (key, addr) in manifest.ports {
@@ -302,6 +270,17 @@ pub(crate) fn ask(path: &Path) -> Result<Option<Inheritance>> {
         runs: manifest.runs,
         own_key: manifest.own_key.map(|(kid, secret)| Own { kid, secret }),
     }))
+}
+
+/// Reads a length and as many bytes.
+fn read_text(stream: &mut UnixStream, bytes_max: usize) -> Result<Vec<u8>> {
+    let mut len = [0; 4];
+    stream.read_exact(&mut len)?;
+    let len = usize::try_from(u32::from_be_bytes(len))?;
+    ensure!(len <= bytes_max, "{len} bytes are too many");
+    let mut text = vec![0; len];
+    stream.read_exact(&mut text)?;
+    Ok(text)
 }
 
 fn receive_fds(stream: &UnixStream, wanted: usize) -> Result<Vec<OwnedFd>> {
@@ -355,22 +334,31 @@ impl Inheritance {
         Ok(estate)
     }
 
-    /// Says that everything is ready and waits until the old process has stepped aside. What this
-    /// returns must live as long as the process.
+    /// Says that everything is ready and waits until the old process has stepped aside. Returns what
+    /// must live as long as the process, and the callers in Asterisk that belong to older processes.
     ///
     /// # Errors
     ///
     /// When the old process does not answer; it then goes on by itself.
-    pub(crate) fn begin(mut self) -> Result<Lifeline> {
+    pub(crate) fn begin(mut self) -> Result<(Lifeline, BTreeSet<String>)> {
         self.stream.write_all(&[READY])?;
         let mut word = [0];
         let read = self.stream.read_exact(&mut word);
         read.context("the running process did not step aside")?;
         ensure!(word[0] == YOURS, "the running process said {word:?}");
-        Ok(Lifeline(self.stream))
+        let callers = read_text(&mut self.stream, CALLERS_BYTES_MAX)?;
+        let callers = serde_json::from_slice(&callers).context("its callers")?;
+        Ok((Lifeline(self.stream), callers))
     }
 }
 
 /// Tells the old process that this one lives.
 #[derive(Debug)]
-pub(crate) struct Lifeline(#[expect(dead_code, reason = "its end is the message")] UnixStream);
+pub(crate) struct Lifeline(UnixStream);
+
+impl Lifeline {
+    /// Passes connections on to the old process. Never ends, because its end is a message, too.
+    pub(crate) async fn carry(self, strays: mpsc::Receiver<Stray>) {
+        strays::carry(self.0, strays).await;
+    }
+}

@@ -1,6 +1,6 @@
 //! Who may publish and subscribe what. The decision itself is the caller's, through [`Authorize`].
 
-use std::time::SystemTime;
+use std::{sync::Arc, time::SystemTime};
 
 use moqrelay_moqt::{Namespace, RequestCode, ResetCode, SessionCode};
 
@@ -27,6 +27,8 @@ pub struct Grants {
     pub subscribe: Vec<Namespace>,
     /// When the grants end.
     pub expires_at: Option<SystemTime>,
+    /// Who bears the token, if it says so: [`Keep`](crate::Keep) names them.
+    pub bearer: Option<Arc<str>>,
 }
 
 impl Grants {
@@ -36,6 +38,7 @@ impl Grants {
             publish: vec![Namespace::empty()],
             subscribe: vec![Namespace::empty()],
             expires_at: None,
+            bearer: None,
         }
     }
 
@@ -57,6 +60,7 @@ impl Grants {
             .into_iter()
             .flatten()
             .min();
+        self.bearer = self.bearer.take().or(other.bearer);
     }
 }
 

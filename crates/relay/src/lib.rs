@@ -33,5 +33,5 @@ pub use relay::{PublishError, Relay};
 pub use server::{Config as ServerConfig, Error as ServerError, Server, server, successor};
 pub use stats::Stats;
 pub use table::Config;
-pub use takeover::{Elder, Estate};
+pub use takeover::{Elder, Estate, Keep};
 pub use worker::Worker;

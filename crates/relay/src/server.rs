@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use moqrelay_moqt::{Namespace, SessionCode};
+use moqrelay_moqt::SessionCode;
 use tokio::sync::watch;
 
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
     relay::Relay,
     session::Mail,
     table::Shared,
-    takeover::{Bequest, Estate},
+    takeover::{Bequest, Estate, Keep},
     tls::{self, Identity},
     worker::Worker,
 };
@@ -193,11 +193,14 @@ impl Server {
 
     /// Leaves the port to the process that has the [estate](Self::estate): from now on only what it
     /// passes on is heard. Connections that have begun go on.
-    ///
-    /// Sessions that have to do with namespaces below `keep` stay until they have not; the others
-    /// are asked to leave at once, and all those that are left by [`drain`](Self::drain).
-    pub fn step_aside(&self, keep: &Namespace, timeout: Duration) {
+    pub fn step_aside(&self) {
         self.inner.bequest.set_aside(true);
+    }
+
+    /// Asks sessions to leave within `timeout`, but for those that are to be kept: they are asked when
+    /// that is over. Again: another keep takes the place of the last one.
+    pub fn retire(&self, keep: Keep, timeout: Duration) {
+        let keep = Arc::new(keep);
         self.inner.shared.post_all(|| Mail::Retire {
             keep: keep.clone(),
             timeout,

@@ -62,6 +62,7 @@ use crate::{
     slab::Slab,
     stats::Tally,
     table::{SessionId, Shared},
+    takeover::Keep,
     transport::Transport,
 };
 
@@ -129,8 +130,8 @@ struct Driver {
     /// When requests end that live by tokens of their own.
     expiries: BTreeMap<RequestId, Instant>,
     early: Early,
-    /// The peer is to be asked to leave when it has nothing to do below this namespace.
-    retiring: Option<(Namespace, Duration)>,
+    /// The peer is to be asked to leave when it is not one of those that are kept.
+    retiring: Option<(Arc<Keep>, Duration)>,
     quota: Quota,
     quirks: Quirks,
 
@@ -283,7 +284,8 @@ impl Driver {
         let Some((keep, timeout)) = &self.retiring else {
             return;
         };
-        if self.is_busy_below(keep) {
+        let named = |bearer| keep.bearers.contains(bearer);
+        if self.is_busy_below(&keep.below) || self.access.bearer().is_some_and(named) {
             return;
         }
         let (timeout, now) = (*timeout, self.now());

@@ -6,6 +6,7 @@
 //! datagram socket, one for each worker; the old process sends by itself.
 
 use std::{
+    collections::BTreeSet,
     fmt, io,
     io::IoSliceMut,
     net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket},
@@ -18,6 +19,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use moqrelay_moqt::Namespace;
 use quinn::{
     AsyncUdpSocket, UdpPoller,
     udp::{EcnCodepoint, RecvMeta, Transmit},
@@ -38,6 +40,15 @@ pub struct Estate {
     pub sockets: Vec<UdpSocket>,
     /// The processes whose connections still live, the giver itself first.
     pub elders: Vec<Elder>,
+}
+
+/// Which sessions stay in a process that has handed over.
+#[derive(Debug)]
+pub struct Keep {
+    /// Those that have to do with namespaces below this one.
+    pub below: Namespace,
+    /// Those whose tokens say that they are these.
+    pub bearers: BTreeSet<String>,
 }
 
 /// An earlier process that still has connections.

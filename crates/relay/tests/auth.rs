@@ -41,6 +41,7 @@ impl Authorize for Paths {
             publish: vec![namespace(path)],
             subscribe: vec![namespace(path)],
             expires_at,
+            bearer: None,
         })
     }
 }

@@ -33,7 +33,7 @@ export async function freePorts() {
 }
 
 /**
- * Returns { url, ports, log(), stop(), restart(), token(), sessions(), goAway(), metrics(), transport() }.
+ * Returns { url, ports, log(), stop(), restart(), takeOver(), token(), sessions(), goAway(), metrics(), transport() }.
  * `toml` is added to the configuration; `ports` are free ones unless given; `url` is what browsers are
  * told to connect to. `open`: MoQ clients need no token.
  */
@@ -43,7 +43,7 @@ export async function startDaemon({ toml = '', ports, url: moqUrl, open = false,
   let program;
   for (let attempt = 1; program === undefined; attempt += 1) {
     const chosen = ports ?? (await freePorts());
-    writeFileSync(join(folder, 'relay.toml'), configuration(chosen, toml, moqUrl, open, fallback));
+    writeFileSync(join(folder, 'relay.toml'), configuration({ folder, ports: chosen, more: toml, moqUrl, open, fallback }));
     try {
       program = { ...(await start(folder, chosen)), ports: chosen };
     } catch (error) {
@@ -67,6 +67,15 @@ export async function startDaemon({ toml = '', ports, url: moqUrl, open = false,
       await program.stop();
       program = await start(folder, used);
     },
+    /**
+     * Starts a second process that takes over from it. The rest of the handle is then about that one;
+     * returns the old one: { log(), ended, stop() }.
+     */
+    async takeOver() {
+      const old = program;
+      program = await start(folder, used, ['--take-over']);
+      return old;
+    },
     /** A token for a user, as an application would sign it. */
     token: ({ id, name = id, number, seconds = 3600 }) => sign({ sub: id, name, ...(number === undefined ? {} : { number }), seconds }),
     /** A token for a MoQ client that may subscribe below a path. */
@@ -85,7 +94,7 @@ export async function startDaemon({ toml = '', ports, url: moqUrl, open = false,
   };
 }
 
-function configuration(ports, more, moqUrl, open, fallback) {
+function configuration({ folder, ports, more, moqUrl, open, fallback }) {
   const everything = open ? 'anonymous_publish = [""]\nanonymous_subscribe = [""]' : '';
   const told = moqUrl === undefined ? '' : `url = ${JSON.stringify(moqUrl)}`;
   const web = process.env.MOQRELAY_WEB === undefined ? '' : `folder = ${JSON.stringify(process.env.MOQRELAY_WEB)}`;
@@ -115,6 +124,9 @@ id = "${KEY.id}"
 algorithm = "HS256"
 secret = "${KEY.secret}"
 
+[upgrade]
+socket = "${folder}/upgrade.sock"
+
 [asterisk]
 audiosocket = "127.0.0.1:${ports.audiosocket}"
 secret = "${ASTERISK_SECRET}"
@@ -123,8 +135,8 @@ ${more}
 `;
 }
 
-async function start(folder, ports) {
-  const child = spawn(BINARY, ['--config', join(folder, 'relay.toml')], { stdio: ['ignore', 'ignore', 'pipe'] });
+async function start(folder, ports, args = []) {
+  const child = spawn(BINARY, ['--config', join(folder, 'relay.toml'), ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
   running.add(child);
   let text = '';
   let status;
@@ -141,6 +153,8 @@ async function start(folder, ports) {
   });
   const ready = async () => {
     if (status !== undefined) throw new Error(`the daemon ended with ${status}:\n${text.slice(-3000)}`);
+    // Until then it is the other one that answers.
+    if (args.includes('--take-over') && !/took over from the running daemon/.test(text)) return false;
     const answer = await fetch(`http://127.0.0.1:${ports.metrics}/health/ready`).catch(() => null);
     return answer?.ok === true;
   };
@@ -152,6 +166,7 @@ async function start(folder, ports) {
   }
   return {
     log: () => text,
+    ended,
     async stop() {
       if (status !== undefined) return status;
       child.kill('SIGTERM');

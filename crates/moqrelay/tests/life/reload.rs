@@ -109,7 +109,7 @@ async fn web_pages_are_told_at_once_where_else_the_relay_may_be() {
     let config = folder.write("relay.toml", OPEN);
     let mut daemon = Daemon::start(&config, &[], &[]).await;
     let (_, told) = get(daemon.http, "/api/v1/transport").await;
-    assert!(told.contains("\"others\":[]"), "{told}");
+    assert!(!told.contains("others"), "{told}");
 
     folder.write(
         "relay.toml",

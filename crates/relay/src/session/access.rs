@@ -57,6 +57,11 @@ impl Access {
         self.grants.as_ref()?.expires_at
     }
 
+    /// Returns whose session it is.
+    pub(super) fn bearer(&self) -> Option<&str> {
+        self.grants.as_ref()?.bearer.as_deref()
+    }
+
     /// Decides on a request; returns when the right to it ends apart from the session.
     pub(super) fn check(
         &self,

@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 use moqrelay_moqt::{Namespace, RequestId, ResetCode, SessionCode};
 
 use super::Fill;
-use crate::track::{SourceId, Track};
+use crate::{
+    takeover::Keep,
+    track::{SourceId, Track},
+};
 
 /// A letter to a session.
 pub(crate) enum Mail {
@@ -29,8 +32,8 @@ pub(crate) enum Mail {
     },
     /// A track below a prefix whose tracks the peer wants.
     Offer { watch: RequestId, track: Arc<Track> },
-    /// Ask the peer to leave as soon as it has nothing to do with namespaces below this one.
-    Retire { keep: Namespace, timeout: Duration },
+    /// Ask the peer to leave unless it is to be kept, or as soon as it is not any more.
+    Retire { keep: Arc<Keep>, timeout: Duration },
     /// Log what is said from now on.
     Log,
     /// Ask the peer for past objects.

@@ -17,7 +17,7 @@ use self::call::{Call, State};
 use self::roster::Roster;
 use crate::{
     Arrival, Attachment, CallId, Cause, Config, DeviceId, Event, Input, LegId, Output, Reason,
-    Refusal, Request, Snapshot, User,
+    Refusal, Request, Snapshot, User, UserId,
 };
 
 /// Every device and every call of this node.
@@ -276,6 +276,24 @@ impl Switchboard {
             legs: self.legs.len(),
             tickets: self.tickets.len(),
         }
+    }
+
+    /// Returns the users with a call, answered or not.
+    pub fn users_in_calls(&self) -> BTreeSet<UserId> {
+        self.users_of(|_| true)
+    }
+
+    /// Returns the users with a call that nobody has answered yet.
+    pub fn users_unanswered(&self) -> BTreeSet<UserId> {
+        self.users_of(|call| matches!(call.state, State::Offered { .. }))
+    }
+
+    fn users_of(&self, wanted: impl Fn(&Call) -> bool) -> BTreeSet<UserId> {
+        let calls = self.calls.values().filter(|call| wanted(call));
+        let devices = calls.flat_map(Call::devices);
+        devices
+            .filter_map(|device| Some(self.roster.user_of(device).ok()?.id.clone()))
+            .collect()
     }
 
     /// Returns what the switchboard goes by.
