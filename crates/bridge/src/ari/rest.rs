@@ -28,6 +28,7 @@ const IDLE_MAX: Duration = Duration::from_secs(5);
 const BODY_MAX: usize = 8 << 20;
 
 type Body = Full<Bytes>;
+type Answer = (hyper::http::response::Parts, Vec<u8>);
 type Outcome = (RequestId, Result<Response, Failure>, Option<Line>);
 type Work = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
@@ -104,7 +105,10 @@ impl Rest {
             let http = self.http(&request);
             self.work.push(Box::pin(async move {
                 match tokio::time::timeout(TIMEOUT, exchange(line, &host, http)).await {
-                    Ok(Ok((response, line))) => (id, Ok(response), line),
+                    Ok(Ok(((head, body), line))) => {
+                        let status = head.status.as_u16();
+                        (id, Ok(Response { status, body }), line)
+                    }
                     Ok(Err(failure)) => (id, Err(failure), None),
                     Err(_) => (id, Err(Failure::Timeout), None),
                 }
@@ -112,7 +116,7 @@ impl Rest {
         }
     }
 
-    fn http(&self, request: &Request) -> Result<hyper::Request<Body>, Failure> {
+    pub(super) fn http(&self, request: &Request) -> Result<hyper::Request<Body>, Failure> {
         let method = match request.method {
             Method::Get => hyper::Method::GET,
             Method::Post => hyper::Method::POST,
@@ -152,7 +156,7 @@ impl Line {
     }
 
     /// Sends one request and reads the whole response, driving the connection meanwhile.
-    async fn exchange(self, http: hyper::Request<Body>) -> Result<(Response, Option<Self>), Lost> {
+    async fn exchange(self, http: hyper::Request<Body>) -> Result<(Answer, Option<Self>), Lost> {
         let Self {
             mut sender,
             mut connection,
@@ -166,16 +170,13 @@ impl Line {
             sender.ready().await.map_err(|_| unreachable(true))?;
             let response = sender.send_request(http).await;
             let response = response.map_err(|error| unreachable(error.is_canceled()))?;
-            let status = response.status().as_u16();
-            let body = Limited::new(response.into_body(), BODY_MAX);
+            let (head, body) = response.into_parts();
+            let body = Limited::new(body, BODY_MAX);
             let body = body
                 .collect()
                 .await
                 .map_err(|_| Lost::after(Failure::Unusable))?;
-            Ok(Response {
-                status,
-                body: body.to_bytes().to_vec(),
-            })
+            Ok((head, body.to_bytes().to_vec()))
         };
         let mut response = Box::pin(response);
         let mut open = true;
@@ -212,11 +213,19 @@ impl Lost {
     }
 }
 
+/// Sends one request by a connection of its own and reads the whole response.
+pub(super) async fn exchange_once(
+    host: &str,
+    http: Result<hyper::Request<Body>, Failure>,
+) -> Result<Answer, Failure> {
+    exchange(None, host, http).await.map(|(answer, _)| answer)
+}
+
 async fn exchange(
     line: Option<Line>,
     host: &str,
     http: Result<hyper::Request<Body>, Failure>,
-) -> Result<(Response, Option<Line>), Failure> {
+) -> Result<(Answer, Option<Line>), Failure> {
     let http = http?;
     if let Some(line) = line {
         match line.exchange(http.clone()).await {
