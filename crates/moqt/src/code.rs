@@ -129,6 +129,10 @@ codes! {
         DoesNotExist = 0x10 | 0x10 | _,
         /// The filter or range cannot be served.
         InvalidRange = 0x11 | 0x11 | _,
+        /// FETCH: no object exists in the range (draft 14; later drafts answer with an empty stream).
+        NoObjects = 0x11 | 0x11 | _,
+        /// FETCH: whether objects exist in the range is not known (draft 14; later drafts mark such ranges).
+        UnknownStatus = _ | _ | _,
         /// A relay found the track malformed.
         MalformedTrack = 0x12 | 0x12 | _,
         /// Second subscription to a track in the same role.
@@ -232,9 +236,9 @@ fn of_kind(draft: Draft, kind: RequestKind) -> &'static [(u64, RequestCode)] {
         RequestKind::Fetch => &[
             (0x4, RequestCode::DoesNotExist),
             (0x5, RequestCode::InvalidRange),
-            // NO_OBJECTS: later drafts answer with an empty stream instead.
-            (0x6, RequestCode::InvalidRange),
+            (0x6, RequestCode::NoObjects),
             (0x7, RequestCode::InvalidJoiningRequestId),
+            (0x8, RequestCode::UnknownStatus),
             (0x9, RequestCode::MalformedTrack),
         ],
         RequestKind::SubscribeNamespace => &[

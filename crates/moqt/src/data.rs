@@ -174,4 +174,18 @@ impl<'a> Cursor<'a> {
         self.at += 1;
         Some(byte)
     }
+
+    /// Passes over a length and what it announces, which may not be there yet; `None`: more bytes needed.
+    fn sized(
+        &mut self,
+        field: &'static str,
+        max: usize,
+    ) -> Result<Option<core::ops::Range<usize>>, DecodeError> {
+        let Some(len) = self.varint() else {
+            return Ok(None);
+        };
+        let range = self.at..self.at + buffer::within(field, len, max)?;
+        self.at = range.end;
+        Ok(Some(range))
+    }
 }

@@ -8,11 +8,11 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use common::{D14, D16, DRAFTS, namespace, pair::Pair, track};
 use moqrelay_moqt::{
-    About, CallError, Config, Direction, Draft, EncodeError, Envelope, Event, Fetch, FetchOptions,
-    FetchRange, Filter, Location, Message, Output, Parameters, PublishDoneCode, PublishOptions,
-    RequestCode, RequestError, RequestId, RequestKind, RequestOk, RequestUpdate, ResetCode, Role,
-    Session, SessionCode, Setup, StreamId, Subscribe, SubscribeAnswer, SubscribeOptions,
-    SubscribePrefix, TrackAlias, TrackProperties, Transport,
+    About, CallError, Config, Direction, Draft, EncodeError, Envelope, Event, Fetch, FetchRange,
+    Filter, Location, Message, Output, Parameters, PublishDoneCode, PublishOptions, RequestCode,
+    RequestError, RequestId, RequestKind, RequestOk, RequestUpdate, ResetCode, Role, Session,
+    SessionCode, Setup, StreamId, Subscribe, SubscribeAnswer, SubscribeOptions, SubscribePrefix,
+    TrackAlias, TrackProperties, Transport,
 };
 
 const OLD: [Draft; 2] = [D16, D14];
@@ -357,42 +357,6 @@ fn a_tracks_status_is_told_once() {
         );
         assert_eq!(pair.client.session.open_requests(), 0);
         assert_eq!(pair.server.session.open_requests(), 0);
-    }
-}
-
-#[test]
-fn old_drafts_refuse_fetch() {
-    for draft in OLD {
-        let range = FetchRange::Standalone {
-            track: track(&["room"], "audio"),
-            start: Location::new(1, 0),
-            end: Location::new(2, 0),
-        };
-        let mut pair = Pair::of(draft);
-        let asked = pair
-            .client
-            .session
-            .fetch(range.clone(), FetchOptions::default());
-        assert_eq!(asked, Err(CallError::NotSpoken));
-
-        let mut client = Wire::client(draft);
-        let mut server = client.server();
-        let fetch = Fetch {
-            id: RequestId(0),
-            range,
-            params: Parameters::default(),
-        };
-        client.say(&mut server, plain(Message::Fetch(fetch)));
-        let said = server.messages(draft);
-        assert!(
-            matches!(
-                &said[..],
-                [Envelope { message: Message::RequestError(error), .. }]
-                    if error.code == RequestCode::NotSupported
-            ),
-            "{draft:?}: {said:?}"
-        );
-        assert_eq!(server.session.open_requests(), 0);
     }
 }
 
@@ -778,6 +742,36 @@ fn what_breaks_the_old_drafts_ends_the_session_with_their_code() {
             }
             assert_eq!(server.closed(), Some(*code), "{draft:?} {messages:?}");
         }
+    }
+}
+
+#[test]
+fn a_fetch_joins_only_what_begins_after_the_largest_object() {
+    for draft in OLD {
+        let mut client = Wire::client(draft);
+        let mut server = client.server();
+        let subscribe = Subscribe {
+            id: RequestId(0),
+            track: track(&["room"], "audio"),
+            params: Parameters {
+                filter: Some(Filter::NextGroupStart),
+                ..Parameters::default()
+            },
+        };
+        client.say(&mut server, plain(Message::Subscribe(subscribe)));
+        let fetch = Fetch {
+            id: RequestId(2),
+            range: FetchRange::RelativeJoining {
+                subscription: RequestId(0),
+                groups: 0,
+            },
+            params: Parameters::default(),
+        };
+        client.say(&mut server, plain(Message::Fetch(fetch)));
+
+        let closed = server.closed();
+
+        assert_eq!(closed, Some(SessionCode::ProtocolViolation), "{draft:?}");
     }
 }
 

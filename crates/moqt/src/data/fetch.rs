@@ -1,13 +1,15 @@
-//! Fetch streams (section 11.4.4).
+//! Fetch streams (section 11.4.4; 10.4.4 of drafts 14 and 16).
+//!
+//! Draft 16 writes ids as they are where later drafts write differences; draft 14 writes every field of each object.
+
+mod fixed;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::{
     DecodeError, Draft, EncodeError, GroupOrder, Location, RequestId, VarInt,
-    data::{
-        Cursor, Limits,
-        buffer::{Buffer, within},
-    },
+    data::{Cursor, Limits, buffer::Buffer, check_ids},
+    draft::Layout,
 };
 
 /// FETCH_HEADER: what a fetch stream begins with.
@@ -114,6 +116,8 @@ struct Prior {
     subgroup: Option<u64>,
     /// Of the last object.
     priority: Option<u8>,
+    /// The end of a range came last.
+    after_range: bool,
 }
 
 /// An item's fields before the payload, all of which are there.
@@ -221,7 +225,7 @@ impl FetchDecoder {
             None => None,
             Some(Fields::RangeEnd { absence, last, len }) => {
                 self.buffer.take(len);
-                self.prior.location = Some(last);
+                self.prior.pass(last);
                 Some(FetchItem::RangeEnd { absence, last })
             }
             Some(Fields::Object {
@@ -265,6 +269,9 @@ impl FetchDecoder {
     fn peek_item(&self) -> Result<Option<Fields>, DecodeError> {
         let bytes = self.buffer.as_slice();
         let mut cursor = Cursor::new(self.draft, bytes);
+        if self.draft.table().layout == Layout::Fields {
+            return fixed::peek(cursor, self.limits);
+        }
         let Some(flags) = cursor.varint() else {
             return Ok(None);
         };
@@ -294,7 +301,10 @@ impl FetchDecoder {
         let Some((group, subgroup, object, priority)) = object_fields(&mut cursor, flags) else {
             return Ok(None);
         };
-        let location = self.prior.location(self.order, group, object)?;
+        let location = match self.draft.table().layout {
+            Layout::Typed => self.prior.location(self.order, group, object)?,
+            Layout::Pairs | Layout::Fields => self.prior.plain_location(group, object)?,
+        };
         let subgroup = match flags & SUBGROUP_MODE {
             _ if flags & DATAGRAM != 0 => None,
             SUBGROUP_ZERO => Some(0),
@@ -312,18 +322,15 @@ impl FetchDecoder {
             .map_err(missing)?;
         let mut properties = 0..0;
         if flags & PROPERTIES != 0 {
-            let Some(len) = cursor.varint() else {
+            let max = self.limits.properties_bytes_max;
+            let Some(range) = cursor.sized("properties", max)? else {
                 return Ok(None);
             };
-            let len = within("properties", len, self.limits.properties_bytes_max)?;
-            properties = cursor.at..cursor.at + len;
-            cursor.at = properties.end;
+            properties = range;
         }
-        let Some(len) = cursor.varint() else {
+        let Some(payload) = cursor.sized("payload", self.limits.payload_bytes_max)? else {
             return Ok(None);
         };
-        let len = within("payload", len, self.limits.payload_bytes_max)?;
-        let payload = cursor.at..cursor.at + len;
         if payload.end > cursor.bytes.len() {
             return Ok(None);
         }
@@ -366,6 +373,13 @@ impl FetchEncoder {
             payload,
         } = object;
         let (group_delta, object_delta) = self.deltas(*location)?;
+        check_ids(self.draft, [location.group, location.object])?;
+        check_ids(self.draft, [subgroup.unwrap_or_default(), 0])?;
+        if self.draft.table().layout == Layout::Fields {
+            fixed::write(self.draft, object, out);
+            self.prior.observe(*location, *subgroup, *priority);
+            return Ok(());
+        }
         let (mode, explicit) = self.prior.subgroup_mode(*subgroup);
         let mut flags = mode;
         for (set, bit) in [
@@ -397,7 +411,8 @@ impl FetchEncoder {
     ///
     /// # Errors
     ///
-    /// When `last` does not come after what was written before; `out` is then unchanged.
+    /// When `last` does not come after what was written before, or when nothing is known of the range and the draft has
+    /// no way to say so (14); `out` is then unchanged.
     pub fn range_end(
         &mut self,
         absence: Absence,
@@ -405,6 +420,14 @@ impl FetchEncoder {
         out: &mut BytesMut,
     ) -> Result<(), EncodeError> {
         self.deltas(last)?;
+        check_ids(self.draft, [last.group, last.object])?;
+        if self.draft.table().layout == Layout::Fields {
+            return match absence {
+                // What is not there does not exist.
+                Absence::NonExistent => Ok(()),
+                Absence::Unknown => Err(EncodeError::NotInDraft("range of unknown objects")),
+            };
+        }
         let flavour = self.draft.varint();
         let flags = match absence {
             Absence::NonExistent => END_OF_NON_EXISTENT,
@@ -413,7 +436,7 @@ impl FetchEncoder {
         for field in [flags, last.group, last.object] {
             VarInt::encode(flavour, field, out);
         }
-        self.prior.location = Some(last);
+        self.prior.pass(last);
         Ok(())
     }
 
@@ -423,10 +446,14 @@ impl FetchEncoder {
         let Some(prior) = self.prior.location else {
             return Ok((Some(group), Some(object)));
         };
-        let follows = prior.object.checked_add(1) == Some(object);
+        let plain = self.draft.table().layout != Layout::Typed;
+        // Draft 16 does not say what comes before an object after the end of a range.
+        let whole = plain && self.prior.after_range;
+        let follows = prior.object.checked_add(1) == Some(object) && !whole;
         if group == prior.group {
             return match object.checked_sub(prior.object) {
                 None | Some(0) => Err(EncodeError::NotAscending(object, prior.object)),
+                Some(_) if plain => Ok((whole.then_some(group), (!follows).then_some(object))),
                 Some(delta) => Ok((None, (!follows).then_some(delta))),
             };
         }
@@ -435,7 +462,8 @@ impl FetchEncoder {
             GroupOrder::Descending => prior.group.checked_sub(group),
         };
         let distance = distance.ok_or(EncodeError::GroupOrder(group, prior.group))?;
-        Ok((Some(distance - 1), (!follows).then_some(object)))
+        let field = if plain { group } else { distance - 1 };
+        Ok((Some(field), (!follows).then_some(object)))
     }
 }
 
@@ -488,6 +516,31 @@ impl Prior {
         self.location = Some(location);
         self.subgroup = subgroup;
         self.priority = Some(priority);
+        self.after_range = false;
+    }
+
+    fn pass(&mut self, last: Location) {
+        self.location = Some(last);
+        self.after_range = true;
+    }
+
+    /// The same where ids are written as they are (draft 16).
+    fn plain_location(
+        &self,
+        group: Option<u64>,
+        object: Option<u64>,
+    ) -> Result<Location, DecodeError> {
+        let missing = || DecodeError::Forbidden("first object without its location", 0);
+        let group = group.or(self.location.map(|prior| prior.group));
+        let object = match (object, self.location) {
+            (Some(object), _) => object,
+            (None, Some(prior)) => prior
+                .object
+                .checked_add(1)
+                .ok_or(DecodeError::Overflow("object id"))?,
+            (None, None) => return Err(missing()),
+        };
+        Ok(Location::new(group.ok_or_else(missing)?, object))
     }
 
     /// Computes where an object is from the fields that are there.

@@ -50,7 +50,9 @@ impl Session {
             },
             &message,
         )?;
-        self.open_request(id)?.asked = asked;
+        let request = self.open_request(id)?;
+        request.begins(asked.filter);
+        request.asked = asked;
         self.subscribing.insert(track, id);
         Ok(id)
     }
@@ -287,6 +289,7 @@ impl Session {
         } else {
             let request = self.open_request(id)?;
             request.phase = Phase::Established;
+            request.begins(asked.filter);
             request.asked = asked;
         }
         Ok(())

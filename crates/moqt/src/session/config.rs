@@ -152,7 +152,7 @@ pub struct FetchAnswer {
     pub end_of_track: bool,
     /// Last object plus one; object 0: the whole group. See [`Location::end_after`].
     pub end: Location,
-    /// Parameters.
+    /// Parameters. GROUP_ORDER, the order in which objects come, is said in draft 14 only, and left out elsewhere.
     pub params: Parameters,
     /// Track properties, raw.
     pub properties: Bytes,
@@ -197,9 +197,6 @@ pub enum CallError {
     /// Only servers name a new URI in GOAWAY.
     #[error("a client must not name a URI")]
     UriFromClient,
-    /// FETCH, in a draft whose fetch streams are not spoken: 16 and earlier.
-    #[error("FETCH is not spoken in this draft")]
-    NotSpoken,
     /// It cannot be written.
     #[error(transparent)]
     Encode(#[from] EncodeError),

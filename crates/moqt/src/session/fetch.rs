@@ -4,7 +4,7 @@
 
 use crate::{
     Fetch, FetchOk, FetchRange, Location, Message, RequestCode, RequestError, RequestId, ResetCode,
-    StreamId, TrackProperties,
+    StreamId, TrackProperties, VarInt, draft::Layout,
 };
 
 use super::{
@@ -24,16 +24,14 @@ impl Session {
     /// # Errors
     ///
     /// See [`CallError`]; a range that ends before it starts, or the join of a request that is no subscription to a
-    /// track of the peer, is [`CallError::WrongState`].
+    /// track of the peer (up to draft 16: from the largest object on), is [`CallError::WrongState`].
     pub fn fetch(
         &mut self,
         range: FetchRange,
         options: FetchOptions,
     ) -> Result<RequestId, CallError> {
-        if self.one_stream.is_some() {
-            return Err(CallError::NotSpoken);
-        }
         let FetchOptions { params } = options;
+        let range = self.within_varints(range);
         let start = match &range {
             FetchRange::Standalone { start, end, .. } => {
                 if end.last_before_end() < *start {
@@ -73,9 +71,12 @@ impl Session {
         let FetchAnswer {
             end_of_track,
             end,
-            params,
+            mut params,
             properties,
         } = answer;
+        if self.config.draft.table().layout != Layout::Fields {
+            params.group_order = None;
+        }
         let request = self.open_request(id)?;
         if !request.is(Side::Peers, Phase::Pending) || !matches!(request.kind, Kind::Fetch { .. }) {
             return Err(CallError::WrongState);
@@ -129,11 +130,12 @@ impl Session {
         else {
             return Ok(());
         };
-        if self.one_stream.is_some() {
-            // Fetch streams of draft 16 and earlier have other fields than those in `data::fetch`.
-            let error = RequestError::new(RequestCode::NotSupported, "no FETCH in this draft");
-            self.refuse(id, error);
-            return Ok(());
+        if let Some(subscription) = joins
+            && self.joins_another_filter(subscription)
+        {
+            return Err(Fault::violation(
+                "a FETCH joins a subscription whose filter is not Largest Object",
+            ));
         }
         if let Some(error) = self.refusal(&range, joins) {
             self.refuse(id, error);
@@ -178,6 +180,19 @@ impl Session {
         Ok(())
     }
 
+    /// Ends a range where ids end: what is beyond cannot exist in this draft.
+    fn within_varints(&self, mut range: FetchRange) -> FetchRange {
+        let max = VarInt::max(self.config.draft.varint());
+        if let FetchRange::Standalone { end, .. } = &mut range {
+            if end.group > max {
+                *end = Location::new(max, 0);
+            } else if end.object > max {
+                end.object = 0;
+            }
+        }
+        range
+    }
+
     /// What is wrong with the peer's FETCH whatever the track holds.
     fn refusal(&self, range: &FetchRange, joins: Option<RequestId>) -> Option<RequestError> {
         if let Some(subscription) = joins {
@@ -197,12 +212,19 @@ impl Session {
         }
     }
 
+    /// Up to draft 16 only subscriptions from the largest object on can be joined (section 9.16.2).
+    fn joins_another_filter(&self, subscription: RequestId) -> bool {
+        let joined = self.requests.get(&subscription);
+        self.one_stream.is_some() && joined.is_some_and(|joined| joined.begins_elsewhere)
+    }
+
     /// Checks that a request is a subscription of that side: its own SUBSCRIBE, or the other side's PUBLISH once it is
     /// accepted (section 10.13.2).
     fn check_joins(&self, subscriber: Side, subscription: RequestId) -> Result<(), CallError> {
         let request = self.requests.get(&subscription);
         let request = request.ok_or(CallError::UnknownRequest)?;
         let joinable = match request.kind {
+            _ if self.joins_another_filter(subscription) => false,
             Kind::Subscribe { .. } => request.side == subscriber,
             Kind::Publish { .. } => {
                 request.side != subscriber && request.phase == Phase::Established

@@ -204,6 +204,9 @@ impl Session {
             self.refuse(id, duplicate());
             return Ok(());
         }
+        if let Some(request) = self.requests.get_mut(&id) {
+            request.begins(params.filter);
+        }
         self.publishing.insert(track.clone(), id);
         self.event(Event::Subscribe {
             id,

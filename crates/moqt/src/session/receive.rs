@@ -270,6 +270,7 @@ impl Session {
         let scope = request.ok_scope().ok_or_else(misplaced)?;
         ok.params.check(draft, scope)?;
         request.phase = Phase::Established;
+        request.begins(ok.params.filter);
         if request.is_hidden() {
             return Ok(());
         }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use crate::collections::BTreeSet;
 use crate::{
-    FullTrackName, Location, Namespace, Parameters, RequestId, Scope, StreamId, TrackAlias,
+    Filter, FullTrackName, Location, Namespace, Parameters, RequestId, Scope, StreamId, TrackAlias,
 };
 
 /// Who asked.
@@ -75,6 +75,8 @@ pub(super) struct Request {
     pub(super) updates_out: VecDeque<Update>,
     /// What the subscriber last asked for, where each update says everything anew (draft 14).
     pub(super) asked: Parameters,
+    /// A subscription that begins elsewhere than after the largest object; up to draft 16 no FETCH may join it.
+    pub(super) begins_elsewhere: bool,
     /// The other half of a SUBSCRIBE_NAMESPACE that asks for namespaces and tracks.
     pub(super) other_half: Option<RequestId>,
     /// The other half was accepted and is over.
@@ -107,6 +109,7 @@ impl Request {
             updates_in: VecDeque::new(),
             updates_out: VecDeque::new(),
             asked: Parameters::default(),
+            begins_elsewhere: false,
             other_half: None,
             half_answered: false,
             goaway_received: false,
@@ -202,6 +205,11 @@ impl Request {
             }
             Kind::TrackStatus => None,
         }
+    }
+
+    /// Notes where a subscription begins.
+    pub(super) fn begins(&mut self, filter: Option<Filter>) {
+        self.begins_elsewhere = filter.is_some_and(|filter| filter != Filter::LargestObject);
     }
 
     /// Returns the prefix of a request about namespaces.

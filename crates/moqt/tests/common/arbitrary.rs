@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::D18;
 use bytes::Bytes;
 use moqrelay_moqt::{
     AuthToken, Fetch, FetchOk, FetchRange, Filter, FullTrackName, GoAway, GroupOrder, Location,
@@ -168,7 +169,9 @@ fn others() -> impl Strategy<Value = Message> {
 fn request_error() -> impl Strategy<Value = RequestError> {
     let redirect = (bytes(20), option::of(track()));
     (
-        code(RequestCode::ALL),
+        code(RequestCode::ALL).prop_filter("codes that draft 18 has", |code| {
+            RequestCode::from_code(D18, code.to_code(D18)) == *code
+        }),
         option::of(0..u64::MAX),
         ".{0,40}",
         redirect,

@@ -3,8 +3,8 @@
 use core::time::Duration;
 
 use crate::{
-    About, DecodeError, EncodeError, FetchOk, GoAway, Namespace, Parameters, Redirect, RequestCode,
-    RequestError, RequestId, RequestKind, RequestOk, Scope,
+    About, DecodeError, EncodeError, FetchOk, GoAway, GroupOrder, Namespace, Parameters, Redirect,
+    RequestCode, RequestError, RequestId, RequestKind, RequestOk, Scope,
     draft::Layout,
     wire::{Reader, URI_LEN_BYTES_MAX, Writer},
 };
@@ -82,8 +82,12 @@ pub(super) fn read_fetch_ok(reader: &mut Reader) -> Result<FetchOk, DecodeError>
     let RequestOk { params, properties } = match order {
         None => read_ok(reader, Scope::FetchOk)?,
         Some(order) => RequestOk {
-            params: Parameters::default(),
-            ..fields::read_properties(reader, order)?
+            // How this answer comes, not what the track prefers.
+            params: Parameters {
+                group_order: Some(order),
+                ..Parameters::default()
+            },
+            ..fields::read_properties(reader, GroupOrder::default())?
         },
     };
     Ok(FetchOk {
@@ -99,8 +103,8 @@ pub(super) fn write_fetch_ok(writer: &mut Writer<'_>, ok: &FetchOk) -> Result<()
         Layout::Typed | Layout::Pairs => None,
         Layout::Fields => Some(fields::properties(writer.draft, &ok.properties)?),
     };
-    if let Some(properties) = &fixed {
-        writer.byte(properties.group_order.to_code());
+    if fixed.is_some() {
+        writer.byte(ok.params.group_order.unwrap_or_default().to_code());
     }
     writer.byte(ok.end_of_track.into());
     writer.location(ok.end);
