@@ -31,7 +31,8 @@ pub struct Parameters {
     pub subscriber_priority: Option<u8>,
     /// SUBSCRIPTION_FILTER: SUBSCRIBE, PUBLISH_OK, REQUEST_UPDATE. Absent: everything.
     pub filter: Option<Filter>,
-    /// GROUP_ORDER: SUBSCRIBE, PUBLISH_OK, FETCH. Absent: the publisher's preference.
+    /// GROUP_ORDER: SUBSCRIBE, PUBLISH_OK, FETCH. Absent: the publisher's preference, but ascending in a FETCH of draft
+    /// 15 or later.
     pub group_order: Option<GroupOrder>,
     /// NEW_GROUP_REQUEST: PUBLISH_OK, SUBSCRIBE, REQUEST_UPDATE. Largest known group plus one; zero: none known.
     pub new_group_request: Option<u64>,

@@ -130,6 +130,15 @@ fn what_draft_16_forbids_ends_the_session() {
         &[&[0x0c, 7, 3, 0]],
         &[&[0x1d, 7, 3, 5, 0]],
         &[&[0x40, 0x80]],
+        // Beyond 62 bits.
+        &[
+            &[0x40, 0x8c, 2, 0xff, 255, 255, 255, 255, 255, 255, 255],
+            &[0x10, 5, 0],
+        ],
+        &[
+            &[0x1f, 2, 0xff, 255, 255, 255, 255, 255, 255, 255, 0, 5, 0],
+            &[0x02, 0],
+        ],
     ];
     for wire in forbidden {
         let (_, error) = read(D16, Ascending, &joined(wire), usize::MAX);
@@ -227,20 +236,6 @@ fn a_fetch_is_asked_for_answered_and_over() {
         pair.client.session.finish_fetch(id).unwrap();
         pair.pump();
         assert_eq!(open(&pair), (0, 0), "{draft:?}");
-    }
-}
-
-#[test]
-fn who_names_no_order_gets_ascending_groups() {
-    for draft in OLD {
-        let mut pair = Pair::of(draft);
-        fetch(&mut pair, standalone());
-        let Event::Fetch { params, .. } = pair.server.one() else {
-            panic!("{draft:?}");
-        };
-        // Draft 14 would take the publisher's preference otherwise.
-        let order = (draft == D14).then_some(Ascending);
-        assert_eq!(params.group_order, order);
     }
 }
 

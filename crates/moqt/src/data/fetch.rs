@@ -316,6 +316,8 @@ impl FetchDecoder {
             }
             _ => subgroup,
         };
+        check_reach(self.draft, location.object, "object id")?;
+        check_reach(self.draft, subgroup.unwrap_or_default(), "subgroup id")?;
         let priority = priority
             .or(self.prior.priority)
             .ok_or(())
@@ -588,6 +590,14 @@ impl Prior {
             Some(id) => (SUBGROUP_EXPLICIT, Some(id)),
         }
     }
+}
+
+/// Counting on must not leave the draft's integers either.
+fn check_reach(draft: Draft, id: u64, field: &'static str) -> Result<(), DecodeError> {
+    if id > VarInt::max(draft.varint()) {
+        return Err(DecodeError::Overflow(field));
+    }
+    Ok(())
 }
 
 type ObjectFields = (Option<u64>, Option<u64>, Option<u64>, Option<u8>);

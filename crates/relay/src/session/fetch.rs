@@ -3,17 +3,19 @@
 //! An answer is written as the connection takes it. It holds a small batch of objects at a time and no place in any
 //! log, so that a slow one costs nobody anything.
 
+mod serving;
+
 use std::{
     sync::{Arc, Mutex},
-    task::{Context, Poll, Wake, Waker},
+    task::{Poll, Wake, Waker},
     time::{Duration, Instant, SystemTime},
 };
 
 use bytes::{Bytes, BytesMut};
 use moqrelay_moqt::{
-    AuthToken, Draft, FetchAnswer, FetchRange, FullTrackName, GroupOrder, Location, Parameters,
-    RequestCode, RequestError, RequestId, ResetCode,
-    data::{Absence, FetchEncoder, FetchHeader, FetchItem, FetchObject},
+    AuthToken, CallError, Draft, FetchAnswer, FetchRange, FullTrackName, GroupOrder, Location,
+    Parameters, RequestCode, RequestError, RequestId, ResetCode, TrackProperties,
+    data::{Absence, FetchEncoder, FetchHeader},
 };
 
 use super::{
@@ -25,8 +27,8 @@ use super::{
 };
 use crate::{
     table::{Found, SessionId},
-    track::{self, Cache, Object, Piece, Span, lock},
-    transport::{OpeningUni, SendStream, WriteError},
+    track::{self, Cache, Piece, Span, lock},
+    transport::{OpeningUni, SendStream},
 };
 
 /// Objects taken from the cache before others have their turn.
@@ -61,8 +63,10 @@ pub(super) struct Serving {
     span: Span,
     /// What comes next; `None`: everything has been written.
     next: Option<Location>,
-    /// Until FETCH_OK is sent nothing is known of the end.
+    /// Until the end is known nothing is written.
     accepted: bool,
+    /// FETCH_OK that waits for the first object: draft 14 refuses what turns out to be empty.
+    held: Option<FetchAnswer>,
     fill: Option<Filled>,
     fills_left: usize,
     deadline: Instant,
@@ -74,6 +78,10 @@ pub(super) struct Serving {
     rest_bytes: usize,
     /// A gap that is not written yet.
     gap: Option<(Absence, Location)>,
+    /// A gap that the draft has no way to write: the answer must break off.
+    unsayable: bool,
+    has_objects: bool,
+    draft: Draft,
     default_priority: u8,
 }
 
@@ -118,10 +126,6 @@ impl Driver {
         params: Parameters,
         tokens: &[AuthToken],
     ) {
-        if !has_fetch(self.machine.draft()) {
-            let reason = "this relay serves FETCH in draft 18 only";
-            return self.reject(id, RequestCode::NotSupported, reason);
-        }
         if self.fetching.len() + self.joins.len() >= self.limits.fetches {
             let error = RequestError::new(RequestCode::ExcessiveLoad, "too many FETCHes");
             return self.reject_with(id, error.retry_after(RETRY_AFTER));
@@ -223,9 +227,13 @@ impl Driver {
         last: Location,
         params: &Parameters,
     ) {
-        let order = params.group_order.unwrap_or(GroupOrder::Ascending);
-        let span = Span { order, first, last };
         let mut found = self.shared.find_past(name, self.id);
+        let order = params.group_order.unwrap_or(match self.machine.draft() {
+            // Who names no order leaves it to the publisher (draft-14 section 9.16).
+            Draft::D14 => preference(&found),
+            _ => GroupOrder::Ascending,
+        });
+        let span = Span { order, first, last };
         let patience = params
             .fill_timeout
             .unwrap_or(self.limits.fill)
@@ -294,6 +302,7 @@ impl Driver {
             span,
             next: Some(span.begin()),
             accepted: false,
+            held: None,
             fill: None,
             fills_left: FILLS_MAX,
             deadline,
@@ -303,6 +312,9 @@ impl Driver {
             rest: vec![header.freeze()],
             rest_bytes: 0,
             gap: None,
+            unsayable: false,
+            has_objects: false,
+            draft,
             default_priority,
         };
         if found.upstream.is_some() {
@@ -314,17 +326,62 @@ impl Driver {
     }
 
     fn accept_serving(&mut self, slot: u32, answer: FetchAnswer) {
-        let Some(Stream::Fetch(serving)) = self.streams.get_mut(slot) else {
+        let Some(Stream::Fetch(mut serving)) = self.streams.take(slot) else {
             return;
         };
-        serving.accepted = true;
         let (request, bell) = (serving.request, serving.bell.clone());
-        self.shared.meters().fetches.add(1);
-        if let Err(error) = self.machine.accept_fetch(request, answer) {
-            tracing::debug!(%error, "cannot accept a FETCH");
+        let said = self.say_accepted(&mut serving, answer);
+        self.streams.put(slot, Stream::Fetch(serving));
+        if said.is_err() {
             return self.drop_fetch(request, ResetCode::InternalError);
         }
         bell.wake_by_ref();
+    }
+
+    /// Sends FETCH_OK, at once or with the first object.
+    fn say_accepted(
+        &mut self,
+        serving: &mut Serving,
+        mut answer: FetchAnswer,
+    ) -> Result<(), CallError> {
+        serving.accepted = true;
+        self.shared.meters().fetches.add(1);
+        let properties = track::track_properties(serving.draft, &answer.properties);
+        answer.properties = properties;
+        answer.params.group_order = Some(serving.span.order);
+        if serving.draft == Draft::D14 {
+            serving.held = Some(answer);
+            return Ok(());
+        }
+        self.accept_fetch(serving.request, answer)
+    }
+
+    fn accept_fetch(&mut self, request: RequestId, answer: FetchAnswer) -> Result<(), CallError> {
+        let accepted = self.machine.accept_fetch(request, answer);
+        accepted.inspect_err(|error| tracing::debug!(%error, "cannot accept a FETCH"))
+    }
+
+    /// Says what draft 14 says late: that there are objects, that there are none, or that nobody knows.
+    fn say_late(&mut self, serving: &mut Serving, outcome: Outcome) -> Outcome {
+        if serving.unsayable {
+            if serving.held.is_none() {
+                return Outcome::Failed(ResetCode::UnknownObjectStatus);
+            }
+            let reason = "what is in this range is not known";
+            let error = RequestError::new(RequestCode::UnknownStatus, reason);
+            return Outcome::Refused(Box::new(error));
+        }
+        if serving.has_objects
+            && let Some(answer) = serving.held.take()
+            && self.accept_fetch(serving.request, answer).is_err()
+        {
+            return Outcome::Failed(ResetCode::InternalError);
+        }
+        if matches!(outcome, Outcome::Done) && serving.held.is_some() {
+            let error = RequestError::new(RequestCode::NoObjects, "no object is in this range");
+            return Outcome::Refused(Box::new(error));
+        }
+        outcome
     }
 
     fn ask_upstream(&mut self, slot: u32) {
@@ -388,6 +445,10 @@ impl Driver {
             self.work_on_fill(serving)
         } else {
             self.work_on_cache(serving)
+        };
+        let outcome = match outcome {
+            Outcome::Open | Outcome::Done => self.say_late(serving, outcome),
+            Outcome::Failed(_) | Outcome::Refused(_) => outcome,
         };
         if !matches!(outcome, Outcome::Open | Outcome::Done) {
             return outcome;
@@ -516,7 +577,7 @@ impl Driver {
                 }
                 Poll::Ready(News::End(end)) => {
                     serving.fill = None;
-                    let Some(answer) = fill.answer().filter(|_| end.is_complete()) else {
+                    let Some(answer) = said_at_end(&fill, &end, last) else {
                         // What it did not say the cache may have, here and there.
                         serving.upstream = None;
                         let next = serving.next;
@@ -561,14 +622,10 @@ impl Driver {
             properties: answer.properties,
             ..FetchAnswer::default()
         };
-        self.shared.meters().fetches.add(1);
         self.shared.meters().cache_misses.add(1);
-        match self.machine.accept_fetch(serving.request, accepted) {
+        match self.say_accepted(serving, accepted) {
             Ok(()) => Ok(true),
-            Err(error) => {
-                tracing::debug!(%error, "cannot accept a FETCH");
-                Err(Outcome::Failed(ResetCode::InternalError))
-            }
+            Err(_said) => Err(Outcome::Failed(ResetCode::InternalError)),
         }
     }
 
@@ -666,192 +723,26 @@ impl Driver {
     }
 }
 
-impl Serving {
-    /// Returns how urgent it is that the stream goes on.
-    pub(super) fn urgency(&self) -> i32 {
-        self.priority
-    }
-
-    /// Wants no more of the publisher; for sessions that end.
-    pub(super) fn abandon(&mut self) -> Option<(SessionId, Arc<Fill>)> {
-        let filled = self.fill.take()?;
-        Some((filled.session, filled.fill))
-    }
-
-    fn prioritise(&mut self, priority: i32) {
-        self.priority = priority;
-        if let Channel::Open(stream) = &self.stream {
-            stream.set_priority(priority);
-        }
-    }
-
-    /// Writes what the connection takes of `rest`.
-    fn flush(&mut self) -> Poll<Result<(), WriteError>> {
-        let waker = Waker::from(self.bell.clone());
-        let mut cx = Context::from_waker(&waker);
-        if let Channel::Opening(opening) = &mut self.stream {
-            match opening.poll(&mut cx) {
-                Poll::Ready(Some(stream)) => {
-                    stream.set_priority(self.priority);
-                    self.stream = Channel::Open(stream);
-                }
-                Poll::Ready(None) => return Poll::Ready(Err(WriteError::Lost)),
-                Poll::Pending => return Poll::Pending,
-            }
-        }
-        let Channel::Open(stream) = &mut self.stream else {
-            return Poll::Pending;
-        };
-        let written = stream.poll_write(&mut cx, &mut self.rest);
-        self.rest.retain(|chunk| !chunk.is_empty());
-        self.rest_bytes = self.rest.iter().map(Bytes::len).sum();
-        written
-    }
-
-    fn finish(&mut self) {
-        if let Channel::Open(stream) = &mut self.stream {
-            stream.finish();
-        }
-    }
-
-    fn reset(&mut self, code: u32) {
-        if let Channel::Open(stream) = &mut self.stream {
-            stream.reset(code);
-        }
-    }
-
-    /// Takes in what the publisher sent, up to `last`; true: that has been passed.
-    fn take_in(&mut self, item: &FetchItem, last: Location) -> bool {
-        let (Some(at), Some(next)) = (item.location(), self.next) else {
-            return false;
-        };
-        if self.span.is_before(at, next) {
-            return false; // Not asked for, or there already.
-        }
-        let beyond = self.span.is_before(last, at);
-        match item {
-            FetchItem::Header(_) => {}
-            FetchItem::Object(object) => {
-                self.learn(next, at);
-                if beyond {
-                    self.absent(Absence::NonExistent, last);
-                    return true;
-                }
-                let object = Object {
-                    group: at.group,
-                    id: at.object,
-                    subgroup: object.subgroup,
-                    priority: Some(object.priority),
-                    properties: object.properties.clone(),
-                    payload: object.payload.clone(),
-                    ..Object::default()
-                };
-                lock(&self.cache).insert(&object, None, Instant::now());
-                self.object(&object);
-            }
-            FetchItem::RangeEnd { absence, .. } => {
-                let until = if beyond { last } else { at };
-                if *absence == Absence::NonExistent && self.span.order == GroupOrder::Ascending {
-                    lock(&self.cache).learn_absent(next, until);
-                }
-                self.absent(*absence, until);
-                if beyond {
-                    return true;
-                }
-            }
-        }
-        self.next = self.span.after(at);
-        at == last
-    }
-
-    /// Notes that nothing exists from `next` to before `at`.
-    fn learn(&self, next: Location, at: Location) {
-        let one_way = self.span.order == GroupOrder::Ascending || next.group == at.group;
-        if one_way && next < at {
-            lock(&self.cache).learn_absent(next, track::location_before(at));
-        }
-    }
-
-    /// The publisher has said all that it has of what was asked for up to `last`.
-    fn fill_ended(&mut self, answer: &FillAnswer, last: Location) {
-        let Some(next) = self.next else {
-            return;
-        };
-        let all = match self.span.order {
-            GroupOrder::Ascending => answer.end.last_before_end().min(last),
-            GroupOrder::Descending => last,
-        };
-        if next <= all || self.span.order == GroupOrder::Descending {
-            self.absent(Absence::NonExistent, all);
-            if self.span.order == GroupOrder::Ascending {
-                lock(&self.cache).learn_absent(next, all);
-            }
-        }
-        if all < last && self.span.order == GroupOrder::Ascending {
-            self.absent(Absence::Unknown, last);
-        }
-    }
-
-    /// Adds an object to what is to be written.
-    fn object(&mut self, object: &Object) {
-        match self.gap {
-            Some((Absence::Unknown, _)) => self.write_gap(),
-            Some((Absence::NonExistent, _)) | None => self.gap = None, // It goes without saying.
-        }
-        let object = FetchObject {
-            location: object.location(),
-            subgroup: object.subgroup,
-            priority: object.priority.unwrap_or(self.default_priority),
-            properties: object.properties.clone(),
-            payload: object.payload.clone(),
-        };
-        let mut bytes = BytesMut::new();
-        if let Err(error) = self.encoder.object(&object, &mut bytes) {
-            tracing::debug!(%error, "an object is not in order");
-            return;
-        }
-        self.rest_bytes += object.payload.len();
-        if object.payload.len() <= COPIED_PAYLOAD {
-            bytes.extend_from_slice(&object.payload);
-            self.rest.push(bytes.freeze());
-        } else {
-            self.rest.extend([bytes.freeze(), object.payload]);
-        }
-    }
-
-    /// Notes that there is nothing up to `last`.
-    fn absent(&mut self, absence: Absence, last: Location) {
-        if self.gap.is_some_and(|(before, _)| before != absence) {
-            self.write_gap();
-        }
-        self.gap = Some((absence, last));
-    }
-
-    /// Nothing follows: what does not exist up to the end goes without saying.
-    fn end(&mut self) {
-        if self
-            .gap
-            .is_some_and(|(absence, _)| absence == Absence::Unknown)
-        {
-            self.write_gap();
-        }
-    }
-
-    fn write_gap(&mut self) {
-        let Some((absence, last)) = self.gap.take() else {
-            return;
-        };
-        let mut bytes = BytesMut::new();
-        match self.encoder.range_end(absence, last, &mut bytes) {
-            Ok(()) => self.rest.push(bytes.freeze()),
-            Err(error) => tracing::debug!(%error, "a gap is not in order"),
-        }
+/// Returns what the publisher said of the whole range that it was asked for, once it has ended.
+fn said_at_end(fill: &Fill, end: &FillEnd, last: Location) -> Option<FillAnswer> {
+    match end {
+        FillEnd::Complete => fill.answer(),
+        // Draft 14 refuses where later drafts answer with nothing.
+        FillEnd::Refused(error) if error.code == RequestCode::NoObjects => Some(FillAnswer {
+            end_of_track: false,
+            end: last.end_after(),
+            properties: Bytes::new(),
+        }),
+        FillEnd::Refused(_) | FillEnd::Failed | FillEnd::Malformed => None,
     }
 }
 
-/// Returns whether the streams of a draft's FETCH are those that we write and read.
-pub(super) fn has_fetch(draft: Draft) -> bool {
-    draft == Draft::D18
+/// Returns the order that the publisher prefers.
+fn preference(found: &Found) -> GroupOrder {
+    let properties = answer_of(found, Location::default()).properties;
+    TrackProperties::read(Draft::D18, &properties)
+        .map(|known| known.group_order)
+        .unwrap_or_default()
 }
 
 /// Returns the largest location of a track that nobody publishes to us now, if that is all there is to know: nobody can

@@ -8,12 +8,13 @@ use std::{
 
 use bytes::Bytes;
 use moqrelay_moqt::{
-    FetchOptions, FetchRange, FullTrackName, GroupOrder, Location, Parameters, RequestCode,
+    Draft, FetchOptions, FetchRange, FullTrackName, GroupOrder, Location, Parameters, RequestCode,
     RequestError, RequestId, ResetCode,
     data::{FetchCheck, FetchDecoder, FetchHeader, FetchItem},
+    translate_properties,
 };
 
-use super::{Driver, fetch::has_fetch};
+use super::Driver;
 use crate::track::Span;
 
 /// Payload bytes that wait for whoever asked; beyond, nothing more is read of the stream, so that flow control holds
@@ -61,12 +62,6 @@ pub(crate) enum FillEnd {
     Malformed,
 }
 
-impl FillEnd {
-    pub(super) fn is_complete(&self) -> bool {
-        matches!(self, Self::Complete)
-    }
-}
-
 /// What there is for the asker.
 pub(super) enum News {
     Item(FetchItem),
@@ -87,6 +82,7 @@ pub(super) struct Answering {
     decoder: FetchDecoder,
     check: FetchCheck,
     fill: Arc<Fill>,
+    draft: Draft,
 }
 
 /// What became of the bytes of such a stream.
@@ -215,7 +211,7 @@ impl Answering {
             return Fed::Full;
         }
         loop {
-            let item = match self.decoder.poll() {
+            let mut item = match self.decoder.poll() {
                 Ok(Some(item)) => item,
                 Ok(None) => return Fed::Hungry,
                 Err(error) => return Fed::Broken(error),
@@ -224,6 +220,12 @@ impl Answering {
                 tracing::debug!(%error, "the peer answers a FETCH with a malformed track");
                 self.fill.end(FillEnd::Malformed);
                 return Fed::Malformed;
+            }
+            if let FetchItem::Object(object) = &mut item {
+                match translate_properties(self.draft, Draft::D18, &object.properties) {
+                    Ok(properties) => object.properties = properties,
+                    Err(error) => return Fed::Broken(error),
+                }
             }
             if !self.fill.push(item, waker) {
                 return Fed::Full;
@@ -239,7 +241,7 @@ impl Answering {
 impl Driver {
     /// Asks the peer for past objects because another session wants them.
     pub(super) fn fill(&mut self, fill: Arc<Fill>) {
-        if self.no_fetch || !has_fetch(self.machine.draft()) {
+        if self.no_fetch {
             let error = RequestError::new(RequestCode::NotSupported, "the publisher has no FETCH");
             return fill.end(FillEnd::Refused(error));
         }
@@ -249,9 +251,10 @@ impl Driver {
             start: first,
             end: last.end_after(),
         };
-        let descending = order == GroupOrder::Descending;
+        // Draft 14 would leave it to the publisher.
+        let named = order == GroupOrder::Descending || self.machine.draft() == Draft::D14;
         let params = Parameters {
-            group_order: descending.then_some(order),
+            group_order: named.then_some(order),
             ..Parameters::default()
         };
         match self.machine.fetch(range, FetchOptions { params }) {
@@ -319,6 +322,7 @@ impl Driver {
             decoder: FetchDecoder::new(self.machine.draft(), order, self.object_limits()),
             check: FetchCheck::new(order, Some(first), Some(last.end_after())),
             fill: filling.fill.clone(),
+            draft: self.machine.draft(),
         })
     }
 

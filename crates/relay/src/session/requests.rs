@@ -84,10 +84,12 @@ impl Driver {
                 properties,
                 ..
             } => {
+                let draft = self.machine.draft();
+                let translated = TrackProperties::translate(draft, Draft::D18, &properties);
                 let answer = FillAnswer {
                     end_of_track,
                     end,
-                    properties,
+                    properties: translated.unwrap_or_default(),
                 };
                 self.fill_accepted(id, answer);
             }

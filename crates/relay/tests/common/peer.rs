@@ -320,7 +320,7 @@ impl Peer {
     /// Opens the stream that answers it.
     pub async fn answering(&self, id: RequestId, order: GroupOrder) -> Answer {
         let mut stream = self.session.open_uni().await.unwrap();
-        let encoder = FetchEncoder::new(D18, order);
+        let encoder = FetchEncoder::new(self.machine.draft(), order);
         let mut bytes = BytesMut::new();
         encoder.header(FetchHeader { id }, &mut bytes);
         stream.write_all(&bytes).await.unwrap();
@@ -566,6 +566,19 @@ impl Answer {
         let mut bytes = BytesMut::new();
         self.encoder.object(&object, &mut bytes).unwrap();
         bytes.extend_from_slice(&object.payload);
+        self.stream.write_all(&bytes).await.unwrap();
+    }
+
+    pub async fn described(&mut self, group: u64, object: u64, properties: Bytes) {
+        let object = FetchObject {
+            location: Location::new(group, object),
+            subgroup: Some(3),
+            priority: 7,
+            properties,
+            payload: Bytes::new(),
+        };
+        let mut bytes = BytesMut::new();
+        self.encoder.object(&object, &mut bytes).unwrap();
         self.stream.write_all(&bytes).await.unwrap();
     }
 
@@ -829,15 +842,15 @@ async fn read_uni(
         }
         StreamKind::Fetch => {
             drop(listens.wait_for(|listens| *listens).await);
-            read_answer(start, recv, sinks).await;
+            read_answer(draft, start, recv, sinks).await;
         }
         StreamKind::Padding => {}
     }
 }
 
-async fn read_answer(mut start: BytesMut, mut recv: wt::RecvStream, sinks: Sinks) {
+async fn read_answer(draft: Draft, mut start: BytesMut, mut recv: wt::RecvStream, sinks: Sinks) {
     let header = loop {
-        if let Some((header, _)) = FetchHeader::peek(D18, &start).unwrap() {
+        if let Some((header, _)) = FetchHeader::peek(draft, &start).unwrap() {
             break header;
         }
         match recv.read_chunk(4096, true).await {
@@ -847,7 +860,7 @@ async fn read_answer(mut start: BytesMut, mut recv: wt::RecvStream, sinks: Sinks
     };
     let id = header.id;
     let order = sinks.orders.lock().unwrap()[&id];
-    let mut decoder = FetchDecoder::new(D18, order, LIMITS);
+    let mut decoder = FetchDecoder::new(draft, order, LIMITS);
     decoder.push(start.freeze());
     loop {
         while let Some(item) = decoder.poll().unwrap() {

@@ -59,16 +59,7 @@ pub(super) fn write_fetch(writer: &mut Writer<'_>, fetch: &Fetch) -> Result<(), 
     writer.varint(fetch.id.0);
     match writer.draft.table().layout {
         Layout::Typed | Layout::Pairs => {}
-        Layout::Fields => {
-            // Zero would mean the publisher's preference here, absence is ascending elsewhere.
-            let order = fetch.params.group_order.unwrap_or_default();
-            let params = Parameters {
-                group_order: Some(order),
-                subscriber_priority: fetch.params.subscriber_priority,
-                ..Parameters::default()
-            };
-            fields::write_priority_and_order(writer, &params);
-        }
+        Layout::Fields => fields::write_priority_and_order(writer, &fetch.params),
     }
     write_fetch_range(writer, &fetch.range)?;
     fetch.params.write(writer, Scope::Fetch)
