@@ -13,6 +13,8 @@ pub enum Draft {
     D16,
     /// draft-ietf-moq-transport-18.
     D18,
+    /// draft-ietf-moq-transport-19: for those who ask for it by name.
+    D19,
 }
 
 /// How a draft writes variable-length integers.
@@ -25,8 +27,11 @@ pub enum VarIntFlavour {
 }
 
 impl Draft {
-    /// Every draft this crate speaks, the preferred one first.
-    pub const ALL: &'static [Self] = &[Self::D18, Self::D16, Self::D14];
+    /// Every draft this crate speaks.
+    pub const ALL: &'static [Self] = &[Self::D18, Self::D16, Self::D14, Self::D19];
+
+    /// What is offered to everyone, the preferred one first. See `docs/adr/0014-draft-19.md`.
+    pub const OFFERED: &'static [Self] = &[Self::D18, Self::D16, Self::D14];
 
     /// Returns the ALPN of raw QUIC, which is also the WebTransport subprotocol.
     pub fn alpn(self) -> &'static str {
@@ -66,7 +71,7 @@ impl Draft {
     pub(crate) fn version(self) -> Option<u64> {
         match self {
             Self::D14 => Some(0xff00_000e),
-            Self::D16 | Self::D18 => None,
+            Self::D16 | Self::D18 | Self::D19 => None,
         }
     }
 
@@ -75,12 +80,20 @@ impl Draft {
             Self::D14 => &D14,
             Self::D16 => &D16,
             Self::D18 => &D18,
+            Self::D19 => &D19,
         }
+    }
+
+    /// Returns true when several subscriptions of one side to a track may be open (draft 19).
+    pub(crate) fn shares_tracks(self) -> bool {
+        self.table().setup.request_updates_max.is_some()
     }
 }
 
 /// Code points of one draft.
 pub(crate) struct Table {
+    /// GOAWAY on the control stream says which requests were not processed.
+    pub(crate) goaway_names_request: bool,
     number: u32,
     alpn: &'static str,
     varint: VarIntFlavour,
@@ -170,6 +183,11 @@ pub(crate) enum Param {
     SubscriberPriority,
     SubscriptionFilter,
     GroupOrder,
+    SubgroupFilter,
+    ObjectIdFilter,
+    PriorityFilter,
+    ObjectPropertyFilter,
+    TrackPropertyFilter,
     NewGroupRequest,
     TrackNamespacePrefix,
 }
@@ -183,6 +201,10 @@ pub(crate) struct SetupCodes {
     pub(crate) implementation: u64,
     /// Only with [`Draft::one_control_stream`].
     pub(crate) max_request_id: Option<u64>,
+    /// MAX_FILTER_RANGES (draft 19).
+    pub(crate) filter_ranges_max: Option<u64>,
+    /// MAX_REQUEST_UPDATES (draft 19).
+    pub(crate) request_updates_max: Option<u64>,
 }
 
 /// Keys of properties.
@@ -250,7 +272,10 @@ impl Table {
 }
 
 /// Tables 2, 10.2, 15.4 to 15.10 of draft-ietf-moq-transport-18.
-static D18: Table = Table {
+static D18: Table = EIGHTEEN;
+
+const EIGHTEEN: Table = Table {
+    goaway_names_request: true,
     number: 18,
     alpn: "moqt-18",
     varint: VarIntFlavour::LeadingOnes,
@@ -300,6 +325,8 @@ static D18: Table = Table {
         authority: 0x05,
         implementation: 0x07,
         max_request_id: None,
+        filter_ranges_max: None,
+        request_updates_max: None,
     },
     properties: PropertyCodes {
         object_delivery_timeout: 0x02,
@@ -323,8 +350,62 @@ static D18: Table = Table {
     },
 };
 
+/// What draft-ietf-moq-transport-19 has in another way than 18: the same tables.
+static D19: Table = Table {
+    goaway_names_request: false,
+    number: 19,
+    alpn: "moqt-19",
+    messages: &[
+        (0x2f00, MessageType::Setup),
+        (0x10, MessageType::GoAway),
+        (0x3, MessageType::Subscribe),
+        (0x4, MessageType::SubscribeOk),
+        (0x1d, MessageType::Publish),
+        (0xb, MessageType::PublishDone),
+        (0x16, MessageType::Fetch),
+        (0x18, MessageType::FetchOk),
+        (0xd, MessageType::TrackStatus),
+        (0x6, MessageType::PublishNamespace),
+        (0x50, MessageType::SubscribeNamespace),
+        (0x51, MessageType::SubscribeTracks),
+        (0x8, MessageType::Namespace),
+        (0xe, MessageType::NamespaceDone),
+        (0xf, MessageType::PublishBlocked),
+        (0x2, MessageType::RequestUpdate),
+        (0x7, MessageType::RequestOk),
+        (0x5, MessageType::RequestError),
+    ],
+    params: &[
+        (0x02, Param::ObjectDeliveryTimeout),
+        (0x03, Param::AuthorizationToken),
+        (0x04, Param::RendezvousTimeout),
+        (0x06, Param::SubgroupDeliveryTimeout),
+        (0x08, Param::Expires),
+        (0x09, Param::LargestObject),
+        (0x0a, Param::FillTimeout),
+        (0x10, Param::Forward),
+        (0x20, Param::SubscriberPriority),
+        (0x21, Param::SubscriptionFilter),
+        (0x22, Param::GroupOrder),
+        (0x25, Param::SubgroupFilter),
+        (0x26, Param::ObjectIdFilter),
+        (0x27, Param::PriorityFilter),
+        (0x28, Param::ObjectPropertyFilter),
+        (0x29, Param::TrackPropertyFilter),
+        (0x32, Param::NewGroupRequest),
+        (0x34, Param::TrackNamespacePrefix),
+    ],
+    setup: SetupCodes {
+        filter_ranges_max: Some(0x06),
+        request_updates_max: Some(0x08),
+        ..EIGHTEEN.setup
+    },
+    ..EIGHTEEN
+};
+
 /// Section 9's table, 9.2 and 13 of draft-ietf-moq-transport-16.
 static D16: Table = Table {
+    goaway_names_request: false,
     number: 16,
     alpn: "moqt-16",
     varint: VarIntFlavour::Quic,
@@ -378,6 +459,7 @@ static D16: Table = Table {
 
 /// Section 9's table, 9.2.1 and 10 of draft-ietf-moq-transport-14.
 static D14: Table = Table {
+    goaway_names_request: false,
     number: 14,
     alpn: "moq-00",
     varint: VarIntFlavour::Quic,
@@ -437,6 +519,8 @@ const OLD_SETUP: SetupCodes = SetupCodes {
     authority: 0x05,
     implementation: 0x07,
     max_request_id: Some(0x02),
+    filter_ranges_max: None,
+    request_updates_max: None,
 };
 
 const OLD_PROPERTIES: PropertyCodes = PropertyCodes {
@@ -465,7 +549,7 @@ const OLD_STREAMS: StreamCodes = StreamCodes {
 mod tests {
     use super::*;
 
-    const TABLES: [&Table; 3] = [&D14, &D16, &D18];
+    const TABLES: [&Table; 4] = [&D14, &D16, &D18, &D19];
 
     #[test]
     fn a_number_stands_for_one_message_and_parameters_ascend() {
@@ -477,7 +561,7 @@ mod tests {
             }
             assert!(table.params.is_sorted_by(|a, b| a.0 < b.0));
         }
-        assert_eq!(D18.params.len(), Param::TrackNamespacePrefix as usize + 1);
+        assert_eq!(D19.params.len(), Param::TrackNamespacePrefix as usize + 1);
     }
 
     #[test]
@@ -486,5 +570,7 @@ mod tests {
         assert_eq!(Draft::from_alpn("moqt-1"), None);
         assert_eq!(Draft::from_number(18), Some(Draft::D18));
         assert_eq!(Draft::from_number(17), None);
+        assert_eq!(Draft::from_number(19), Draft::from_alpn("moqt-19"));
+        assert!(!Draft::OFFERED.contains(&Draft::D19));
     }
 }

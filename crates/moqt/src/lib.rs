@@ -2,7 +2,7 @@
 //!
 //! There is no I/O here: no sockets, no tasks, no clock. Whoever owns the transport (a *driver*) moves bytes
 //! between it and a [`Session`], and hands the time in as [`Duration`](core::time::Duration) since an arbitrary start.
-//! The same source serves the relay (native) and the browser (WebAssembly). Speaks draft-ietf-moq-transport-18.
+//! The same source serves the relay (native) and the browser (WebAssembly). Speaks draft-ietf-moq-transport-18, 16, 14, and 19.
 //!
 //! # Order of calls: control
 //!
@@ -71,7 +71,9 @@ pub use message::{
     SubscribeOk, SubscribePrefix,
 };
 pub use name::{FullTrackName, NameError, Namespace};
-pub use param::{Filter, GroupOrder, Parameters, Scope};
+pub use param::{
+    Candidate, Filter, GroupOrder, Parameters, RangeFilter, RangeKind, Scope, Selector,
+};
 pub use property::{ObjectProperties, TrackProperties, translate_properties};
 pub use session::{
     CallError, Config, Direction, Event, FetchAnswer, FetchOptions, Limits, Output, PeerSetup,

@@ -46,7 +46,7 @@ pub enum Message {
     Namespace(Namespace),
     /// NAMESPACE_DONE: the namespace without the subscribed prefix.
     NamespaceDone(Namespace),
-    /// PUBLISH_BLOCKED.
+    /// PUBLISH_BLOCKED; draft 19 calls it PUBLISH_SKIPPED.
     PublishBlocked(PublishBlocked),
     /// REQUEST_UPDATE.
     RequestUpdate(RequestUpdate),
@@ -122,6 +122,10 @@ pub struct Setup {
     pub versions: Vec<u64>,
     /// MAX_REQUEST_ID: request ids must be below this; absent: none may be sent. Up to draft 16.
     pub max_request_id: Option<u64>,
+    /// MAX_FILTER_RANGES: ranges in all range filters of one request; absent: 0. Draft 19.
+    pub filter_ranges_max: Option<u64>,
+    /// MAX_REQUEST_UPDATES: unanswered updates of one request; absent or 0: no limit. Draft 19.
+    pub request_updates_max: Option<u64>,
     /// PATH: client only, raw QUIC only.
     pub path: Option<Bytes>,
     /// AUTHORITY: client only, raw QUIC only.
@@ -141,7 +145,7 @@ pub struct GoAway {
     pub uri: Bytes,
     /// How long the sender waits; zero: not said.
     pub timeout: Duration,
-    /// On the control stream: the smallest request that was not processed.
+    /// On the control stream of draft 18: the smallest request that was not processed.
     pub request: Option<RequestId>,
 }
 

@@ -1,6 +1,9 @@
 //! Message parameters (section 10.2).
 
 mod codec;
+mod ranges;
+
+pub use ranges::{Candidate, RangeFilter, RangeKind, Selector};
 
 use core::time::Duration;
 
@@ -12,6 +15,8 @@ use crate::{Location, Namespace, Token};
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Parameters {
     /// OBJECT_DELIVERY_TIMEOUT: SUBSCRIBE, PUBLISH_OK, REQUEST_UPDATE. Zero: none.
+    ///
+    /// In draft 19 whatever SUBSCRIBE may carry SUBSCRIBE_TRACKS may, too.
     pub object_delivery_timeout: Option<Duration>,
     /// AUTHORIZATION_TOKEN, may repeat. In events of [`Session`](crate::Session) it is empty: they carry resolved tokens.
     pub authorization: Vec<Token>,
@@ -36,6 +41,8 @@ pub struct Parameters {
     pub group_order: Option<GroupOrder>,
     /// NEW_GROUP_REQUEST: PUBLISH_OK, SUBSCRIBE, REQUEST_UPDATE. Largest known group plus one; zero: none known.
     pub new_group_request: Option<u64>,
+    /// SUBGROUP_FILTER and its like: SUBSCRIBE, SUBSCRIBE_TRACKS, PUBLISH_OK, FETCH, REQUEST_UPDATE. Draft 19.
+    pub range_filters: Vec<RangeFilter>,
     /// TRACK_NAMESPACE_PREFIX: REQUEST_UPDATE of SUBSCRIBE_NAMESPACE and SUBSCRIBE_TRACKS.
     pub prefix: Option<Namespace>,
 }

@@ -79,6 +79,10 @@ pub struct Session {
     our_aliases: BTreeMap<TrackAlias, RequestId>,
     next_alias: u64,
     peer_aliases: BTreeMap<TrackAlias, RequestId>,
+    /// The peer's MAX_FILTER_RANGES.
+    peer_filter_ranges: u64,
+    /// The peer's MAX_REQUEST_UPDATES.
+    peer_updates_max: Option<u64>,
 }
 
 /// How far the session has come.
@@ -148,6 +152,8 @@ impl Session {
             our_aliases: BTreeMap::new(),
             next_alias: 0,
             peer_aliases: BTreeMap::new(),
+            peer_filter_ranges: 0,
+            peer_updates_max: None,
             config,
         };
         session.open_control();
@@ -470,7 +476,7 @@ impl Session {
                     return Ok(());
                 };
                 request.receiving = false;
-                if request.ends_with_fin() {
+                if request.ends_with_fin(self.config.draft) {
                     self.end_by_peer(id, None);
                 }
             }
@@ -572,10 +578,41 @@ impl Session {
             }
             _ => {}
         }
+        if self.config.draft.shares_tracks() {
+            self.leave_to_others(&request);
+        }
         if request.side == request::Side::Peers {
             self.grant_requests(self.config.limits.peer_requests_max as u64 / 2 + 1);
         }
         Some((request, stream))
+    }
+
+    /// Lets another subscription to the same track stand in the tables for one that is over.
+    fn leave_to_others(&mut self, over: &Request) {
+        let (Kind::Subscribe { track, .. } | Kind::Publish { track, .. }) = &over.kind else {
+            return;
+        };
+        for (id, request) in &self.requests {
+            let (table, aliases, alias) = match (&request.side, &request.kind) {
+                (request::Side::Peers, Kind::Subscribe { track: same, alias }) if same == track => {
+                    (&mut self.publishing, &mut self.our_aliases, *alias)
+                }
+                (request::Side::Ours, Kind::Publish { track: same, alias }) if same == track => {
+                    (&mut self.publishing, &mut self.our_aliases, Some(*alias))
+                }
+                (request::Side::Ours, Kind::Subscribe { track: same, alias }) if same == track => {
+                    (&mut self.subscribing, &mut self.peer_aliases, *alias)
+                }
+                (request::Side::Peers, Kind::Publish { track: same, alias }) if same == track => {
+                    (&mut self.offered, &mut self.peer_aliases, Some(*alias))
+                }
+                _ => continue,
+            };
+            table.entry(track.clone()).or_insert(*id);
+            if let Some(alias) = alias {
+                aliases.entry(alias).or_insert(*id);
+            }
+        }
     }
 
     fn forget_stream(&mut self, stream: StreamId) {

@@ -194,7 +194,7 @@ impl ObjectDatagram {
 fn status_forbids(draft: Draft) -> u64 {
     match draft {
         Draft::D14 => ZERO_OBJECT_ID,
-        Draft::D16 | Draft::D18 => 0,
+        Draft::D16 | Draft::D18 | Draft::D19 => 0,
     }
 }
 

@@ -333,7 +333,9 @@ fn write(
             writer.sized("new session URI", &goaway.uri, URI_LEN_BYTES_MAX)?;
             if !draft.one_control_stream() {
                 writer.milliseconds(goaway.timeout);
-                if let Some(RequestId(id)) = goaway.request {
+                if let (Some(RequestId(id)), true) =
+                    (goaway.request, draft.table().goaway_names_request)
+                {
                     writer.varint(id);
                 }
             }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Filter, GroupOrder, Parameters, Scope};
+use super::{Filter, GroupOrder, Parameters, RangeFilter, RangeKind, Scope};
 use crate::{
     DecodeError, Draft, EncodeError, Token,
     draft::{Layout, Param},
@@ -46,7 +46,8 @@ impl Scope {
     }
 
     /// The definitions of section 10.2, one arm each.
-    fn allows(self, param: Param) -> bool {
+    fn allows(self, draft: Draft, param: Param) -> bool {
+        let nineteen = draft.shares_tracks();
         match self {
             Self::AnyOk => {
                 return [
@@ -56,7 +57,7 @@ impl Scope {
                     Self::UpdateOk,
                 ]
                 .iter()
-                .any(|scope| scope.allows(param));
+                .any(|scope| scope.allows(draft, param));
             }
             Self::AnyUpdate => {
                 return [
@@ -65,11 +66,18 @@ impl Scope {
                     Self::UpdatePrefix,
                 ]
                 .iter()
-                .any(|scope| scope.allows(param));
+                .any(|scope| scope.allows(draft, param));
             }
             _ => {}
         }
         match param {
+            // Whatever a subscription may begin with is a default for those to come (section 10.19.1 of draft 19).
+            _ if nineteen
+                && self == Self::SubscribeTracks
+                && Self::Subscribe.allows(draft, param) =>
+            {
+                true
+            }
             Param::ObjectDeliveryTimeout | Param::SubgroupDeliveryTimeout => {
                 matches!(self, Self::PublishOk | Self::Subscribe) || self.is_update()
             }
@@ -87,6 +95,7 @@ impl Scope {
             }
             Param::RendezvousTimeout => matches!(self, Self::Subscribe),
             // TRACK_STATUS_OK has "the same parameters" as SUBSCRIBE_OK (section 10.15).
+            Param::Expires if nineteen && self == Self::NamespaceOk => true,
             Param::Expires => matches!(
                 self,
                 Self::SubscribeOk
@@ -124,7 +133,21 @@ impl Scope {
                     Self::Subscribe | Self::PublishOk | Self::UpdateSubscription
                 )
             }
+            // Draft 19 moves it from the answer to an offer to the offer (section 10.19.1).
+            Param::GroupOrder if nineteen => {
+                matches!(self, Self::Subscribe | Self::Publish | Self::Fetch)
+            }
             Param::GroupOrder => matches!(self, Self::Subscribe | Self::PublishOk | Self::Fetch),
+            Param::SubgroupFilter
+            | Param::ObjectIdFilter
+            | Param::PriorityFilter
+            | Param::ObjectPropertyFilter => matches!(
+                self,
+                Self::Subscribe | Self::Fetch | Self::PublishOk | Self::UpdateSubscription
+            ),
+            Param::TrackPropertyFilter => {
+                matches!(self, Self::SubscribeTracks | Self::UpdatePrefix)
+            }
             Param::TrackNamespacePrefix => matches!(self, Self::UpdatePrefix),
         }
     }
@@ -151,7 +174,8 @@ impl Parameters {
     ///
     /// Up to draft 16 those that do not belong there are ignored, up to 14 unknown ones, too.
     pub(crate) fn read(reader: &mut Reader, scope: Scope) -> Result<Self, DecodeError> {
-        let table = reader.draft.table();
+        let draft = reader.draft;
+        let table = draft.table();
         let mut params = Self::default();
         let mut elsewhere = Self::default();
         let mut seen = 0_u32;
@@ -179,12 +203,13 @@ impl Parameters {
                 }
                 return Err(DecodeError::UnknownParameter(code));
             };
-            let allowed = scope.allows(param);
+            let allowed = scope.allows(draft, param);
             if !allowed && table.layout == Layout::Typed {
                 return Err(DecodeError::MisplacedParameter(code, scope.name()));
             }
             let bit = 1 << param as u32;
-            if seen & bit != 0 && param != Param::AuthorizationToken {
+            let repeats = param == Param::AuthorizationToken || RangeKind::of(param).is_some();
+            if seen & bit != 0 && !repeats {
                 return Err(DecodeError::DuplicateParameter(code));
             }
             seen |= bit;
@@ -264,6 +289,11 @@ impl Parameters {
             | Param::Expires
             | Param::FillTimeout
             | Param::SubscriptionFilter
+            | Param::SubgroupFilter
+            | Param::ObjectIdFilter
+            | Param::PriorityFilter
+            | Param::ObjectPropertyFilter
+            | Param::TrackPropertyFilter
             | Param::NewGroupRequest
             | Param::TrackNamespacePrefix => {
                 writer.key(last, code);
@@ -279,7 +309,7 @@ impl Parameters {
             .params()
             .filter(|(_, param)| self.count(draft, *param) > 0);
         present
-            .find(|(_, param)| !scope.allows(*param))
+            .find(|(_, param)| !scope.allows(draft, *param))
             .map(|(code, _)| code)
     }
 
@@ -287,6 +317,11 @@ impl Parameters {
     fn count(&self, draft: Draft, param: Param) -> usize {
         let present = match param {
             Param::AuthorizationToken => return self.authorization.len(),
+            Param::SubgroupFilter
+            | Param::ObjectIdFilter
+            | Param::PriorityFilter
+            | Param::ObjectPropertyFilter
+            | Param::TrackPropertyFilter => return self.range_filters_of(param).count(),
             // Up to draft 16 there is no zero: its absence is what later drafts call zero.
             Param::ObjectDeliveryTimeout if draft.one_control_stream() => self
                 .object_delivery_timeout
@@ -305,6 +340,12 @@ impl Parameters {
             Param::TrackNamespacePrefix => self.prefix.is_some(),
         };
         usize::from(present)
+    }
+
+    fn range_filters_of(&self, param: Param) -> impl Iterator<Item = &RangeFilter> {
+        let kind = RangeKind::of(param);
+        let filters = self.range_filters.iter();
+        filters.filter(move |filter| Some(filter.kind) == kind)
     }
 
     fn read_value(&mut self, reader: &mut Reader, param: Param) -> Result<(), DecodeError> {
@@ -364,6 +405,16 @@ impl Parameters {
             Param::NewGroupRequest => {
                 self.new_group_request = Some(reader.varint("NEW_GROUP_REQUEST")?)
             }
+            Param::SubgroupFilter
+            | Param::ObjectIdFilter
+            | Param::PriorityFilter
+            | Param::ObjectPropertyFilter
+            | Param::TrackPropertyFilter => {
+                let value = reader.value("range filter")?;
+                let kind = RangeKind::of(param);
+                self.range_filters
+                    .extend(kind.map(|kind| RangeFilter { kind, value }));
+            }
             Param::TrackNamespacePrefix => self.prefix = Some(reader.namespace()?),
         }
         Ok(())
@@ -405,6 +456,15 @@ impl Parameters {
             }
             Param::GroupOrder => writer.byte(self.group_order.unwrap_or_default().to_code()),
             Param::NewGroupRequest => writer.varint(self.new_group_request.unwrap_or_default()),
+            Param::SubgroupFilter
+            | Param::ObjectIdFilter
+            | Param::PriorityFilter
+            | Param::ObjectPropertyFilter
+            | Param::TrackPropertyFilter => {
+                if let Some(filter) = self.range_filters_of(param).nth(index) {
+                    writer.sized("range filter", &filter.value, max)?;
+                }
+            }
             Param::TrackNamespacePrefix => {
                 if let Some(prefix) = &self.prefix {
                     writer.namespace(prefix);
@@ -555,28 +615,56 @@ mod tests {
         (Param::TrackNamespacePrefix, "...............x."),
     ];
 
+    /// What draft 19 changes; the others are as above, but that SUBSCRIBE_TRACKS takes all that SUBSCRIBE takes.
+    const NINETEEN: [(Param, &str); 7] = [
+        (Param::GroupOrder, "x.x.x.....x......"),
+        (Param::Expires, ".xxx...x...x....x"),
+        (Param::SubgroupFilter, "x..xx.....x.x...."),
+        (Param::ObjectIdFilter, "x..xx.....x.x...."),
+        (Param::PriorityFilter, "x..xx.....x.x...."),
+        (Param::ObjectPropertyFilter, "x..xx.....x.x...."),
+        (Param::TrackPropertyFilter, "..........x....x."),
+    ];
+
     #[test]
     fn each_parameter_stands_where_the_draft_lets_it() {
         for (param, row) in DRAFT {
-            let ours: String = SCOPES
-                .iter()
-                .map(|scope| if scope.allows(param) { 'x' } else { '.' })
-                .collect();
-            assert_eq!(ours, row, "{param:?}");
-
-            let in_any = |scopes: &[Scope]| scopes.iter().any(|scope| scope.allows(param));
-            assert_eq!(
-                Scope::AnyUpdate.allows(param),
-                in_any(&SCOPES[12..16]),
-                "{param:?}"
-            );
-            let oks = [
-                Scope::PublishOk,
-                Scope::TrackStatusOk,
-                Scope::NamespaceOk,
-                Scope::UpdateOk,
-            ];
-            assert_eq!(Scope::AnyOk.allows(param), in_any(&oks), "{param:?}");
+            stands(Draft::D18, param, row);
         }
+        for (param, row) in NINETEEN {
+            stands(Draft::D19, param, row);
+        }
+        for (param, row) in DRAFT {
+            if NINETEEN.iter().all(|(changed, _)| *changed != param) {
+                let mut row = row.to_owned();
+                if row.starts_with('x') {
+                    row.replace_range(10..11, "x");
+                }
+                stands(Draft::D19, param, &row);
+            }
+        }
+    }
+
+    fn stands(draft: Draft, param: Param, row: &str) {
+        let allows = |scope: &Scope| scope.allows(draft, param);
+        let ours: String = SCOPES
+            .iter()
+            .map(|scope| if allows(scope) { 'x' } else { '.' })
+            .collect();
+        assert_eq!(ours, row, "{draft:?} {param:?}");
+
+        let in_any = |scopes: &[Scope]| scopes.iter().any(allows);
+        assert_eq!(
+            allows(&Scope::AnyUpdate),
+            in_any(&SCOPES[12..16]),
+            "{draft:?} {param:?}"
+        );
+        let oks = [
+            Scope::PublishOk,
+            Scope::TrackStatusOk,
+            Scope::NamespaceOk,
+            Scope::UpdateOk,
+        ];
+        assert_eq!(allows(&Scope::AnyOk), in_any(&oks), "{draft:?} {param:?}");
     }
 }

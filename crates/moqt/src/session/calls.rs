@@ -8,7 +8,7 @@ use crate::collections::BTreeSet;
 use crate::{
     EncodeError, FullTrackName, GoAway, Message, Namespace, Parameters, Publish, PublishBlocked,
     PublishDone, PublishDoneCode, RequestCode, RequestError, RequestId, RequestOk, ResetCode,
-    Subscribe, SubscribeOk, SubscribePrefix, TrackAlias, draft::Layout,
+    Selector, Subscribe, SubscribeOk, SubscribePrefix, TrackAlias, draft::Layout,
 };
 
 use super::{
@@ -29,9 +29,11 @@ impl Session {
         options: SubscribeOptions,
     ) -> Result<RequestId, CallError> {
         let SubscribeOptions { params } = options;
-        if self.subscribing.contains_key(&track) || self.offered.contains_key(&track) {
+        let duplicate = self.subscribing.contains_key(&track) || self.offered.contains_key(&track);
+        if duplicate && !self.config.draft.shares_tracks() {
             return Err(CallError::Duplicate);
         }
+        self.check_ranges(&params)?;
         let asked = Parameters {
             filter: params.filter,
             subscriber_priority: params.subscriber_priority,
@@ -75,10 +77,10 @@ impl Session {
             params,
             properties,
         } = options;
-        if self.publishing.contains_key(&track) {
+        if self.publishing.contains_key(&track) && !self.config.draft.shares_tracks() {
             return Err(CallError::Duplicate);
         }
-        let alias = self.choose_alias(alias)?;
+        let alias = self.choose_alias(alias, &track)?;
         let id = self.next_request;
         let message = Message::Publish(Publish {
             id,
@@ -189,6 +191,7 @@ impl Session {
         if self.overlaps(Side::Ours, &kind, &prefix, None) {
             return Err(CallError::Duplicate);
         }
+        self.check_ranges(&params)?;
         let message = SubscribePrefix {
             id: self.next_request,
             prefix,
@@ -226,12 +229,13 @@ impl Session {
             properties,
         } = answer;
         let request = self.open_request(id)?;
-        if !request.is(Side::Peers, Phase::Pending)
-            || !matches!(request.kind, Kind::Subscribe { .. })
-        {
-            return Err(CallError::WrongState);
-        }
-        let chosen = self.choose_alias(alias)?;
+        let track = match &request.kind {
+            Kind::Subscribe { track, .. } if request.is(Side::Peers, Phase::Pending) => {
+                track.clone()
+            }
+            _ => return Err(CallError::WrongState),
+        };
+        let chosen = self.choose_alias(alias, &track)?;
         self.write(
             id,
             &Message::SubscribeOk(SubscribeOk {
@@ -272,6 +276,7 @@ impl Session {
         if !is_status && !ok.properties.is_empty() {
             return Err(EncodeError::Value("track properties").into());
         }
+        self.check_ranges(&ok.params)?;
         if let Some(track) = track {
             self.give_way(id, &track)?;
         }
@@ -528,11 +533,33 @@ impl Session {
         }
     }
 
+    /// Checks that the peer takes these range filters.
+    pub(super) fn check_ranges(&self, params: &Parameters) -> Result<(), CallError> {
+        let max = self.peer_filter_ranges;
+        let ranges_max = usize::try_from(max).unwrap_or(usize::MAX);
+        match Selector::new(&params.range_filters, ranges_max) {
+            Ok(_) => Ok(()),
+            Err(_invalid) => Err(CallError::TooManyRanges(max)),
+        }
+    }
+
     /// Aliases are not used again: late objects must not end up in another track.
-    fn choose_alias(&mut self, wanted: Option<TrackAlias>) -> Result<TrackAlias, CallError> {
+    fn choose_alias(
+        &mut self,
+        wanted: Option<TrackAlias>,
+        track: &FullTrackName,
+    ) -> Result<TrackAlias, CallError> {
         if let Some(alias) = wanted {
-            let used = self.our_aliases.contains_key(&alias);
-            return if used {
+            let user = self.our_aliases.get(&alias);
+            let user = user.map(|id| self.requests.get(id).map(|request| &request.kind));
+            // Subscriptions to a track may share one in draft 19.
+            let shared = self.config.draft.shares_tracks()
+                && matches!(
+                    user,
+                    Some(Some(Kind::Subscribe { track: same, .. } | Kind::Publish { track: same, .. }))
+                        if same == track
+                );
+            return if user.is_some() && !shared {
                 Err(CallError::AliasInUse(alias))
             } else {
                 Ok(alias)
@@ -551,6 +578,9 @@ impl Session {
         let Some(ours) = self.subscribing.get(track).copied() else {
             return Ok(());
         };
+        if self.config.draft.shares_tracks() {
+            return Ok(()); // Both may go on.
+        }
         if self.open_request(ours)?.phase == Phase::Established {
             let error = RequestError::new(
                 RequestCode::DuplicateSubscription,

@@ -82,8 +82,11 @@ pub struct Limits {
     pub buffered_bytes_max: usize,
     /// Size of the peer's registered tokens, in bytes; announced as MAX_AUTH_TOKEN_CACHE_SIZE.
     pub auth_token_cache_bytes_max: u64,
-    /// Unanswered REQUEST_UPDATEs of one request, either direction; beyond: the session ends.
+    /// Unanswered REQUEST_UPDATEs of one request, either direction; beyond: the session ends. Announced as
+    /// MAX_REQUEST_UPDATES (draft 19).
     pub updates_max: usize,
+    /// Ranges in all range filters of one request; announced as MAX_FILTER_RANGES (draft 19), 0: no such filters.
+    pub filter_ranges_max: usize,
     /// Namespaces that one SUBSCRIBE_NAMESPACE of ours may yield; beyond: the request is cancelled.
     pub namespaces_max: usize,
 }
@@ -115,6 +118,7 @@ impl Default for Limits {
             buffered_bytes_max: 0x4_0000,
             auth_token_cache_bytes_max: 0x4000,
             updates_max: 16,
+            filter_ranges_max: 0,
             namespaces_max: 4096,
         }
     }
@@ -194,6 +198,9 @@ pub enum CallError {
     /// The alias stands for another track.
     #[error("track alias {0} is in use")]
     AliasInUse(TrackAlias),
+    /// The peer takes no range filters, or not so many.
+    #[error("the peer takes no more than {0} ranges in filters")]
+    TooManyRanges(u64),
     /// Only servers name a new URI in GOAWAY.
     #[error("a client must not name a URI")]
     UriFromClient,

@@ -32,6 +32,7 @@ impl Session {
     ) -> Result<RequestId, CallError> {
         let FetchOptions { params } = options;
         let range = self.within_varints(range);
+        self.check_ranges(&params)?;
         let start = match &range {
             FetchRange::Standalone { start, end, .. } => {
                 if end.last_before_end() < *start {

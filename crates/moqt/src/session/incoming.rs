@@ -4,7 +4,7 @@ use core::ops::ControlFlow;
 
 use crate::{
     AuthToken, FullTrackName, Message, Namespace, Parameters, Publish, RequestCode, RequestError,
-    RequestId, SessionCode, StreamId, Subscribe, SubscribePrefix, TokenError, TrackAlias,
+    RequestId, Selector, SessionCode, StreamId, Subscribe, SubscribePrefix, TokenError, TrackAlias,
     TrackProperties,
 };
 
@@ -200,7 +200,7 @@ impl Session {
         else {
             return Ok(());
         };
-        if self.publishing.contains_key(&track) {
+        if self.publishing.contains_key(&track) && !self.config.draft.shares_tracks() {
             self.refuse(id, duplicate());
             return Ok(());
         }
@@ -240,7 +240,8 @@ impl Session {
             .get(&track)
             .and_then(|ours| self.requests.get(ours));
         let established = established.is_some_and(|ours| ours.phase == Phase::Established);
-        if established || self.offered.contains_key(&track) {
+        let duplicate_of = established || self.offered.contains_key(&track);
+        if duplicate_of && !self.config.draft.shares_tracks() {
             self.refuse(id, duplicate());
             return Ok(());
         }
@@ -369,17 +370,22 @@ impl Session {
         self.take_request_id(id)?;
         let tokens = self.resolve_tokens(&mut params)?;
         let verdict = self.judge(namespace);
+        let ranges_max = self.config.limits.filter_ranges_max;
+        let filters = Selector::new(&params.range_filters, ranges_max);
         if let Some(entry) = stream.and_then(|stream| self.streams.get_mut(&stream)) {
             entry.role = StreamRole::Request(id);
             self.own_streams += 1;
         }
-        self.requests
-            .insert(id, Request::new(stream, Side::Peers, kind));
+        let mut request = Request::new(stream, Side::Peers, kind);
+        request.range_filters.clone_from(&params.range_filters);
+        self.requests.insert(id, request);
         self.peer_requests += 1;
         self.grant_requests(self.config.limits.peer_requests_max as u64 / 2 + 1);
-        match (tokens, verdict) {
-            (Ok(tokens), Verdict::Continue(())) => Ok(Some((params, tokens))),
-            (Err(error), _) | (Ok(_), Verdict::Break(error)) => {
+        match (tokens, verdict, filters) {
+            (Ok(tokens), Verdict::Continue(()), Ok(_)) => Ok(Some((params, tokens))),
+            (Err(error), _, _)
+            | (Ok(_), Verdict::Break(error), _)
+            | (Ok(_), Verdict::Continue(()), Err(error)) => {
                 self.refuse(id, error);
                 Ok(None)
             }

@@ -2,7 +2,7 @@
 
 use crate::{
     DecodeError, Envelope, GoAway, Message, Namespace, RequestError, RequestId, RequestOk,
-    SessionCode, Setup, SubscribeOk, TrackProperties,
+    Selector, SessionCode, Setup, SubscribeOk, TrackProperties,
 };
 
 use super::{
@@ -174,6 +174,9 @@ impl Session {
 
     fn receive_setup(&mut self, setup: Setup) -> Result<(), Fault> {
         let granted = setup.max_request_id;
+        self.peer_filter_ranges = setup.filter_ranges_max.unwrap_or(0);
+        // Zero: as many as one likes.
+        self.peer_updates_max = setup.request_updates_max.filter(|max| *max > 0);
         let peer = setup::check(&self.config, &mut self.tokens, setup)?;
         self.state = State::Open;
         if self.one_stream.is_some() && self.config.role == Role::Server {
@@ -201,6 +204,7 @@ impl Session {
             (Some(request), _) => request,
             // It does not say; what is open may still be answered.
             (None, Some(_)) => self.next_request,
+            (None, None) if !self.config.draft.table().goaway_names_request => self.next_request,
             (None, None) => return Err(DecodeError::Truncated("request id of GOAWAY").into()),
         };
         if unprocessed.0 % 2 != self.config.role.parity() {
@@ -269,6 +273,12 @@ impl Session {
         }
         let scope = request.ok_scope().ok_or_else(misplaced)?;
         ok.params.check(draft, scope)?;
+        let ranges_max = self.config.limits.filter_ranges_max;
+        if let Err(error) = Selector::new(&ok.params.range_filters, ranges_max) {
+            // There is no answer to an answer.
+            return Err(Fault::violation(error.reason));
+        }
+        request.range_filters.clone_from(&ok.params.range_filters);
         request.phase = Phase::Established;
         request.begins(ok.params.filter);
         if request.is_hidden() {

@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 
 use crate::collections::BTreeSet;
 use crate::{
-    Filter, FullTrackName, Location, Namespace, Parameters, RequestId, Scope, StreamId, TrackAlias,
+    Draft, Filter, FullTrackName, Location, Namespace, Parameters, RangeFilter, RequestId, Scope,
+    StreamId, TrackAlias,
 };
 
 /// Who asked.
@@ -77,6 +78,8 @@ pub(super) struct Request {
     pub(super) asked: Parameters,
     /// A subscription that begins elsewhere than after the largest object; up to draft 16 no FETCH may join it.
     pub(super) begins_elsewhere: bool,
+    /// The peer's range filters, updates carried out (draft 19).
+    pub(super) range_filters: Vec<RangeFilter>,
     /// The other half of a SUBSCRIBE_NAMESPACE that asks for namespaces and tracks.
     pub(super) other_half: Option<RequestId>,
     /// The other half was accepted and is over.
@@ -110,6 +113,7 @@ impl Request {
             updates_out: VecDeque::new(),
             asked: Parameters::default(),
             begins_elsewhere: false,
+            range_filters: Vec::new(),
             other_half: None,
             half_answered: false,
             goaway_received: false,
@@ -137,8 +141,15 @@ impl Request {
     ///
     /// A requester without updates to come may send FIN right after its request, and a responder after its answer,
     /// so FIN is an end only where the draft says so (section 6.1) or where something must still have come.
-    pub(super) fn ends_with_fin(&self) -> bool {
+    ///
+    /// Draft 19 lets it be an end nowhere else than where something must still have come (section 3.3.3).
+    pub(super) fn ends_with_fin(&self, draft: Draft) -> bool {
         match (self.side, &self.kind) {
+            (Side::Peers, Kind::SubscribeNamespace { .. } | Kind::SubscribeTracks { .. })
+                if draft.shares_tracks() =>
+            {
+                !self.sending
+            }
             (_, Kind::SubscribeNamespace { .. } | Kind::SubscribeTracks { .. }) => true,
             (Side::Ours, Kind::Subscribe { .. } | Kind::TrackStatus) => true,
             // Once it is accepted the data stream says when it is over.

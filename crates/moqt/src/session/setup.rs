@@ -17,6 +17,9 @@ pub(super) fn ours(config: &Config) -> Setup {
         sender: one_stream.then_some(config.role),
         versions: config.draft.version().into_iter().collect(),
         max_request_id: one_stream.then(|| one_stream::first_grant(config)),
+        filter_ranges_max: (config.limits.filter_ranges_max > 0)
+            .then_some(config.limits.filter_ranges_max as u64),
+        request_updates_max: Some(config.limits.updates_max as u64),
         path: by_uri.then(|| text(&config.path)).flatten(),
         authority: by_uri.then(|| text(&config.authority)).flatten(),
         authorization: config.authorization.clone(),

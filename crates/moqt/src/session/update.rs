@@ -2,8 +2,8 @@
 
 use crate::{
     About, AuthToken, EncodeError, Message, Namespace, Parameters, PublishDone, PublishDoneCode,
-    RequestCode, RequestError, RequestId, RequestOk, RequestUpdate, Scope, SessionCode,
-    draft::Layout,
+    RangeFilter, RequestCode, RequestError, RequestId, RequestOk, RequestUpdate, Scope, Selector,
+    SessionCode, draft::Layout,
 };
 
 use super::{
@@ -29,9 +29,13 @@ impl Session {
         if !request.sending {
             return Err(CallError::WrongState);
         }
-        if request.updates_out.len() >= updates_max {
+        let waiting = request.updates_out.len();
+        let theirs_max = self.peer_updates_max;
+        if waiting >= updates_max || theirs_max.is_some_and(|max| waiting as u64 >= max) {
             return Err(CallError::TooMany);
         }
+        self.check_ranges(&params)?;
+        let request = self.open_request(id)?;
         let kind = request.kind.clone();
         params.check_to_write(self.config.draft, scope)?;
         if self.config.draft.table().layout == Layout::Fields {
@@ -189,13 +193,26 @@ impl Session {
             prefix: update.params.prefix.clone(),
         });
         if request.updates_in.len() > updates_max {
-            return Err(Fault::new(
-                SessionCode::InternalError,
-                "too many unanswered updates",
-            ));
+            let code = if self.config.draft.shares_tracks() {
+                SessionCode::TooManyRequestUpdates
+            } else {
+                SessionCode::InternalError
+            };
+            return Err(Fault::new(code, "too many unanswered updates"));
         }
         let kind = request.kind.clone();
         let mut params = update.params;
+        let publishes = request.side == Side::Peers && matches!(kind, Kind::Publish { .. });
+        if publishes && !params.range_filters.is_empty() {
+            return Err(Fault::violation("a publisher filters its own track"));
+        }
+        let mut filters = request.range_filters.clone();
+        RangeFilter::update(&mut filters, &params.range_filters);
+        let ranges_max = self.config.limits.filter_ranges_max;
+        let filtered = Selector::new(&filters, ranges_max);
+        if filtered.is_ok() {
+            request.range_filters = filters;
+        }
         let tokens = match self.resolve_tokens(&mut params)? {
             Ok(tokens) => tokens,
             Err(error) => {
@@ -203,7 +220,10 @@ impl Session {
                 return Ok(());
             }
         };
-        self.accept_or_refuse_prefix(id, &kind, params, tokens);
+        match filtered {
+            Ok(_) => self.accept_or_refuse_prefix(id, &kind, params, tokens),
+            Err(error) => self.fail_update(id, error),
+        }
         Ok(())
     }
 

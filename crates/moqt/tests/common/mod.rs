@@ -7,12 +7,13 @@ pub mod pair;
 use bytes::{Bytes, BytesMut};
 use moqrelay_moqt::{Draft, FullTrackName, Message, Namespace};
 
+pub const D19: Draft = Draft::D19;
 pub const D18: Draft = Draft::D18;
 pub const D16: Draft = Draft::D16;
 pub const D14: Draft = Draft::D14;
 
 /// Every draft that has tables, offered or not.
-pub const DRAFTS: [Draft; 3] = [D18, D16, D14];
+pub const DRAFTS: [Draft; 4] = [D19, D18, D16, D14];
 
 pub fn namespace(fields: &[&'static str]) -> Namespace {
     Namespace::new(fields.iter().copied()).unwrap()

@@ -23,7 +23,7 @@ pub(super) fn read_goaway(reader: &mut Reader) -> Result<GoAway, DecodeError> {
     Ok(GoAway {
         uri,
         timeout: reader.milliseconds("timeout")?,
-        request: if reader.is_empty() {
+        request: if reader.is_empty() || !reader.draft.table().goaway_names_request {
             None
         } else {
             Some(RequestId(reader.varint("request id")?))

@@ -44,6 +44,12 @@ pub(super) fn read_setup(reader: &mut Reader) -> Result<Setup, DecodeError> {
             Value::Int(value) if Some(pair.key) == codes.max_request_id => {
                 setup.max_request_id.replace(value).is_some()
             }
+            Value::Int(value) if Some(pair.key) == codes.filter_ranges_max => {
+                setup.filter_ranges_max.replace(value).is_some()
+            }
+            Value::Int(value) if Some(pair.key) == codes.request_updates_max => {
+                setup.request_updates_max.replace(value).is_some()
+            }
             Value::Int(value) if pair.key == codes.auth_token_cache_size_max => {
                 setup.auth_token_cache_bytes_max.replace(value).is_some()
             }
@@ -82,8 +88,14 @@ pub(super) fn write_setup(writer: &mut Writer<'_>, setup: &Setup) -> Result<(), 
             .into_iter()
             .filter_map(|(key, value)| Some((key, Value::Bytes(value.clone()?)))),
     );
-    if let (Some(key), Some(id)) = (codes.max_request_id, setup.max_request_id) {
-        options.push((key, Value::Int(id)));
+    for (key, value) in [
+        (codes.max_request_id, setup.max_request_id),
+        (codes.filter_ranges_max, setup.filter_ranges_max),
+        (codes.request_updates_max, setup.request_updates_max),
+    ] {
+        if let (Some(key), Some(value)) = (key, value) {
+            options.push((key, Value::Int(value)));
+        }
     }
     if let Some(size) = setup.auth_token_cache_bytes_max {
         options.push((codes.auth_token_cache_size_max, Value::Int(size)));
