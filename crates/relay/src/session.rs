@@ -18,8 +18,10 @@ mod outgoing;
 mod quirks;
 mod quota;
 mod requests;
+mod selection;
 mod signal;
 mod source;
+mod timeouts;
 
 use std::{
     collections::BTreeMap,
@@ -188,6 +190,7 @@ impl Driver {
         let requests = limits.subscriptions + limits.tracks + limits.namespaces + limits.fetches;
         config.limits.peer_requests_max = requests;
         config.limits.local_requests_max = requests;
+        config.limits.filter_ranges_max = selection::FILTER_RANGES_MAX;
         let quota = Quota::new(&limits);
         let wakers = Wakers {
             uni: signal.waker(Note::Uni),

@@ -42,7 +42,7 @@ pub struct Config {
     /// Tracks that may be known at a time; requests for more are refused.
     /// Default 100,000: at least 100 MB when all are alive.
     pub tracks: usize,
-    /// Drafts that peers may speak, the preferred one first. Default: [`Draft::ALL`].
+    /// Drafts that peers may speak, the preferred one first. Default: [`Draft::OFFERED`].
     pub drafts: Vec<Draft>,
 }
 
@@ -53,7 +53,7 @@ impl Default for Config {
             log: None,
             cache: CacheLimits::default(),
             tracks: 100_000,
-            drafts: Draft::ALL.to_vec(),
+            drafts: Draft::OFFERED.to_vec(),
         }
     }
 }

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::{
-    Running, namespace, open_relay,
+    Running, namespace,
     peer::{Arrived, BOTH, Peer, Via, url, web_transport},
-    track,
+    relay_of_every_draft, track,
 };
 use moqrelay_moqt::{
     Draft, Event, Filter, FullTrackName, GroupOrder, KeyValue, KeyValueEncoder, KeyValues,
@@ -19,11 +19,11 @@ use moqrelay_moqt::{
 };
 use web_transport_quinn as wt;
 
-const DRAFTS: [Draft; 3] = [Draft::D18, Draft::D16, Draft::D14];
+const DRAFTS: [Draft; 4] = [Draft::D19, Draft::D18, Draft::D16, Draft::D14];
 
 #[tokio::test]
 async fn subgroups_cross_drafts_whole() {
-    let relay = open_relay();
+    let relay = relay_of_every_draft();
     for (from, to) in pairs() {
         let (publisher, mut subscriber, alias) = meet(&relay, from, to).await;
         for header in headers(alias) {
@@ -63,7 +63,7 @@ async fn subgroups_cross_drafts_whole() {
 
 #[tokio::test]
 async fn datagrams_cross_drafts_whole() {
-    let relay = open_relay();
+    let relay = relay_of_every_draft();
     for (from, to) in pairs() {
         let (publisher, mut subscriber, alias) = meet(&relay, from, to).await;
         let object = |id, priority, properties: Bytes, payload: &[u8]| ObjectDatagram {
@@ -114,7 +114,7 @@ async fn datagrams_cross_drafts_whole() {
 async fn who_joins_within_a_subgroup_hears_the_rest_in_any_draft() {
     for (from, to) in pairs() {
         // A relay for each: the track has the same name.
-        let relay = open_relay();
+        let relay = relay_of_every_draft();
         let (publisher, mut witness, alias) = meet(&relay, from, Draft::D18).await;
         let mut stream = publisher.subgroup(plain(alias, 1, SubgroupId::Zero)).await;
         stream.payload(0, "early").await;
@@ -145,7 +145,7 @@ async fn who_joins_within_a_subgroup_hears_the_rest_in_any_draft() {
 
 #[tokio::test]
 async fn a_publisher_is_asked_in_its_own_draft() {
-    let relay = open_relay();
+    let relay = relay_of_every_draft();
     for (from, to) in pairs() {
         let mut publisher = Peer::of(from, relay.addr(), Via::Quic).await;
         publisher
@@ -210,7 +210,7 @@ async fn a_publisher_is_asked_in_its_own_draft() {
 
 #[tokio::test]
 async fn the_last_subscribers_end_is_heard_by_the_publisher_it_was_asked_of() {
-    let relay = open_relay();
+    let relay = relay_of_every_draft();
     for (from, to) in pairs() {
         let mut publisher = Peer::of(from, relay.addr(), Via::Quic).await;
         publisher.publish_namespace(&namespace("drafts/left")).await;
@@ -237,7 +237,7 @@ async fn the_last_subscribers_end_is_heard_by_the_publisher_it_was_asked_of() {
 
 #[tokio::test]
 async fn forwarding_can_be_switched_in_every_draft() {
-    let relay = open_relay();
+    let relay = relay_of_every_draft();
     for to in DRAFTS {
         let (publisher, mut subscriber, alias) = meet(&relay, Draft::D18, to).await;
         let pause = |forward| Parameters {
@@ -286,7 +286,7 @@ async fn forwarding_can_be_switched_in_every_draft() {
 
 #[tokio::test]
 async fn namespaces_and_tracks_are_discovered_across_drafts() {
-    let relay = open_relay();
+    let relay = relay_of_every_draft();
     for (from, to) in pairs() {
         let room = format!("drafts/room{}-{}", from.number(), to.number());
         let mut publisher = Peer::of(from, relay.addr(), Via::Quic).await;
@@ -337,7 +337,7 @@ async fn namespaces_and_tracks_are_discovered_across_drafts() {
 
 #[tokio::test]
 async fn what_nobody_publishes_does_not_exist_in_any_draft() {
-    let relay = open_relay();
+    let relay = relay_of_every_draft();
     for draft in DRAFTS {
         for via in BOTH {
             let mut peer = Peer::of(draft, relay.addr(), via).await;
@@ -351,7 +351,7 @@ async fn what_nobody_publishes_does_not_exist_in_any_draft() {
 
 #[tokio::test]
 async fn a_client_of_draft_14_may_name_itself_to_webtransport() {
-    let relay = open_relay();
+    let relay = relay_of_every_draft();
     let request = wt::proto::ConnectRequest::new(url(relay.addr(), "")).with_protocol("moq-00");
     let session = web_transport(relay.addr(), request).await.unwrap();
     let config = moqrelay_moqt::Config::new(
@@ -367,7 +367,7 @@ async fn a_client_of_draft_14_may_name_itself_to_webtransport() {
 
 #[tokio::test]
 async fn a_client_that_says_nothing_is_known_by_its_first_stream() {
-    let relay = open_relay();
+    let relay = relay_of_every_draft();
     for draft in [Draft::D18, Draft::D14] {
         let request = wt::proto::ConnectRequest::new(url(relay.addr(), ""));
         let session = web_transport(relay.addr(), request).await.unwrap();

@@ -5,9 +5,9 @@ mod common;
 
 use bytes::Bytes;
 use common::{
-    Running, namespace, open_relay,
+    Running, namespace,
     peer::{Fetched, Peer, Via},
-    soon, track,
+    relay_of_every_draft, soon, track,
 };
 use moqrelay_moqt::{
     Draft, Event, FetchRange, Filter, FullTrackName,
@@ -21,7 +21,7 @@ use moqrelay_relay::track::Reader;
 #[tokio::test]
 async fn what_one_draft_published_is_fetched_in_another() {
     for (from, to) in pairs() {
-        let relay = open_relay();
+        let relay = relay_of_every_draft();
         let publisher = published(&relay, from).await;
         let mut peer = Peer::of(to, relay.addr(), Via::WebTransport).await;
 
@@ -55,7 +55,7 @@ async fn what_one_draft_published_is_fetched_in_another() {
 #[tokio::test]
 async fn a_subscription_is_joined_in_every_draft() {
     for (from, to) in pairs() {
-        let relay = open_relay();
+        let relay = relay_of_every_draft();
         let publisher = published(&relay, from).await;
         let mut peer = Peer::of(to, relay.addr(), Via::Quic).await;
         let params = Parameters {
@@ -87,7 +87,7 @@ async fn a_subscription_is_joined_in_every_draft() {
 async fn the_publisher_is_asked_in_its_draft_for_what_is_not_here() {
     for (from, to) in pairs() {
         for order in [Ascending, Descending] {
-            let relay = open_relay();
+            let relay = relay_of_every_draft();
             let mut publisher = offering(&relay, from).await;
             let mut peer = Peer::of(to, relay.addr(), Via::Quic).await;
 
@@ -120,7 +120,7 @@ async fn the_publisher_is_asked_in_its_draft_for_what_is_not_here() {
 #[tokio::test]
 async fn a_refusal_reaches_who_asked_in_any_draft() {
     for (from, to) in pairs() {
-        let relay = open_relay();
+        let relay = relay_of_every_draft();
         let mut publisher = offering(&relay, from).await;
         let mut peer = Peer::of(to, relay.addr(), Via::Quic).await;
         let wanted = fetch(&mut peer, (4, 0), (5, 3), Ascending).await;
@@ -138,7 +138,7 @@ async fn a_refusal_reaches_who_asked_in_any_draft() {
 #[tokio::test]
 async fn who_gives_up_is_heard_by_the_publisher_in_any_draft() {
     for (from, to) in pairs() {
-        let relay = open_relay();
+        let relay = relay_of_every_draft();
         let mut publisher = offering(&relay, from).await;
         let mut peer = Peer::of(to, relay.addr(), Via::Quic).await;
         let wanted = fetch(&mut peer, (4, 0), (5, 3), Ascending).await;
@@ -158,7 +158,7 @@ async fn who_gives_up_is_heard_by_the_publisher_in_any_draft() {
 
 #[tokio::test]
 async fn draft_14_refuses_a_range_without_objects() {
-    let relay = open_relay();
+    let relay = relay_of_every_draft();
     let publisher = published(&relay, Draft::D18).await;
     let mut peer = Peer::of(Draft::D14, relay.addr(), Via::Quic).await;
 
@@ -170,7 +170,7 @@ async fn draft_14_refuses_a_range_without_objects() {
 
 #[tokio::test]
 async fn what_nobody_knows_breaks_an_answer_of_draft_14_off() {
-    let relay = open_relay();
+    let relay = relay_of_every_draft();
     let mut publisher = published(&relay, Draft::D18).await;
     let mut peer = Peer::of(Draft::D14, relay.addr(), Via::Quic).await;
     publisher.datagram(&datagram(5, Bytes::new()));
@@ -191,7 +191,7 @@ async fn what_nobody_knows_breaks_an_answer_of_draft_14_off() {
 
 #[tokio::test]
 async fn an_empty_range_of_a_publisher_of_draft_14_is_one_for_others_too() {
-    let relay = open_relay();
+    let relay = relay_of_every_draft();
     let mut publisher = offering(&relay, Draft::D14).await;
     let mut peer = Peer::of(Draft::D18, relay.addr(), Via::Quic).await;
     let subscription = peer.subscribe(&name(), Parameters::default()).await;
@@ -220,7 +220,7 @@ async fn an_empty_range_of_a_publisher_of_draft_14_is_one_for_others_too() {
 
 #[tokio::test]
 async fn draft_14_leaves_the_order_to_the_publisher() {
-    let relay = open_relay();
+    let relay = relay_of_every_draft();
     let mut publisher = Peer::of(Draft::D18, relay.addr(), Via::Quic).await;
     let prefers = TrackProperties {
         group_order: Descending,
@@ -243,7 +243,7 @@ async fn draft_14_leaves_the_order_to_the_publisher() {
 }
 
 fn pairs() -> impl Iterator<Item = (Draft, Draft)> {
-    let drafts = [Draft::D18, Draft::D16, Draft::D14];
+    let drafts = [Draft::D19, Draft::D18, Draft::D16, Draft::D14];
     drafts
         .into_iter()
         .flat_map(move |from| drafts.into_iter().map(move |to| (from, to)))

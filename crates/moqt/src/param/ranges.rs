@@ -117,6 +117,11 @@ impl RangeFilter {
         }
     }
 
+    /// Returns its SetID; `None`: it has none.
+    pub fn set(&self) -> Option<u8> {
+        self.value.first().copied()
+    }
+
     /// Carries out an update: it replaces every filter of the kinds that it names.
     pub fn update(filters: &mut Vec<Self>, update: &[Self]) {
         filters.retain(|old| update.iter().all(|new| new.kind != old.kind));
@@ -207,6 +212,11 @@ impl Selector {
             })
             .collect();
         (!sets.is_empty()).then_some(Self { sets })
+    }
+
+    /// Tells whether a set with that id is there.
+    pub fn has_set(&self, set: u8) -> bool {
+        self.sets.contains_key(&set)
     }
 
     /// Tells whether an object is wanted; its properties are raw, as `draft` writes them.

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use crate::collections::BTreeSet;
 use crate::{
     EncodeError, FullTrackName, GoAway, Message, Namespace, Parameters, Publish, PublishBlocked,
-    PublishDone, PublishDoneCode, RequestCode, RequestError, RequestId, RequestOk, ResetCode,
-    Selector, Subscribe, SubscribeOk, SubscribePrefix, TrackAlias, draft::Layout,
+    PublishDone, PublishDoneCode, RangeFilter, RequestCode, RequestError, RequestId, RequestOk,
+    ResetCode, Selector, Subscribe, SubscribeOk, SubscribePrefix, TrackAlias, draft::Layout,
 };
 
 use super::{
@@ -537,7 +537,10 @@ impl Session {
     pub(super) fn check_ranges(&self, params: &Parameters) -> Result<(), CallError> {
         let max = self.peer_filter_ranges;
         let ranges_max = usize::try_from(max).unwrap_or(usize::MAX);
-        match Selector::new(&params.range_filters, ranges_max) {
+        // Those that an update takes away count for nothing.
+        let mut filters = Vec::new();
+        RangeFilter::update(&mut filters, &params.range_filters);
+        match Selector::new(&filters, ranges_max) {
             Ok(_) => Ok(()),
             Err(_invalid) => Err(CallError::TooManyRanges(max)),
         }

@@ -16,6 +16,8 @@ use super::{
     Driver, Due, Farewell,
     host::Delivery,
     outgoing::{Out, Outs},
+    selection::Selection,
+    timeouts::Timeouts,
 };
 use crate::{
     mlog::Way,
@@ -69,6 +71,7 @@ pub(super) struct Wanted {
     order: Option<GroupOrder>,
     object_timeout: Option<Duration>,
     subgroup_timeout: Option<Duration>,
+    pub(super) selection: Selection,
 }
 
 enum Phase {
@@ -87,8 +90,7 @@ pub(super) struct Active {
     pub(super) joining: Option<Location>,
     pub(super) order: GroupOrder,
     pub(super) publisher_priority: u8,
-    pub(super) object_timeout: Option<Duration>,
-    pub(super) subgroup_timeout: Option<Duration>,
+    pub(super) timeouts: Timeouts,
     /// Streams to the peer.
     pub(super) outs: Outs,
     pub(super) dead: BTreeSet<u64>,
@@ -124,6 +126,7 @@ impl Wanted {
             order: params.group_order,
             object_timeout: params.object_delivery_timeout,
             subgroup_timeout: params.subgroup_delivery_timeout,
+            selection: Selection::new(&params.range_filters),
         }
     }
 
@@ -135,11 +138,11 @@ impl Wanted {
         }
     }
 
-    pub(super) fn offered(forward: bool) -> Self {
+    /// A track that we offer because of SUBSCRIBE_TRACKS with these parameters.
+    pub(super) fn offered(params: &Parameters) -> Self {
         Self {
-            forward,
             unanswered: true,
-            ..Self::new(&Parameters::default(), None)
+            ..Self::new(params, None)
         }
     }
 }
@@ -176,8 +179,7 @@ impl Subscription {
             joining,
             order: GroupOrder::Ascending,
             publisher_priority: TrackProperties::PRIORITY_DEFAULT,
-            object_timeout: None,
-            subgroup_timeout: None,
+            timeouts: Timeouts::default(),
             outs: Outs::default(),
             dead: BTreeSet::new(),
             opened: 0,
@@ -220,21 +222,12 @@ impl Active {
         self.publisher_priority = track
             .publisher_priority
             .unwrap_or(TrackProperties::PRIORITY_DEFAULT);
-        // What may be kept for a while only may be sent for that while only (section 12.3).
-        self.object_timeout = shorter(
-            shorter(wanted.object_timeout, track.object_delivery_timeout),
-            track.cache_duration_max,
-        );
-        self.subgroup_timeout = shorter(wanted.subgroup_timeout, track.subgroup_delivery_timeout);
+        let wanted = (wanted.object_timeout, wanted.subgroup_timeout);
+        self.timeouts = Timeouts::new(wanted, track);
     }
 
     fn passes(&self, location: Location) -> bool {
         location >= self.start && self.end_group.is_none_or(|end| location.group <= end)
-    }
-
-    /// Datagrams have one timeout, whatever it is called (section 8).
-    fn datagram_timeout(&self) -> Option<Duration> {
-        shorter(self.object_timeout, self.subgroup_timeout)
     }
 
     pub(super) fn bury(&mut self, serial: u64) {
@@ -321,12 +314,17 @@ impl Driver {
             Item::Datagram { object, wire } => {
                 let location = object.location();
                 let late = active
-                    .datagram_timeout()
+                    .timeouts
+                    .of_datagrams()
                     .is_some_and(|timeout| entry.at.elapsed() > timeout);
-                if subscription.wanted.forward && active.passes(location) {
+                let priority = active.publisher_priority;
+                let wanted = &subscription.wanted;
+                if wanted.forward
+                    && active.passes(location)
+                    && wanted.selection.passes_datagram(object, priority)
+                {
                     let draft = self.machine.draft();
                     let alias = subscription.track.alias;
-                    let priority = active.publisher_priority;
                     let make = || datagram_wire(draft, alias, object, priority);
                     if late {
                         self.tally.drop(Dropped::Late, 1);
@@ -345,7 +343,11 @@ impl Driver {
             }
             Item::Object(object) => {
                 let location = Location::new(object.subgroup.group, object.object.id);
-                if subscription.wanted.forward && active.passes(location) {
+                let wanted = &subscription.wanted;
+                let priority = active.publisher_priority;
+                if !wanted.selection.passes_object(object, priority) {
+                    // Its subgroup goes on with those that pass.
+                } else if wanted.forward && active.passes(location) {
                     self.send_object(subscription, slot, position, entry);
                 } else if active.outs.contains(object.subgroup.serial) {
                     self.kill(active, object.subgroup.serial, ResetCode::Cancelled);
@@ -642,6 +644,7 @@ impl Driver {
         wanted.order = params.group_order.or(wanted.order);
         wanted.object_timeout = params.object_delivery_timeout.or(wanted.object_timeout);
         wanted.subgroup_timeout = params.subgroup_delivery_timeout.or(wanted.subgroup_timeout);
+        wanted.selection.update(&params.range_filters);
         if wanted.forward != forwarded {
             self.shared
                 .set_forward(&subscription.track, subscription.key, wanted.forward);
@@ -689,15 +692,6 @@ impl Driver {
                 .is_some_and(|subscription| Arc::ptr_eq(&subscription.track, track))
         })
     }
-}
-
-/// The shorter of two timeouts; none and zero mean that there is none (section 8).
-fn shorter(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
-    [a, b]
-        .into_iter()
-        .flatten()
-        .filter(|timeout| !timeout.is_zero())
-        .min()
 }
 
 /// First location and last group that a filter lets through (section 5.1.2).

@@ -23,6 +23,7 @@ use super::{
     access::Need,
     control::wire_code,
     fill::{Fill, FillAnswer, FillEnd, News},
+    selection::Selection,
     signal::StreamBell,
 };
 use crate::{
@@ -81,6 +82,7 @@ pub(super) struct Serving {
     /// A gap that the draft has no way to write: the answer must break off.
     unsayable: bool,
     has_objects: bool,
+    selection: Selection,
     draft: Draft,
     default_priority: u8,
 }
@@ -314,6 +316,7 @@ impl Driver {
             gap: None,
             unsayable: false,
             has_objects: false,
+            selection: Selection::new(&params.range_filters),
             draft,
             default_priority,
         };

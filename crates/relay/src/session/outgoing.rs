@@ -38,6 +38,8 @@ pub(super) struct Out {
     priority: i32,
     /// The track's priority.
     publisher: u8,
+    /// Objects may be left out between others: the subscriber has range filters.
+    filtered: bool,
     /// The last object that was given to the stream.
     last: Option<u64>,
     /// The header went out, or is on its way.
@@ -138,6 +140,13 @@ impl Out {
         self.rest_at = entry.at;
         if self.begun && self.last == object.previous {
             match self.wire(object, alias) {
+                Some(wire) => self.rest[0] = wire,
+                None => return false,
+            }
+        } else if self.begun && self.filtered && self.last < Some(object.object.id) {
+            let (subgroup, whole) = (&object.subgroup, object.whole);
+            let (draft, last) = (self.draft, self.last);
+            match track::object_wire(draft, alias, subgroup, &object.object, last, whole) {
                 Some(wire) => self.rest[0] = wire,
                 None => return false,
             }
@@ -325,6 +334,7 @@ impl Driver {
         subgroup: &Arc<Subgroup>,
     ) -> bool {
         let subscriber = subscription.wanted.priority;
+        let filtered = !subscription.wanted.selection.is_empty();
         let Some(active) = subscription.active_mut() else {
             return false;
         };
@@ -355,6 +365,7 @@ impl Driver {
             stream: Channel::Opening(self.transport.open_uni()),
             priority: priority(subscriber, publisher, active.order, subgroup),
             publisher: active.publisher_priority,
+            filtered,
             last: None,
             begun: false,
             rest: [Bytes::new(), Bytes::new()],
@@ -379,10 +390,11 @@ impl Driver {
         let Some((track, active)) = subscription.parts() else {
             return;
         };
-        let timeouts = (active.object_timeout, active.subgroup_timeout);
+        let timeouts = active.timeouts;
         let Some(out) = active.outs.get_mut(serial) else {
             return;
         };
+        let timeouts = timeouts.of(&out.subgroup);
         if let Some((_, entry)) = next
             && let Item::Closed {
                 end: SubgroupEnd::Fin,
@@ -509,10 +521,8 @@ impl Driver {
         }
         let blocked = !out.rest_is_empty() || out.finished.is_some();
         if blocked && !active.stall_watched {
-            let timeout = [active.object_timeout, active.subgroup_timeout]
-                .into_iter()
-                .flatten()
-                .min();
+            let (object, subgroup) = active.timeouts.of(&out.subgroup);
+            let timeout = object.into_iter().chain(subgroup).min();
             if let Some(timeout) = timeout {
                 active.stall_watched = true;
                 self.timers
@@ -528,10 +538,10 @@ impl Driver {
         };
         if let Some(active) = subscription.active_mut() {
             active.stall_watched = false;
-            let (object, subgroup) = (active.object_timeout, active.subgroup_timeout);
             let mut next = None::<Instant>;
             let mut late = Vec::new();
             for out in active.outs.iter() {
+                let (object, subgroup) = active.timeouts.of(&out.subgroup);
                 let due = out.due(object, subgroup);
                 match due {
                     Some(at) if at <= now => late.push(out.serial()),
@@ -687,6 +697,7 @@ mod tests {
             properties: false,
             end_of_group: false,
             first_object: true,
+            timeouts: (None, None),
         }
     }
 

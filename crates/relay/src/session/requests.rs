@@ -8,8 +8,8 @@ use std::{
 use bytes::Bytes;
 use moqrelay_moqt::{
     AuthToken, Draft, Event, FullTrackName, Namespace, Parameters, PeerSetup, PublishOptions,
-    RequestCode, RequestError, RequestId, RequestOk, ResetCode, SessionCode, TrackAlias,
-    TrackProperties,
+    RangeFilter, RequestCode, RequestError, RequestId, RequestOk, ResetCode, Selector, SessionCode,
+    TrackAlias, TrackProperties,
 };
 
 use super::{
@@ -18,6 +18,7 @@ use super::{
     deliver::{Subscription, Wanted},
     fill::FillAnswer,
     quirks::Quirks,
+    selection::FILTER_RANGES_MAX,
 };
 use crate::{
     table::{Unavailable, Wish},
@@ -41,7 +42,8 @@ pub(super) struct Watched {
 
 enum Watch {
     Namespaces,
-    Tracks { forward: bool },
+    /// With the defaults of the subscriptions to come.
+    Tracks(Box<Parameters>),
 }
 
 impl Driver {
@@ -107,8 +109,7 @@ impl Driver {
                 params,
                 tokens,
             } => {
-                let forward = params.forward.unwrap_or(true);
-                self.watch(id, prefix, Watch::Tracks { forward }, &tokens);
+                self.watch(id, prefix, Watch::Tracks(Box::new(params)), &tokens);
             }
             Event::Update { id, params, tokens } => self.update(id, &params, &tokens),
             Event::SubscribeOk {
@@ -353,7 +354,7 @@ impl Driver {
         }
         match kind {
             Watch::Namespaces => self.watch_namespaces(id, prefix),
-            Watch::Tracks { .. } => {
+            Watch::Tracks(_) => {
                 self.accept(id, Parameters::default(), Bytes::new());
                 self.watch_tracks(id, prefix, kind);
             }
@@ -406,7 +407,7 @@ impl Driver {
                 let here = self.shared.watch_namespaces(&prefix, self.id, id);
                 self.tell_namespaces(id, prefix, here);
             }
-            kind @ Watch::Tracks { .. } => self.watch_tracks(id, prefix, kind),
+            kind @ Watch::Tracks(_) => self.watch_tracks(id, prefix, kind),
         }
     }
 
@@ -429,9 +430,13 @@ impl Driver {
         let Some(watched) = self.watched.get(&watch) else {
             return;
         };
-        let Watch::Tracks { forward } = watched.kind else {
+        let Watch::Tracks(defaults) = &watched.kind else {
             return;
         };
+        let Some(defaults) = defaults_for(defaults, track) else {
+            return; // Its properties do not pass the filter.
+        };
+        let forward = defaults.forward.unwrap_or(true);
         // A subscription that waits for this very track goes on as it is (section 9.5).
         if self.subscribes_to(track) || self.subscriptions.len() >= self.limits.subscriptions {
             return;
@@ -458,15 +463,19 @@ impl Driver {
             params: Parameters {
                 largest_object: self.quirks.largest(largest),
                 forward: Some(forward),
+                // Draft 19 says what was asked for; others have no place for it.
+                group_order: defaults
+                    .group_order
+                    .filter(|_| self.machine.draft() == Draft::D19),
                 ..Parameters::default()
             },
             properties: track_properties(self.machine.draft(), &live.properties),
         };
         match self.machine.publish(track.name.clone(), options) {
             Ok((id, _alias)) => {
-                let wanted = Wanted::offered(forward);
+                let wanted = Wanted::offered(&defaults);
                 let mut subscription = Subscription::new(id, &followed, key, wanted, None);
-                subscription.activate(&live, None, largest);
+                subscription.activate(&live, defaults.filter.and(largest), largest);
                 self.subscribed.insert(id, slot);
                 self.subscriptions.put(slot, subscription);
                 let at = Instant::now() + self.limits.answer;
@@ -517,6 +526,13 @@ impl Driver {
                 drop(self.machine.reject_update(id, *error));
                 return self.cancelled(id);
             }
+        }
+        if let Some(Watched {
+            kind: Watch::Tracks(defaults),
+            ..
+        }) = self.watched.get_mut(&id)
+        {
+            RangeFilter::update(&mut defaults.range_filters, &params.range_filters);
         }
         if let Some(prefix) = params.prefix.clone() {
             self.move_watch(id, prefix);
@@ -669,7 +685,12 @@ impl Driver {
         let (code, reason) = match why {
             Unavailable::NotFound => (RequestCode::DoesNotExist, "nobody publishes this track"),
             Unavailable::Duplicate => (
-                RequestCode::DuplicateSubscription,
+                // Draft 19 allows it, and lets us want it once.
+                if self.machine.draft() == Draft::D19 {
+                    RequestCode::Uninterested
+                } else {
+                    RequestCode::DuplicateSubscription
+                },
                 "this session publishes the track already",
             ),
             Unavailable::TooMany => (
@@ -679,6 +700,21 @@ impl Driver {
         };
         self.reject(id, code, reason);
     }
+}
+
+/// Returns what a subscription begins with that comes of SUBSCRIBE_TRACKS; `None`: the track is not wanted.
+fn defaults_for(asked: &Parameters, track: &Track) -> Option<Parameters> {
+    let mut defaults = asked.clone();
+    defaults.range_filters.clear();
+    let Ok(Some(selector)) = Selector::new(&asked.range_filters, FILTER_RANGES_MAX) else {
+        return Some(defaults);
+    };
+    let properties = track.status().0.map(|live| live.properties.clone());
+    let left = selector.for_track(Draft::D18, &properties.unwrap_or_default())?;
+    let filters = asked.range_filters.iter();
+    let filters = filters.filter(|filter| filter.set().is_some_and(|set| left.has_set(set)));
+    defaults.range_filters = filters.cloned().collect();
+    Some(defaults)
 }
 
 /// Returns what a request of the peer is called in metrics.

@@ -1,10 +1,10 @@
 //! The way objects come into a track: one inlet for each publisher, one lane for each stream.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use moqrelay_moqt::{
-    Draft, EncodeError, Location, ObjectProperties, TrackAlias,
+    Draft, EncodeError, Location, ObjectProperties, TrackAlias, TrackProperties,
     data::{self, ObjectDatagram, ObjectStatus, SubgroupEncoder, SubgroupHeader, SubgroupId},
     translate_properties,
 };
@@ -153,7 +153,10 @@ impl Inlet {
             before,
             has_properties: !object.properties.is_empty(),
         };
-        let begin = || lane.begin(&self.track, subgroup, before.is_none());
+        let begin = || {
+            let timeouts = self.timeouts(lane, before, &object.properties);
+            lane.begin(&self.track, subgroup, before.is_none(), timeouts)
+        };
         let Placed {
             subgroup,
             previous,
@@ -201,7 +204,7 @@ impl Inlet {
         }
         if lane.previous.is_none() {
             let empty = Item::Closed {
-                subgroup: lane.begin(&self.track, subgroup, true),
+                subgroup: lane.begin(&self.track, subgroup, true, Timeouts::default()),
                 end,
                 empty: true,
             };
@@ -228,6 +231,17 @@ impl Inlet {
             self.track.push(item);
         }
         Ok(())
+    }
+
+    /// What the first object of a subgroup says of all of them (draft-19 section 8).
+    fn timeouts(&self, lane: &Lane, before: Option<u64>, properties: &Bytes) -> Timeouts {
+        // Up to draft 18 these keys mean something else on objects.
+        let named = self.draft == Draft::D19 && lane.header.first_object && before.is_none();
+        if !named || properties.is_empty() {
+            return Timeouts::default();
+        }
+        let read = TrackProperties::read(self.draft, properties).unwrap_or_default();
+        (read.object_delivery_timeout, read.subgroup_delivery_timeout)
     }
 
     /// The log has properties as draft 18 writes them, whatever the publisher speaks.
@@ -261,9 +275,12 @@ impl Inlet {
     }
 }
 
+/// OBJECT_DELIVERY_TIMEOUT and SUBGROUP_DELIVERY_TIMEOUT.
+type Timeouts = (Option<Duration>, Option<Duration>);
+
 impl Lane {
     /// Makes a stream to subscribers; `whole`: from the first object that the publisher sent on its.
-    fn begin(&self, track: &Track, id: u64, whole: bool) -> Arc<Subgroup> {
+    fn begin(&self, track: &Track, id: u64, whole: bool, timeouts: Timeouts) -> Arc<Subgroup> {
         let mode = match self.header.subgroup {
             SubgroupId::FirstObject if !whole => SubgroupId::Explicit(id),
             mode => mode,
@@ -277,6 +294,7 @@ impl Lane {
             properties: self.header.properties,
             end_of_group: self.header.end_of_group,
             first_object: self.header.first_object && whole,
+            timeouts,
         })
     }
 }

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeSet, VecDeque},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -72,6 +72,8 @@ pub(crate) struct Subgroup {
     pub(crate) end_of_group: bool,
     /// The publisher's stream began with the first object of the subgroup.
     pub(crate) first_object: bool,
+    /// Delivery timeouts that the first object names: of objects, of the subgroup (draft 19).
+    pub(crate) timeouts: (Option<Duration>, Option<Duration>),
 }
 
 /// An object on a stream.

@@ -843,6 +843,7 @@ mod tests {
             properties: false,
             end_of_group: false,
             first_object: true,
+            timeouts: (None, None),
         })
     }
 }

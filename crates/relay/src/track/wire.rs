@@ -12,7 +12,7 @@ use moqrelay_moqt::{
 use super::{Object, log::Subgroup};
 
 /// Drafts there are.
-const DRAFTS: usize = Draft::D18 as usize + 1;
+const DRAFTS: usize = Draft::D19 as usize + 1;
 
 /// One object's bytes: those of its publisher's draft, and those of others once someone wanted them.
 #[derive(Debug)]
@@ -99,7 +99,7 @@ pub(crate) fn object(
 pub(crate) fn priority_of(draft: Draft, named: Option<u8>, track: u8) -> Option<u8> {
     match draft {
         Draft::D14 => Some(named.unwrap_or(track)),
-        Draft::D16 | Draft::D18 => named,
+        Draft::D16 | Draft::D18 | Draft::D19 => named,
     }
 }
 

@@ -48,6 +48,15 @@ pub fn open_relay() -> Running {
     relay_with("127.0.0.1:0", Anyone, Limits::default())
 }
 
+/// A relay that speaks what is not offered by default, too.
+pub fn relay_of_every_draft() -> Running {
+    let config = Config {
+        drafts: moqrelay_moqt::Draft::ALL.to_vec(),
+        ..Config::default()
+    };
+    relay_from(config, "127.0.0.1:0", Anyone, Limits::default())
+}
+
 pub fn relay_with(listen: &str, authorize: impl Authorize, limits: Limits) -> Running {
     relay_from(Config::default(), listen, authorize, limits)
 }

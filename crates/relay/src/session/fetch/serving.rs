@@ -165,6 +165,9 @@ impl Serving {
             properties,
             payload: object.payload.clone(),
         };
+        if !self.selection.passes_fetched(&object) {
+            return;
+        }
         let mut bytes = BytesMut::new();
         if let Err(error) = self.encoder.object(&object, &mut bytes) {
             tracing::debug!(%error, "an object is not in order");
