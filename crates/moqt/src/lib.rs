@@ -72,7 +72,8 @@ pub use message::{
 };
 pub use name::{FullTrackName, NameError, Namespace};
 pub use param::{
-    Candidate, Filter, GroupOrder, Parameters, RangeFilter, RangeKind, Scope, Selector,
+    Candidate, Filter, GroupOrder, InvalidFilter, Parameters, RangeFilter, RangeKind, Scope,
+    Selector,
 };
 pub use property::{ObjectProperties, TrackProperties, translate_properties};
 pub use session::{

@@ -3,7 +3,7 @@
 mod codec;
 mod ranges;
 
-pub use ranges::{Candidate, RangeFilter, RangeKind, Selector};
+pub use ranges::{Candidate, InvalidFilter, RangeFilter, RangeKind, Selector};
 
 use core::time::Duration;
 

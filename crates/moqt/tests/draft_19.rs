@@ -241,6 +241,7 @@ fn filters_that_cannot_be_are_invalid() {
         )],
     ] {
         let error = Selector::new(&filters, 2).unwrap_err();
+        let error = moqrelay_moqt::RequestError::from(error);
         assert_eq!(error.code, RequestCode::InvalidFilter, "{filters:?}");
     }
     assert_eq!(Selector::new(&[], 0), Ok(None));

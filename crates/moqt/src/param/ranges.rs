@@ -40,6 +40,17 @@ pub struct Selector {
     sets: BTreeMap<u8, Vec<Criterion>>,
 }
 
+/// Why range filters refuse their request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidFilter(&'static str);
+
+impl From<InvalidFilter> for RequestError {
+    fn from(why: InvalidFilter) -> Self {
+        Self::new(RequestCode::InvalidFilter, why.0)
+    }
+}
+
 /// What a selector looks at.
 #[derive(Debug, Clone, Copy)]
 pub struct Candidate<'a> {
@@ -175,24 +186,23 @@ impl Selector {
     ///
     /// # Errors
     ///
-    /// INVALID_FILTER when one cannot be, when two are about the same, or when there are more than `ranges_max` ranges.
-    pub fn new(filters: &[RangeFilter], ranges_max: usize) -> Result<Option<Self>, RequestError> {
-        let invalid = |reason| RequestError::new(RequestCode::InvalidFilter, reason);
+    /// When one cannot be, when two are about the same, or when there are more than `ranges_max` ranges.
+    pub fn new(filters: &[RangeFilter], ranges_max: usize) -> Result<Option<Self>, InvalidFilter> {
         let mut selector = Self::default();
         let mut seen = BTreeSet::new();
         let mut ranges = 0;
         for filter in filters {
             let (set, criterion) = filter
                 .read()
-                .ok_or_else(|| invalid("a range filter cannot be read"))?;
+                .ok_or(InvalidFilter("a range filter cannot be read"))?;
             if !seen.insert((criterion.kind, set, criterion.property)) {
-                return Err(invalid("two range filters are about the same"));
+                return Err(InvalidFilter("two range filters are about the same"));
             }
             ranges += criterion.ranges.len();
             selector.sets.entry(set).or_default().push(criterion);
         }
         if ranges > ranges_max {
-            return Err(invalid("more ranges than MAX_FILTER_RANGES"));
+            return Err(InvalidFilter("more ranges than MAX_FILTER_RANGES"));
         }
         Ok((!selector.sets.is_empty()).then_some(selector))
     }

@@ -371,7 +371,7 @@ impl Session {
         let tokens = self.resolve_tokens(&mut params)?;
         let verdict = self.judge(namespace);
         let ranges_max = self.config.limits.filter_ranges_max;
-        let filters = Selector::new(&params.range_filters, ranges_max);
+        let filters = Selector::new(&params.range_filters, ranges_max).map_err(RequestError::from);
         if let Some(entry) = stream.and_then(|stream| self.streams.get_mut(&stream)) {
             entry.role = StreamRole::Request(id);
             self.own_streams += 1;

@@ -276,7 +276,7 @@ impl Session {
         let ranges_max = self.config.limits.filter_ranges_max;
         if let Err(error) = Selector::new(&ok.params.range_filters, ranges_max) {
             // There is no answer to an answer.
-            return Err(Fault::violation(error.reason));
+            return Err(Fault::violation(error.to_string()));
         }
         request.range_filters.clone_from(&ok.params.range_filters);
         request.phase = Phase::Established;

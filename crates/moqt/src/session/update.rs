@@ -222,7 +222,7 @@ impl Session {
         };
         match filtered {
             Ok(_) => self.accept_or_refuse_prefix(id, &kind, params, tokens),
-            Err(error) => self.fail_update(id, error),
+            Err(error) => self.fail_update(id, error.into()),
         }
         Ok(())
     }
