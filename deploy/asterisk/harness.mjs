@@ -55,6 +55,8 @@ export async function makeTree() {
  * @param {string} [options.api] moqrelay's HTTP API, `http://HOST:PORT`
  * @param {string} [options.secret] `[asterisk] secret` of moqrelay
  * @param {string} [options.ariPassword] `[asterisk.ari] password` of moqrelay
+ * @param {string} [options.snippets] a folder with other snippets, which say all of the above
+ *   themselves; `options.ports.http` must be theirs
  * @param {string} [options.fixedUuid] the UUID that 7900 connects with
  * @param {{sip?: number, http?: number, trunk?: number}} [options.ports] free ones unless given
  * @returns a handle: `ports`, `ari` (`url`, `user`, `password`), `secret`, `state` (folder),
@@ -77,6 +79,7 @@ export async function startAsterisk(options = {}) {
     API: options.api ?? 'http://127.0.0.1:8080',
     SECRET: secret,
     ARI_PASSWORD: ariPassword,
+    ...(options.snippets ? { SNIPPETS: options.snippets } : {}),
     ...(options.fixedUuid ? { FIXED_UUID: options.fixedUuid } : {}),
   };
   let program;

@@ -584,7 +584,7 @@ impl Config {
         )
     }
 
-    fn from_sources(
+    pub(crate) fn from_sources(
         builder: config::ConfigBuilder<config::builder::DefaultState>,
     ) -> Result<Loaded> {
         let built = builder.build()?;

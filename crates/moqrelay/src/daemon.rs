@@ -288,6 +288,9 @@ pub(crate) async fn run(
         retiring.retire(successor, time, &mut signals).await;
     }
 
+    // ARI ends with its last handle.
+    drop(steering);
+
     signals.end_at_once();
     let drain_timeout = config.daemon.drain_timeout;
     tracing::info!(?drain_timeout, "ending: nothing new is taken");
@@ -803,7 +806,7 @@ fn bridge_config(config: &Config) -> bridge::Config {
     }
 }
 
-fn ari_config(config: &Config) -> Option<ari::Config> {
+pub(crate) fn ari_config(config: &Config) -> Option<ari::Config> {
     let ours = config.asterisk.ari.as_ref()?;
     let own = config.asterisk.audiosocket.to_string();
     let mut ari = ari::Config::new(

@@ -4,7 +4,9 @@ mod auth;
 mod bind;
 mod config;
 mod daemon;
+mod doctor;
 mod driver;
+mod init_asterisk;
 mod inspect;
 mod media;
 mod memory;
@@ -13,6 +15,7 @@ mod telemetry;
 mod token;
 mod transport;
 mod upgrade;
+mod version;
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
@@ -59,16 +62,27 @@ enum Command {
     ///
     /// Example: moqrelay token --config relay.toml --user anna --name "Anna Berg" --ttl 8h
     Token(token::Args),
+
+    /// Looks whether ports, certificate, buffers, clock and Asterisk are as they must be, and says what
+    /// to change. Exit status: 0 when all is well, 1 when something is not.
+    Doctor(doctor::Args),
+
+    /// Prints what Asterisk needs for this configuration, for the version that is found.
+    ///
+    /// Example: moqrelay init-asterisk --config relay.toml --write /etc/asterisk
+    InitAsterisk(init_asterisk::Args),
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
-        Some(Command::Token(args)) => token::print(&args),
-        None => start(cli.config, cli.check, cli.take_over),
+        Some(Command::Token(args)) => token::print(&args).map(|()| ExitCode::SUCCESS),
+        Some(Command::Doctor(args)) => doctor::run(&args),
+        Some(Command::InitAsterisk(args)) => init_asterisk::run(&args).map(|()| ExitCode::SUCCESS),
+        None => start(cli.config, cli.check, cli.take_over).map(|()| ExitCode::SUCCESS),
     };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(Failure::Usage(error)) => {
             eprintln!("moqrelay: {error:#}");
             ExitCode::from(EXIT_USAGE)

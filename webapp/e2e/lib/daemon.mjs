@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { until } from './wait.mjs';
 
-const BINARY = process.env.MOQRELAY_BIN ?? fileURLToPath(new URL('../../../target/debug/moqrelay', import.meta.url));
+export const BINARY = process.env.MOQRELAY_BIN ?? fileURLToPath(new URL('../../../target/debug/moqrelay', import.meta.url));
 const KEY = { id: 'e2e', secret: 'a secret of the end-to-end tests, 32 bytes and more' };
 export const ASTERISK_SECRET = 'moqrelay-test-secret';
 
