@@ -98,6 +98,10 @@ async fn main() -> ExitCode {
         came: 0,
         died: 0,
     };
+    // The house is full from the first minute on: memory is compared for the same crowd.
+    while house.people.len() < PEOPLE {
+        house.come(daemon.moq).await;
+    }
     let (began, end) = (Instant::now(), Duration::from_secs(60 * args.minutes));
     let mut tick = tokio::time::interval(Duration::from_millis(20));
     let (mut first, mut last) = (Vec::new(), Vec::new());
@@ -171,19 +175,17 @@ impl House {
 
     async fn change(&mut self, relay: SocketAddr) {
         self.dead.retain(|(at, _)| at.elapsed() < SILENCE);
-        let wanted = self.people.len() < PEOPLE;
-        match self.below(if wanted { 4 } else { 2 }) {
-            0 if !self.people.is_empty() => {
-                let person = self.anyone();
-                person.peer.session.close(0, b"");
-            }
-            1 if !self.people.is_empty() => {
-                let Person { peer, network, .. } = self.anyone();
+        if self.people.len() < PEOPLE {
+            return self.come(relay).await;
+        }
+        let Person { peer, network, .. } = self.anyone();
+        match self.below(2) {
+            0 => peer.session.close(0, b""),
+            _ => {
                 drop(network);
                 self.died += 1;
                 self.dead.push((Instant::now(), peer));
             }
-            _ => self.come(relay).await,
         }
     }
 
