@@ -9,7 +9,7 @@ use moqrelay_moqt::{
     Draft, Envelope, Message, ObjectProperties, TrackProperties, translate_properties,
 };
 
-const DRAFTS: [Draft; 3] = [Draft::D18, Draft::D16, Draft::D14];
+const DRAFTS: [Draft; 4] = [Draft::D18, Draft::D16, Draft::D14, Draft::D19];
 
 fuzz_target!(|data: &[u8]| {
     let Some((first, data)) = data.split_first() else {

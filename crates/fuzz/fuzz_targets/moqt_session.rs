@@ -37,12 +37,16 @@ fuzz_target!(|data: &[u8]| {
             Draft::D14,
             b"\x21\x00\x0b\xc0\x00\x00\x00\xff\x00\x00\x0e\x01\x02\x20",
         ),
+        // It takes four ranges of filters, and two updates at a time.
+        (3, _) => (Draft::D19, b"\xaf\x00\x00\x06\x04\x20\x02\x04\x02\x02"),
         _ => (Draft::D18, b"\xaf\x00\x00\x02\x04\x20"),
     };
     let mut now = Duration::ZERO;
-    let mut session = Session::new(Config::new(draft, role, transport), now);
+    let mut config = Config::new(draft, role, transport);
+    config.limits.filter_ranges_max = 4;
+    let mut session = Session::new(config, now);
     let mut streams = vec![match (draft, role) {
-        (Draft::D18, _) => session.accept_control(),
+        (Draft::D18 | Draft::D19, _) => session.accept_control(),
         (_, Role::Server) => session.accept_bi(),
         // Our own, which is opened first.
         (_, Role::Client) => StreamId(0),

@@ -15,7 +15,7 @@ const LIMITS: Limits = Limits {
     properties_bytes_max: 1 << 12,
 };
 
-const DRAFTS: [Draft; 3] = [Draft::D18, Draft::D16, Draft::D14];
+const DRAFTS: [Draft; 4] = [Draft::D18, Draft::D16, Draft::D14, Draft::D19];
 
 fuzz_target!(|data: &[u8]| {
     let [first, cut, wire @ ..] = data else {
