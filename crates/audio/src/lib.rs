@@ -16,6 +16,8 @@ pub mod dsp;
 pub mod dtmf;
 pub mod emodel;
 mod frame;
+pub mod g711;
+pub mod g722;
 pub mod jitter;
 pub mod level;
 pub mod mix;

@@ -38,6 +38,21 @@ pub fn duration(packet: &[u8]) -> Result<Duration, PacketError> {
     Ok(total)
 }
 
+/// 20 ms of full-band silence, mono.
+pub const SILENCE: [u8; 3] = [0xf8, 0xff, 0xfe];
+
+/// Returns a packet of 20 ms without content, coded like the packet that began with `toc`: its decoder conceals, as
+/// it does for lost packets and for silence that was not sent (RFC 6716 section 3.2.1: a frame of no bytes).
+#[must_use]
+pub const fn empty_like(toc: u8) -> [u8; 1] {
+    let config = match toc >> 3 {
+        silk @ 0..=11 => (silk & !0b11) | 0b01,
+        hybrid @ 12..=15 => hybrid | 0b01,
+        celt => celt | 0b11,
+    };
+    [(config << 3) | (toc & 0b100)]
+}
+
 /// The length of one frame by the configuration number (RFC 6716 table 2).
 fn frame_duration(toc: u8) -> Duration {
     let config = toc >> 3;

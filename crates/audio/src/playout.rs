@@ -9,7 +9,7 @@ use crate::conceal::Concealer;
 use crate::jitter::{Buffer, Config, Pace, Play, Push, Stats, When};
 use crate::level::Level;
 use crate::stretch::{Limits, cross, lengthen, shorten};
-use crate::{Sample, SampleRate};
+use crate::{Sample, SampleRate, ticks};
 
 /// Turns items into PCM.
 pub trait Decode {
@@ -46,6 +46,19 @@ pub struct Player<D: Decode> {
     sounding: bool,
     shed: Duration,
     gained: Duration,
+    /// How much was passed beyond the last step.
+    passed: Duration,
+}
+
+/// What [`Player::pass`] gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pass<T> {
+    /// The next item.
+    Item(T),
+    /// So much sound is lost: whoever decodes should go on from what came before.
+    Lost(Duration),
+    /// Nothing is being said for so long.
+    Silence(Duration),
 }
 
 /// Below this, -dBov, a frame is quiet: its length can be changed freely.
@@ -75,6 +88,7 @@ impl<D: Decode> Player<D> {
             sounding: false,
             shed: Duration::ZERO,
             gained: Duration::ZERO,
+            passed: Duration::ZERO,
         }
     }
 
@@ -113,6 +127,36 @@ impl<D: Decode> Player<D> {
     #[must_use]
     pub fn is_sounding(&self) -> bool {
         self.sounding
+    }
+
+    /// Takes out what is due at `now` as it came, for those who pass items on to another decoder. Call it once
+    /// for each [`Config::step`]: `each` is given as much as lasts that long, which is nothing while a longer item
+    /// lasts.
+    ///
+    /// Items cannot be stretched: delay is shed by leaving out a whole one, and gained by what is late.
+    pub fn pass(&mut self, now: Duration, step: Duration, mut each: impl FnMut(Pass<D::Item>)) {
+        while self.passed < step {
+            match self.buffer.pop(now, self.passed) {
+                Play::Item {
+                    duration,
+                    pace: Pace::Shorten(amount, When::Alike | When::Now),
+                    ..
+                } if amount >= duration => self.shed += duration,
+                Play::Item { item, duration, .. } => {
+                    each(Pass::Item(item));
+                    self.passed += duration;
+                }
+                Play::Recover { missing, .. } | Play::Conceal(missing) => {
+                    each(Pass::Lost(missing));
+                    self.passed += missing.max(ticks::duration(ticks::GRAIN));
+                }
+                Play::Silence(silence) => {
+                    each(Pass::Silence(silence));
+                    self.passed += silence.max(ticks::duration(ticks::GRAIN));
+                }
+            }
+        }
+        self.passed -= step;
     }
 
     /// Forgets all sound: the track was changed.
