@@ -191,12 +191,18 @@ impl Level {
         self.below_overload_db.min(127) | if self.voice { 0x80 } else { 0 }
     }
 
+    /// Reads what [`to_byte`](Self::to_byte) writes.
+    #[must_use]
+    pub fn from_byte(byte: u8) -> Self {
+        Self {
+            below_overload_db: byte & 0x7f,
+            voice: byte & 0x80 != 0,
+        }
+    }
+
     /// Reads the least significant 8 bits, which are all that the property means.
     fn from_value(value: u64) -> Self {
-        Self {
-            below_overload_db: (value & 0x7f) as u8,
-            voice: value & 0x80 != 0,
-        }
+        Self::from_byte((value & 0xff) as u8)
     }
 }
 
