@@ -58,15 +58,24 @@ const fn from_mu(byte: u8) -> i16 {
     let byte = !byte;
     let step = ((byte & 0x0f) as i32) << 3;
     let value = ((step + MU_BIAS) << ((byte >> 4) & 0b111)) - MU_BIAS;
-    if byte & 0x80 == 0 { value as i16 } else { -value as i16 }
+    if byte & 0x80 == 0 {
+        value as i16
+    } else {
+        -value as i16
+    }
 }
 
 fn to_mu(sample: i16) -> u8 {
-    let value = i32::from(sample).abs().min(MU_MAX) + MU_BIAS;
+    let value = i32::from(mirrored(sample)).min(MU_MAX) + MU_BIAS;
     let segment = 24 - value.leading_zeros() as i32;
     let step = (value >> (segment + 3)) & 0x0f;
     let sign = if sample < 0 { 0x80 } else { 0 };
     !((sign | segment << 4 | step) as u8)
+}
+
+/// Negative values are mirrored by their complement, so that -1 and 0 are alike but for the sign.
+fn mirrored(sample: i16) -> i16 {
+    if sample < 0 { !sample } else { sample }
 }
 
 const fn from_a(byte: u8) -> i16 {
@@ -76,12 +85,15 @@ const fn from_a(byte: u8) -> i16 {
         0 => step + 8,
         segment => (step + 0x108) << (segment - 1),
     };
-    if byte & 0x80 == 0 { -value as i16 } else { value as i16 }
+    if byte & 0x80 == 0 {
+        -value as i16
+    } else {
+        value as i16
+    }
 }
 
 fn to_a(sample: i16) -> u8 {
-    // Negative values are mirrored by their complement, so that -1 and 0 are alike.
-    let value = i32::from(if sample < 0 { !sample } else { sample });
+    let value = i32::from(mirrored(sample));
     let code = match 24 - (value | 0xff).leading_zeros() as i32 {
         0 => value >> 4,
         segment => segment << 4 | (value >> (segment + 3)) & 0x0f,

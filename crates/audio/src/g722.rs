@@ -66,7 +66,7 @@ impl Decoder {
 
     fn decode_byte(&mut self, byte: u8) -> [i16; 2] {
         let (low_code, high_code) = (usize::from(byte & 0x3f), usize::from(byte >> 6));
-        let low = limit(self.low.signal + (self.low.scale * LEVELS_64[low_code] >> 15));
+        let low = limit(self.low.signal + ((self.low.scale * LEVELS_64[low_code]) >> 15));
         let difference = self.low.adapt_low(low_code);
         self.low.predict(difference);
         let difference = self.high.adapt_high(high_code);
@@ -116,8 +116,11 @@ impl Band {
     fn quantize_low(&mut self, input: i32) -> i32 {
         let error = saturate(input - self.signal);
         let size = magnitude(error);
-        let above = |threshold: &i32| size >= threshold * self.scale >> 12;
-        let interval = THRESHOLDS.iter().take_while(|threshold| above(threshold)).count();
+        let above = |threshold: &i32| size >= (threshold * self.scale) >> 12;
+        let interval = THRESHOLDS
+            .iter()
+            .take_while(|threshold| above(threshold))
+            .count();
         // 30 intervals on each side; the two smallest negative ones have codes of their own (table 6).
         let code = match (error < 0, interval) {
             (true, 0) => 63,
@@ -132,7 +135,7 @@ impl Band {
 
     fn quantize_high(&mut self, input: i32) -> i32 {
         let error = saturate(input - self.signal);
-        let outer = magnitude(error) >= THRESHOLD_HIGH * self.scale >> 12;
+        let outer = magnitude(error) >= (THRESHOLD_HIGH * self.scale) >> 12;
         let code = match (error < 0, outer) {
             (true, true) => 0,
             (true, false) => 1,
@@ -147,8 +150,8 @@ impl Band {
     /// INVQAL, LOGSCL, SCALEL: returns the difference that the code's upper four bits stand for.
     fn adapt_low(&mut self, code: usize) -> i32 {
         let code = code >> 2;
-        let difference = self.scale * LEVELS_48[code] >> 15;
-        let log = (self.log_scale * 127 >> 7) + STEPS_LOW[code];
+        let difference = (self.scale * LEVELS_48[code]) >> 15;
+        let log = ((self.log_scale * 127) >> 7) + STEPS_LOW[code];
         self.log_scale = log.clamp(0, 18_432);
         self.scale = linear(self.log_scale, 8);
         difference
@@ -156,8 +159,8 @@ impl Band {
 
     /// INVQAH, LOGSCH, SCALEH.
     fn adapt_high(&mut self, code: usize) -> i32 {
-        let difference = self.scale * LEVELS_HIGH[code] >> 15;
-        let log = (self.log_scale * 127 >> 7) + STEPS_HIGH[code];
+        let difference = (self.scale * LEVELS_HIGH[code]) >> 15;
+        let log = ((self.log_scale * 127) >> 7) + STEPS_HIGH[code];
         self.log_scale = log.clamp(0, 22_528);
         self.scale = linear(self.log_scale, 10);
         difference
@@ -175,9 +178,9 @@ impl Band {
         self.partial = [partial, self.partial[0]];
         // FILTEP, FILTEZ, PREDIC.
         let poles = self.poles.iter().zip(self.recons);
-        let poles = saturate(poles.map(|(a, r)| a * saturate(2 * r) >> 15).sum());
+        let poles = saturate(poles.map(|(a, r)| (a * saturate(2 * r)) >> 15).sum());
         let zeros = self.weights.iter().zip(self.differences);
-        self.zeros = saturate(zeros.map(|(b, d)| b * saturate(2 * d) >> 15).sum());
+        self.zeros = saturate(zeros.map(|(b, d)| (b * saturate(2 * d)) >> 15).sum());
         self.signal = saturate(poles + self.zeros);
     }
 
@@ -185,13 +188,17 @@ impl Band {
     fn adapt_poles(&mut self, partial: i32) {
         let alike = |other: i32| (partial < 0) == (other < 0);
         let first = saturate(4 * self.poles[0]);
-        let turned = if alike(self.partial[0]) { -first } else { first };
+        let turned = if alike(self.partial[0]) {
+            -first
+        } else {
+            first
+        };
         let push = if alike(self.partial[1]) { 128 } else { -128 };
-        let second = (turned.min(32_767) >> 7) + push + (self.poles[1] * 32_512 >> 15);
+        let second = (turned.min(32_767) >> 7) + push + ((self.poles[1] * 32_512) >> 15);
         let second = second.clamp(-12_288, 12_288);
         let push = if alike(self.partial[0]) { 192 } else { -192 };
         let bound = saturate(15_360 - second);
-        let first = saturate(push + (self.poles[0] * 32_640 >> 15));
+        let first = saturate(push + ((self.poles[0] * 32_640) >> 15));
         self.poles = [first.clamp(-bound, bound), second];
     }
 
@@ -201,7 +208,7 @@ impl Band {
         for (weight, old) in self.weights.iter_mut().zip(self.differences) {
             let alike = (difference < 0) == (old < 0);
             let push = if alike { push } else { -push };
-            *weight = saturate(push + (*weight * 32_640 >> 15));
+            *weight = saturate(push + ((*weight * 32_640) >> 15));
         }
     }
 }
@@ -212,7 +219,10 @@ fn split(history: &mut [i32; 24], pair: [i32; 2]) -> (i32, i32) {
     history[22..].copy_from_slice(&pair);
     let (pairs, _none) = history.as_chunks::<2>();
     let rising = pairs.iter().zip(FILTER).map(|(pair, h)| pair[0] * h);
-    let falling = pairs.iter().zip(FILTER.iter().rev()).map(|(pair, h)| pair[1] * h);
+    let falling = pairs
+        .iter()
+        .zip(FILTER.iter().rev())
+        .map(|(pair, h)| pair[1] * h);
     (rising.sum(), falling.sum())
 }
 
@@ -220,7 +230,11 @@ fn split(history: &mut [i32; 24], pair: [i32; 2]) -> (i32, i32) {
 fn linear(log: i32, shift: i32) -> i32 {
     let mantissa = ANTILOG[(log >> 6 & 31) as usize];
     let shift = shift - (log >> 11);
-    let value = if shift < 0 { mantissa << -shift } else { mantissa >> shift };
+    let value = if shift < 0 {
+        mantissa << -shift
+    } else {
+        mantissa >> shift
+    };
     value << 2
 }
 
@@ -262,10 +276,11 @@ const LEVELS_48: [i32; 16] = [
 /// Output levels of the lower band, six bits.
 const LEVELS_64: [i32; 64] = [
     -136, -136, -136, -136, -24_808, -21_904, -19_008, -16_704, -14_984, -13_512, -12_280, -11_192,
-    -10_232, -9_360, -8_576, -7_856, -7_192, -6_576, -6_000, -5_456, -4_944, -4_464, -4_008, -3_576,
-    -3_168, -2_776, -2_400, -2_032, -1_688, -1_360, -1_040, -728, 24_808, 21_904, 19_008, 16_704,
-    14_984, 13_512, 12_280, 11_192, 10_232, 9_360, 8_576, 7_856, 7_192, 6_576, 6_000, 5_456, 4_944,
-    4_464, 4_008, 3_576, 3_168, 2_776, 2_400, 2_032, 1_688, 1_360, 1_040, 728, 432, 136, -432, -136,
+    -10_232, -9_360, -8_576, -7_856, -7_192, -6_576, -6_000, -5_456, -4_944, -4_464, -4_008,
+    -3_576, -3_168, -2_776, -2_400, -2_032, -1_688, -1_360, -1_040, -728, 24_808, 21_904, 19_008,
+    16_704, 14_984, 13_512, 12_280, 11_192, 10_232, 9_360, 8_576, 7_856, 7_192, 6_576, 6_000,
+    5_456, 4_944, 4_464, 4_008, 3_576, 3_168, 2_776, 2_400, 2_032, 1_688, 1_360, 1_040, 728, 432,
+    136, -432, -136,
 ];
 
 /// Output levels of the upper band.

@@ -10,14 +10,14 @@ use std::{
 use moqrelay_audio::jitter;
 use moqrelay_relay::{FullTrackName, Relay};
 use tokio::{
-    net::{TcpListener, TcpSocket},
+    net::{TcpListener, TcpSocket, UdpSocket},
     sync::{mpsc, oneshot},
     time::Instant,
 };
 use uuid::Uuid;
 
 use crate::{
-    LegId, Place, Service, identify,
+    Codec, Credentials, LegId, Place, Service, identify,
     leg::{Coding, Command, OutRate, Reason, Spec, Stats, Tone},
     server::{Order, Server},
 };
@@ -28,6 +28,8 @@ pub struct Config {
     /// Where Asterisk connects. Default 127.0.0.1:9092. AudioSocket has neither encryption nor a password: loopback
     /// or a private network only.
     pub listen: SocketAddr,
+    /// What Asterisk shows to come in by WebSocket; `None`: nothing.
+    pub media_credentials: Option<Credentials>,
     /// Legs at a time; a connection more is refused. Default 500.
     pub legs_max: usize,
     /// Connections at a time that have not said which call they are, or that are being turned away. Default 64:
@@ -45,6 +47,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9092)),
+            media_credentials: None,
             legs_max: 500,
             unidentified_max: 64,
             identify_timeout: Duration::from_secs(10),
@@ -52,6 +55,37 @@ impl Default for Config {
             jitter: jitter::Config::default(),
         }
     }
+}
+
+/// Where a bridge is reached.
+#[derive(Debug)]
+pub struct Listeners {
+    /// AudioSocket.
+    pub audiosocket: TcpListener,
+    /// Media WebSockets (`chan_websocket`), if Asterisk is to come to us by them.
+    pub websocket: Option<TcpListener>,
+    /// The RTP of all legs, if any goes that way.
+    pub rtp: Option<UdpSocket>,
+}
+
+/// A way to Asterisk that we take, see [`Bridge::reach`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Way {
+    /// A media WebSocket on Asterisk's HTTP server.
+    WebSocket {
+        /// `HOST:PORT` of the HTTP server.
+        host: String,
+        /// The channel's `MEDIA_WEBSOCKET_CONNECTION_ID`.
+        connection: String,
+    },
+    /// RTP, to and from where the channel says it has its port.
+    Rtp {
+        /// Under which addresses it may send, the likeliest first; a packet from elsewhere is a stranger's.
+        peers: Vec<SocketAddr>,
+        /// G.711 or G.722: Asterisk takes nothing else.
+        codec: Codec,
+    },
 }
 
 /// What happens on legs.
@@ -136,6 +170,8 @@ const BACKLOG: u32 = 1024;
 pub struct Bridge {
     orders: mpsc::Sender<Order>,
     local_addr: SocketAddr,
+    websocket_addr: Option<SocketAddr>,
+    rtp_addr: Option<SocketAddr>,
 }
 
 impl Bridge {
@@ -183,17 +219,96 @@ impl Bridge {
         config: Config,
         relay: Relay,
     ) -> io::Result<(Self, Events, impl Future<Output = ()> + Send + 'static)> {
-        let local_addr = listener.local_addr()?;
+        let listeners = Listeners {
+            audiosocket: listener,
+            websocket: None,
+            rtp: None,
+        };
+        Self::with(listeners, config, relay)
+    }
+
+    /// Like [`on`](Self::on), with every way in.
+    ///
+    /// # Errors
+    ///
+    /// When a listener has no address.
+    pub fn with(
+        listeners: Listeners,
+        config: Config,
+        relay: Relay,
+    ) -> io::Result<(Self, Events, impl Future<Output = ()> + Send + 'static)> {
+        let local_addr = listeners.audiosocket.local_addr()?;
+        let websocket = listeners.websocket.as_ref();
+        let websocket_addr = websocket.map(TcpListener::local_addr).transpose()?;
+        let rtp = listeners.rtp.as_ref();
+        let rtp_addr = rtp.map(UdpSocket::local_addr).transpose()?;
         let (orders, orders_rx) = mpsc::channel(COMMANDS_WAITING_MAX);
         let (events, events_rx) = mpsc::channel(EVENTS_WAITING_MAX);
-        let server = Server::new(config, relay, listener, orders_rx, events);
-        Ok((Self { orders, local_addr }, events_rx, server.run()))
+        let server = Server::new(config, relay, listeners, orders_rx, events);
+        let bridge = Self {
+            orders,
+            local_addr,
+            websocket_addr,
+            rtp_addr,
+        };
+        Ok((bridge, events_rx, server.run()))
     }
 
     /// Returns the address that is listened on.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
+    }
+
+    /// Returns the address at which media WebSockets are taken, if any.
+    #[must_use]
+    pub fn websocket_addr(&self) -> Option<SocketAddr> {
+        self.websocket_addr
+    }
+
+    /// Returns the address of the RTP of all legs, if any goes that way.
+    #[must_use]
+    pub fn rtp_addr(&self) -> Option<SocketAddr> {
+        self.rtp_addr
+    }
+
+    /// Opens the socket for the RTP of all legs.
+    ///
+    /// # Errors
+    ///
+    /// When the address cannot be had.
+    pub fn open_rtp(addr: SocketAddr) -> io::Result<UdpSocket> {
+        let socket = std::net::UdpSocket::bind(addr)?;
+        socket.set_nonblocking(true)?;
+        UdpSocket::from_std(socket)
+    }
+
+    /// Goes to Asterisk for the leg that is expected under `id`, as if Asterisk had come.
+    ///
+    /// # Errors
+    ///
+    /// As [`expect`](Self::expect).
+    pub fn reach(&self, id: Uuid, way: Way) -> Result<(), CommandError> {
+        self.order(Order::Reach { id, way })
+    }
+
+    /// Says why a leg's road was chosen, for its log and its report ([`Stats::why`]).
+    ///
+    /// # Errors
+    ///
+    /// As [`expect`](Self::expect).
+    pub fn explain(&self, leg: LegId, why: &'static str) -> Result<(), CommandError> {
+        self.order(Order::Tell(leg, Command::Explain(why)))
+    }
+
+    /// Answers the call of a leg whose road leaves it to us: a media WebSocket that was made with the option `n`.
+    /// Others are answered already.
+    ///
+    /// # Errors
+    ///
+    /// As [`expect`](Self::expect).
+    pub fn answer(&self, leg: LegId) -> Result<(), CommandError> {
+        self.order(Order::Tell(leg, Command::Answer))
     }
 
     /// Expects a connection that says `id` within `ttl`, once. It will be the leg of `spec`, which can be given

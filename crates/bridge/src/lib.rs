@@ -1,23 +1,29 @@
 //! Audio legs to Asterisk, call steering by ARI, and the built-in parties.
 //!
 //! [`Bridge::bind`] opens the AudioSocket listener and returns a handle, a queue of events and a future that must be
-//! run; a connection whose UUID was announced by [`Bridge::expect`] becomes a leg. What a telephone says is the track
+//! run; a connection whose UUID was announced by [`Bridge::expect`] becomes a leg, whether Asterisk makes it or we do
+//! by [`Bridge::reach`]. What a telephone says is the track
 //! `room/<room>/<participant>` `audio`, and what it hears is the sum of the tracks it listens to.
 //!
 //! Who hears whom, and when a call ends, is decided elsewhere: the bridge does what it is told and reports.
 
 pub mod ari;
 mod bridge;
+mod codec;
+mod exchange;
 mod expectation;
 mod identify;
 pub mod leg;
+mod media;
 mod meters;
 mod place;
 mod publication;
 mod server;
 pub mod service;
 
-pub use bridge::{Bridge, CommandError, Config, Event, Events, Stray};
+pub use bridge::{Bridge, CommandError, Config, Event, Events, Listeners, Stray, Way};
+pub use codec::Codec;
 pub use leg::LegId;
+pub use media::Credentials;
 pub use place::Place;
 pub use service::Service;

@@ -70,15 +70,20 @@ impl Publication {
         Ok(publication)
     }
 
-    /// Publishes 20 ms of voice as the next object.
+    /// Publishes a packet of voice as the next object.
     pub(crate) fn voice(
         &mut self,
         timestamp: u64,
-        level: Level,
+        level: Option<Level>,
         packet: Bytes,
     ) -> Result<(), WriteError> {
         let (group, id) = self.position.next();
-        let properties = Properties::of_object(timestamp, level).to_bytes();
+        let properties = Properties {
+            timestamp: Some(timestamp),
+            level,
+            ..Properties::default()
+        };
+        let properties = properties.to_bytes();
         self.pass(Object {
             group,
             id,

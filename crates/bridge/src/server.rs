@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     io::{self, Write as _},
+    pin::Pin,
     time::Duration,
 };
 
@@ -15,14 +16,19 @@ use tokio::{
     task::{self, JoinError, JoinSet},
     time::{Instant, sleep, sleep_until},
 };
+use tokio_tungstenite::tungstenite::http::StatusCode;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::{
-    Config, Event, LegId, Place, Service, Stray,
+    Config, Event, LegId, Listeners, Place, Service, Stray, Way,
+    exchange::Exchange,
     expectation::{Claim, Expectations, Turned},
     identify::{self, identify},
-    leg::{self, Command, End, Leg, OutRate, Reason, Socket, Spec, Stats, Surroundings},
+    leg::{
+        self, Command, End, Leg, OutRate, Reason, Road, RtpLine, Socket, Spec, Stats, Surroundings,
+    },
+    media,
     meters::Meters,
     publication::Publication,
     service::{Hall, echo},
@@ -41,6 +47,10 @@ pub(crate) enum Order {
         rate: OutRate,
     },
     Forget(Uuid),
+    Reach {
+        id: Uuid,
+        way: Way,
+    },
     Tell(LegId, Command),
     Start {
         leg: LegId,
@@ -69,6 +79,8 @@ pub(crate) struct Server {
     around: Surroundings,
     /// `None` once it shuts down.
     listener: Option<TcpListener>,
+    websocket: Option<TcpListener>,
+    rtp: Option<Exchange>,
     /// Dropped then too: whoever is still at the door goes.
     open: Option<watch::Sender<()>>,
     accepting: bool,
@@ -85,6 +97,8 @@ pub(crate) struct Server {
     unidentified: usize,
     tasks: JoinSet<Outcome>,
     task_legs: HashMap<task::Id, LegId>,
+    /// The exchange's work, until it is a task.
+    exchange: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
 /// The way to a leg.
@@ -109,6 +123,8 @@ enum Outcome {
         inbox: BytesMut,
         id: Uuid,
     },
+    /// A request for a media WebSocket has come.
+    Asked(media::Request),
     /// A connection was turned away, or went by itself.
     Refused,
     Leg(End),
@@ -120,11 +136,14 @@ enum Outcome {
     Rested,
 }
 
+/// A road that is being opened, or is open.
+type Opening = Pin<Box<dyn Future<Output = Result<Road, media::Error>> + Send>>;
+
 impl Server {
     pub(crate) fn new(
         config: Config,
         relay: Relay,
-        listener: TcpListener,
+        listeners: Listeners,
         orders: mpsc::Receiver<Order>,
         events: mpsc::Sender<Event>,
     ) -> Self {
@@ -135,10 +154,12 @@ impl Server {
             events,
             meters: Meters::new(),
         };
-        Self {
+        let mut server = Self {
             config,
             around,
-            listener: Some(listener),
+            listener: Some(listeners.audiosocket),
+            websocket: listeners.websocket,
+            rtp: None,
             open: Some(watch::Sender::new(())),
             accepting: true,
             retired: false,
@@ -151,11 +172,24 @@ impl Server {
             unidentified: 0,
             tasks: JoinSet::new(),
             task_legs: HashMap::new(),
+            exchange: None,
+        };
+        if let Some(socket) = listeners.rtp {
+            let (exchange, work) = Exchange::new(socket);
+            server.rtp = Some(exchange);
+            server.exchange = Some(Box::pin(work));
         }
+        server
     }
 
     /// Runs until it was shut down and every leg has ended.
     pub(crate) async fn run(mut self) {
+        if let Some(work) = self.exchange.take() {
+            self.tasks.spawn(async move {
+                work.await;
+                Outcome::Closed
+            });
+        }
         let events = self.around.events.clone();
         let mut orders_open = true;
         while self.listener.is_some() || !self.tasks.is_empty() || !self.outgoing.is_empty() {
@@ -168,7 +202,12 @@ impl Server {
                         self.shut_down();
                     }
                 },
-                accepted = accept(self.listener.as_ref()), if self.accepting => self.accepted(accepted),
+                accepted = accept(self.listener.as_ref()), if self.accepting => {
+                    self.accepted(accepted, Door::AudioSocket);
+                }
+                accepted = accept(self.websocket.as_ref()), if self.accepting => {
+                    self.accepted(accepted, Door::WebSocket);
+                }
                 Some(done) = self.tasks.join_next_with_id() => self.done(done),
                 permit = events.reserve(), if !self.outgoing.is_empty() => match permit {
                     Ok(permit) => {
@@ -196,6 +235,7 @@ impl Server {
                     self.detached(leg, Reason::HungUp);
                 }
             }
+            Order::Reach { id, way } => self.reach(id, way),
             Order::Tell(leg, command) => self.tell(leg, command),
             Order::Start {
                 leg,
@@ -346,6 +386,8 @@ impl Server {
 
     fn shut_down(&mut self) {
         self.listener = None;
+        self.websocket = None;
+        self.rtp = None;
         self.open = None;
         self.accepting = false;
         self.hang_up_all();
@@ -360,7 +402,7 @@ impl Server {
         self.legs.iter().filter_map(stats).collect()
     }
 
-    fn accepted(&mut self, accepted: io::Result<TcpStream>) {
+    fn accepted(&mut self, accepted: io::Result<TcpStream>, door: Door) {
         let mut stream = match accepted {
             Ok(stream) => stream,
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => return,
@@ -377,13 +419,33 @@ impl Server {
         if self.unidentified >= self.config.unidentified_max {
             self.around.meters.refused("too_many");
             tracing::debug!("refused: too many connections that do not say which call they are");
-            return turn_away_at_once(stream);
+            return match door {
+                Door::AudioSocket => turn_away_at_once(stream),
+                Door::WebSocket => drop(stream),
+            };
         }
         self.unidentified += 1;
         self.around.meters.unidentified(self.unidentified);
         let within = self.config.identify_timeout;
         let meters = self.around.meters.clone();
         let open = self.open.as_ref().map(watch::Sender::subscribe);
+        if door == Door::WebSocket {
+            self.tasks.spawn(async move {
+                let asked = tokio::select! {
+                    asked = media::read_request(stream, within) => asked,
+                    () = closed(open) => Err(media::Error::Ending),
+                };
+                match asked {
+                    Ok(request) => Outcome::Asked(request),
+                    Err(error) => {
+                        meters.refused(error.as_str());
+                        tracing::debug!(%error, "request refused");
+                        Outcome::Refused
+                    }
+                }
+            });
+            return;
+        }
         self.tasks.spawn(async move {
             let mut inbox = BytesMut::new();
             let identified = tokio::select! {
@@ -406,6 +468,7 @@ impl Server {
             Ok((_, Outcome::Identified { stream, inbox, id })) => {
                 self.identified(stream, inbox, id)
             }
+            Ok((_, Outcome::Asked(request))) => self.asked(request),
             Ok((_, Outcome::Refused)) => self.left_the_door(),
             Ok((task, Outcome::Leg(end))) => {
                 self.task_legs.remove(&task);
@@ -425,34 +488,98 @@ impl Server {
     }
 
     fn identified(&mut self, stream: TcpStream, inbox: BytesMut, id: Uuid) {
-        let claim = match self.expectations.claim(id, Instant::now()) {
-            Ok(claim) if self.listener.is_some() => claim,
-            Ok(claim) => {
-                self.expectations.release(claim.spec.leg);
-                return self.turn_away(stream, "ending");
+        let claim = match self.claim(id) {
+            Ok(claim) => claim,
+            Err(Refusal::Turned(Turned::Unknown)) if self.strays.is_some() => {
+                return self.leave(stream, inbox, id);
             }
-            Err(Turned::Unknown) if self.strays.is_some() => return self.leave(stream, inbox, id),
-            Err(turned) => {
+            Err(refusal) => {
                 let peer = stream.peer_addr().ok();
-                tracing::warn!(%id, ?peer, %turned, "connection refused");
-                let reason = match turned {
-                    Turned::Unknown => "unknown",
-                    Turned::Busy => "busy",
-                };
-                return self.turn_away(stream, reason);
+                tracing::warn!(%id, ?peer, %refusal, "connection refused");
+                return self.turn_away(stream, refusal.as_str());
             }
         };
+        self.left_the_door();
+        let road = Road::AudioSocket(Socket::new(stream, inbox));
+        self.attach(claim, Box::pin(async { Ok(road) }), id);
+    }
+
+    /// A request for a media WebSocket.
+    fn asked(&mut self, request: media::Request) {
+        let peer = request.peer();
+        if !request.is_authorized(self.config.media_credentials.as_ref()) {
+            tracing::warn!(?peer, "WebSocket refused: wrong user or password");
+            return self.decline(request, StatusCode::UNAUTHORIZED, "unauthorized");
+        }
+        let Some(id) = request.query().id else {
+            tracing::warn!(?peer, "WebSocket refused: its address has no id=UUID");
+            return self.decline(request, StatusCode::BAD_REQUEST, "malformed");
+        };
+        match self.claim(id) {
+            Ok(claim) => {
+                self.left_the_door();
+                let opening = async {
+                    let socket = request.accept().await?;
+                    Ok(Road::WebSocket(Box::new(socket)))
+                };
+                self.attach(claim, Box::pin(opening), id);
+            }
+            Err(refusal) => {
+                tracing::warn!(%id, ?peer, %refusal, "WebSocket refused");
+                self.decline(request, StatusCode::NOT_FOUND, refusal.as_str());
+            }
+        }
+    }
+
+    fn decline(&mut self, request: media::Request, status: StatusCode, reason: &'static str) {
+        self.around.meters.refused(reason);
+        self.tasks.spawn(async move {
+            request.refuse(status).await;
+            Outcome::Refused
+        });
+    }
+
+    /// Goes to Asterisk.
+    fn reach(&mut self, id: Uuid, way: Way) {
+        let claim = match self.claim(id) {
+            Ok(claim) => claim,
+            // The call has ended meanwhile.
+            Err(refusal) => return tracing::debug!(%id, %refusal, "not reached"),
+        };
+        let opening: Opening = match way {
+            Way::WebSocket { host, connection } => Box::pin(async move {
+                let socket = media::connect(&host, &connection).await?;
+                Ok(Road::WebSocket(Box::new(socket)))
+            }),
+            Way::Rtp { peers, codec } => {
+                let exchange = self.rtp.clone();
+                Box::pin(async move {
+                    let exchange = exchange.ok_or(media::Error::NoRtp)?;
+                    let line = RtpLine::open(exchange, peers, codec).await?;
+                    let line = line.ok_or(media::Error::Codec(codec.name().into()))?;
+                    Ok(Road::Rtp(Box::new(line)))
+                })
+            }
+        };
+        self.attach(claim, opening, id);
+    }
+
+    /// Takes the expectation of whoever says `id`.
+    fn claim(&mut self, id: Uuid) -> Result<Claim, Refusal> {
+        let claim = self.expectations.claim(id, Instant::now())?;
         let leg = claim.spec.leg;
+        if self.listener.is_none() {
+            self.expectations.release(leg);
+            return Err(Refusal::Ending);
+        }
         if self.legs.len() >= self.config.legs_max {
-            tracing::warn!(%leg, legs = self.legs.len(), "connection refused: too many legs");
             self.expectations.release(leg);
             if !claim.standing {
                 self.detached(leg, Reason::Refused);
             }
-            return self.turn_away(stream, "too_many_legs");
+            return Err(Refusal::TooManyLegs);
         }
-        self.left_the_door();
-        self.attach(claim, Socket::new(stream, inbox), id);
+        Ok(claim)
     }
 
     /// Leaves a connection to whoever may expect it.
@@ -490,7 +617,7 @@ impl Server {
         }
     }
 
-    fn attach(&mut self, claim: Claim, socket: Socket, id: Uuid) {
+    fn attach(&mut self, claim: Claim, opening: Opening, id: Uuid) {
         let Claim {
             spec,
             standing,
@@ -498,8 +625,6 @@ impl Server {
         } = claim;
         let leg = spec.leg;
         let span = tracing::info_span!("leg", %leg, room = tracing::field::Empty);
-        span.in_scope(|| tracing::info!(%id, standing, "attached"));
-        self.around.meters.attached();
         let (commands, commands_rx) = mpsc::channel(LEG_COMMANDS_MAX);
         let (report, stats) = watch::channel(Stats::default());
         self.legs.insert(leg, Handle::Phone { commands, stats });
@@ -509,12 +634,18 @@ impl Server {
         }
         let around = self.around.clone();
         let life = async move {
+            let road = match opening.await {
+                Ok(road) => road,
+                Err(error) => {
+                    tracing::warn!(%id, %error, "no way to Asterisk");
+                    return Outcome::Leg(End::before(leg));
+                }
+            };
+            tracing::info!(%id, standing, "attached");
+            around.meters.attached();
             let attached = Event::Attached { leg, id, standing };
-            Outcome::Leg(
-                Leg::new(spec, attached, socket, commands_rx, report, around)
-                    .run()
-                    .await,
-            )
+            let leg = Leg::new(spec, attached, road, commands_rx, report, around);
+            Outcome::Leg(leg.run().await)
         };
         let task = self.tasks.spawn(life.instrument(span));
         self.task_legs.insert(task.id(), leg);
@@ -526,17 +657,19 @@ impl Server {
             reason,
             stats,
             unsent,
-            socket,
+            road,
         } = end;
         self.forget(leg);
         self.around.meters.ended(reason);
         self.outgoing.extend(unsent);
         self.outgoing
             .push_back(Event::Detached { leg, reason, stats });
-        self.tasks.spawn(async move {
-            socket.close().await;
-            Outcome::Closed
-        });
+        if let Some(road) = road {
+            self.tasks.spawn(async move {
+                road.close().await;
+                Outcome::Closed
+            });
+        }
     }
 
     /// A task panicked: a fault of ours that costs one leg.
@@ -598,6 +731,36 @@ impl Server {
     fn left_the_door(&mut self) {
         self.unidentified = self.unidentified.saturating_sub(1);
         self.around.meters.unidentified(self.unidentified);
+    }
+}
+
+/// By which listener a connection came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Door {
+    AudioSocket,
+    WebSocket,
+}
+
+/// Why nobody is let in.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error(transparent)]
+    Turned(#[from] Turned),
+    #[error("the bridge ends")]
+    Ending,
+    #[error("too many legs")]
+    TooManyLegs,
+}
+
+impl Refusal {
+    /// Returns the name that metrics have for it.
+    fn as_str(&self) -> &'static str {
+        match self {
+            Self::Turned(Turned::Unknown) => "unknown",
+            Self::Turned(Turned::Busy) => "busy",
+            Self::Ending => "ending",
+            Self::TooManyLegs => "too_many_legs",
+        }
     }
 }
 

@@ -338,7 +338,9 @@ impl World {
                     | Event::Early(leg)
                     | Event::Answered(leg)
                     | Event::Digit { leg, .. }
-                    | Event::Held { leg, .. },
+                    | Event::Held { leg, .. }
+                    | Event::Chosen { leg, .. }
+                    | Event::Reach { leg, .. },
                 ) => assert!(
                     !self.ended.contains(&leg),
                     "seed {}: {leg} is over",

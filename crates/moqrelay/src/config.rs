@@ -503,6 +503,10 @@ pub(crate) struct Asterisk {
     /// What the dialplan shows to get a ticket; absent: no tickets.
     pub(crate) secret: Option<Secret>,
     pub(crate) legs_max: usize,
+    /// The UDP port of all RTP; absent: none.
+    pub(crate) rtp: Option<SocketAddr>,
+    /// Where Asterisk's WebSocket channels connect to us; absent: nowhere.
+    pub(crate) websocket: Option<MediaListener>,
     pub(crate) ari: Option<Ari>,
 }
 
@@ -512,9 +516,21 @@ impl Default for Asterisk {
             audiosocket: SocketAddr::from(([127, 0, 0, 1], 9092)),
             secret: None,
             legs_max: 500,
+            rtp: None,
+            websocket: None,
             ari: None,
         }
     }
+}
+
+/// The way in for `chan_websocket`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MediaListener {
+    pub(crate) listen: SocketAddr,
+    /// As in Asterisk's `websocket_client.conf`.
+    pub(crate) user: String,
+    pub(crate) password: Secret,
 }
 
 /// Asterisk's REST interface.
@@ -531,26 +547,56 @@ pub(crate) struct Ari {
     /// Our AudioSocket as Asterisk reaches it; absent: `[asterisk] audiosocket`.
     #[serde(default)]
     pub(crate) audiosocket: Option<String>,
+    /// Our port for RTP as Asterisk reaches it; absent: `[asterisk] rtp`.
     #[serde(default)]
-    pub(crate) format: Format,
+    pub(crate) rtp: Option<String>,
+    #[serde(default)]
+    pub(crate) road: Road,
+    /// Absent: what the road carries best.
+    #[serde(default)]
+    pub(crate) format: Option<Format>,
 }
 
-/// What ARI asks Asterisk to speak on AudioSocket: 8, 16 or 48 kHz.
+/// By which way ARI asks Asterisk to exchange sound with us.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Road {
+    /// The cheapest that loses nothing, for each call.
+    Auto,
+    #[default]
+    AudioSocket,
+    WebSocket,
+    Rtp,
+}
+
+/// What ARI asks Asterisk to speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Format {
     Slin,
-    #[default]
+    Slin12,
     Slin16,
+    Slin24,
     Slin48,
+    Opus,
+    Ulaw,
+    Alaw,
+    G722,
 }
 
-impl From<Format> for moqrelay_bridge::ari::Format {
-    fn from(format: Format) -> Self {
-        match format {
-            Format::Slin => Self::Slin,
-            Format::Slin16 => Self::Slin16,
-            Format::Slin48 => Self::Slin48,
+impl Format {
+    /// Returns Asterisk's name of it, which is ours.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Slin => "slin",
+            Self::Slin12 => "slin12",
+            Self::Slin16 => "slin16",
+            Self::Slin24 => "slin24",
+            Self::Slin48 => "slin48",
+            Self::Opus => "opus",
+            Self::Ulaw => "ulaw",
+            Self::Alaw => "alaw",
+            Self::G722 => "g722",
         }
     }
 }

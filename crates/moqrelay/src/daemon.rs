@@ -101,6 +101,22 @@ pub(crate) async fn run(
             None => Bridge::open_listener(config.asterisk.audiosocket),
         }
         .with_context(|| bind::occupied(AUDIOSOCKET, "TCP", config.asterisk.audiosocket))?;
+    let websocket = match &config.asterisk.websocket {
+        None => None,
+        Some(ours) => Some(
+            match inherited(&mut inheritance, MEDIA, ours.listen)? {
+                Some(listener) => Ok(listener),
+                None => Bridge::open_listener(ours.listen),
+            }
+            .with_context(|| bind::occupied(MEDIA, "TCP", ours.listen))?,
+        ),
+    };
+    let rtp = match config.asterisk.rtp {
+        None => None,
+        Some(addr) => Some(rtp_socket(addr, inheritance.is_some())?),
+    };
+    let media = config.asterisk.websocket.as_ref().zip(websocket.as_ref());
+    let media = media.map(|(ours, listener)| (MEDIA, ours.listen, listener.as_fd()));
     let ports = [
         (HTTP, config.http.listen, http.as_fd()),
         (METRICS, config.metrics.listen, ops.as_fd()),
@@ -111,14 +127,20 @@ pub(crate) async fn run(
         ),
     ]
     .into_iter()
+    .chain(media)
     .map(|(key, addr, fd)| Ok((key, (addr, fd.try_clone_to_owned()?))))
     .collect::<std::io::Result<BTreeMap<_, _>>>()?;
     let relay = Relay::new(relay_config(&config.moq)?);
     let grants = Arc::new(TokenGrants::new(keys.clone(), &config.auth)?);
     let (server, workers) =
         moq_server(&config, &relay, &identity, grants.clone(), &mut inheritance)?;
+    let listeners = bridge::Listeners {
+        audiosocket,
+        websocket,
+        rtp,
+    };
     let (bridge, bridge_events, bridge_run) =
-        Bridge::on(audiosocket, bridge_config(&config), relay.clone())?;
+        Bridge::with(listeners, bridge_config(&config), relay.clone())?;
     let mut runs = inheritance
         .as_ref()
         .map_or_else(Vec::new, |it| it.runs.clone());
@@ -466,6 +488,7 @@ impl Signals {
 const HTTP: &str = "http.listen";
 const METRICS: &str = "metrics.listen";
 const AUDIOSOCKET: &str = "asterisk.audiosocket";
+const MEDIA: &str = "asterisk.websocket";
 
 /// How long MoQ sessions without a call have to move to the process that takes over.
 const MOVE_TIME: Duration = Duration::from_secs(30);
@@ -788,9 +811,30 @@ pub(crate) fn moq_limits(moq: &config::Moq) -> relay::Limits {
     }
 }
 
+/// Opens the port of all RTP. An earlier daemon that still has calls keeps it: Asterisk is told the port with each
+/// call, so another one does as well.
+fn rtp_socket(addr: SocketAddr, takes_over: bool) -> Result<tokio::net::UdpSocket> {
+    match Bridge::open_rtp(addr) {
+        Err(error) if takes_over && error.kind() == std::io::ErrorKind::AddrInUse => {
+            let socket = Bridge::open_rtp(SocketAddr::new(addr.ip(), 0))?;
+            tracing::warn!(wanted = %addr, got = ?socket.local_addr(), "RTP has another port: the earlier daemon's calls need theirs");
+            Ok(socket)
+        }
+        opened => opened.with_context(|| bind::occupied("asterisk.rtp", "UDP", addr)),
+    }
+}
+
 fn bridge_config(config: &Config) -> bridge::Config {
     bridge::Config {
         listen: config.asterisk.audiosocket,
+        media_credentials: config
+            .asterisk
+            .websocket
+            .as_ref()
+            .map(|ours| bridge::Credentials {
+                user: ours.user.clone(),
+                password: ari::Secret::new(ours.password.expose()),
+            }),
         legs_max: config.asterisk.legs_max,
         coding: Coding {
             bitrate_bps: config.audio.bitrate,
@@ -817,18 +861,37 @@ pub(crate) fn ari_config(config: &Config) -> Option<ari::Config> {
         ours.audiosocket.as_deref().unwrap_or(&own),
     );
     ari.app.clone_from(&ours.app);
-    ari.format = ours.format.into();
+    let rtp = config.asterisk.rtp.map(|addr| addr.to_string());
+    ari.rtp = ours.rtp.clone().or(rtp);
+    ari.choice = road_choice(ours);
     ari.legs_max = config.asterisk.legs_max;
     ari.ring_timeout = config.calls.ring_timeout;
     Some(ari)
 }
 
+fn road_choice(ours: &config::Ari) -> ari::Choice {
+    let (road, best) = match ours.road {
+        config::Road::Auto => return ari::Choice::Cheapest,
+        config::Road::AudioSocket => (ari::Road::AudioSocket, bridge::Codec::SLIN16),
+        config::Road::WebSocket => (ari::Road::WebSocket, bridge::Codec::SLIN16),
+        config::Road::Rtp => (ari::Road::Rtp, bridge::Codec::G722),
+    };
+    let named = ours.format.map(config::Format::name);
+    let codec = named.and_then(bridge::Codec::from_name).unwrap_or(best);
+    ari::Choice::Fixed(road, codec)
+}
+
+/// What AudioSocket is spoken to at by ARI; on other roads their codec decides.
 fn ari_rate(config: &Config) -> OutRate {
-    match config.asterisk.ari.as_ref().map(|ari| ari.format) {
-        Some(config::Format::Slin) => OutRate::Hz8000,
-        Some(config::Format::Slin16) => OutRate::Hz16000,
-        Some(config::Format::Slin48) => OutRate::Hz48000,
-        None => OutRate::Follow,
+    match config.asterisk.ari.as_ref().map(road_choice) {
+        Some(ari::Choice::Fixed(ari::Road::AudioSocket, codec)) => match codec.name() {
+            "slin" => OutRate::Hz8000,
+            "slin12" => OutRate::Hz12000,
+            "slin24" => OutRate::Hz24000,
+            "slin48" => OutRate::Hz48000,
+            _ => OutRate::Hz16000,
+        },
+        Some(ari::Choice::Fixed(..) | ari::Choice::Cheapest) | None => OutRate::Follow,
     }
 }
 

@@ -299,6 +299,14 @@ impl Driver {
             ari::Event::Held { leg, held } => {
                 tracing::debug!(leg = %LegId(leg.0), held, "the telephone holds");
             }
+            ari::Event::Chosen { leg, plan } => {
+                told(self.bridge.explain(to_bridge(LegId(leg.0)), plan.why));
+            }
+            ari::Event::Reach { leg, way } => {
+                if let Some(Road::Ari { uuid }) = self.legs.get(&LegId(leg.0)) {
+                    told(self.bridge.reach(*uuid, way));
+                }
+            }
             ari::Event::Ended { leg, cause } => {
                 let leg = LegId(leg.0);
                 self.forget_leg(leg);
@@ -405,6 +413,10 @@ impl Driver {
                         self.bridge
                             .listen(self.to_bridge(leg), place.audio().clone()),
                     );
+                }
+                // A media WebSocket without ARI rings until we say this; AudioSocket takes no notice.
+                if let Some(Road::AudioSocket(named)) = self.legs.get(&leg) {
+                    told(self.bridge.answer(*named));
                 }
             }
             Output::Unlisten {

@@ -304,7 +304,12 @@ impl Reports {
         } else {
             RECEIVER_REPORT
         };
-        put_header(out, blocks.len() as u8, kind, 1 + sender_words + 6 * blocks.len());
+        put_header(
+            out,
+            blocks.len() as u8,
+            kind,
+            1 + sender_words + 6 * blocks.len(),
+        );
         out.put_u32(self.ssrc);
         if let Some(sender) = self.sender {
             out.put_u64(sender.ntp);

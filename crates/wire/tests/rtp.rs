@@ -136,7 +136,11 @@ fn a_compound_packet_begins_with_a_report() {
     assert_eq!(Reports::decode(&out[52..]), Err(DecodeError::NoReport(202)));
     assert_eq!(Reports::decode(&[]), Err(DecodeError::Truncated));
     for len in 1..52 {
-        assert_eq!(Reports::decode(&out[..len]), Err(DecodeError::Truncated), "{len}");
+        assert_eq!(
+            Reports::decode(&out[..len]),
+            Err(DecodeError::Truncated),
+            "{len}"
+        );
     }
 }
 

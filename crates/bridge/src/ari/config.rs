@@ -5,6 +5,9 @@ use std::fmt;
 use std::time::Duration;
 use uuid::Uuid;
 
+use super::{Choice, Road};
+use crate::Codec;
+
 /// A password. It is never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -26,29 +29,6 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// The sound that Asterisk is asked for: 16 bit, mono.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Format {
-    /// 8 kHz.
-    Slin,
-    /// 16 kHz.
-    #[default]
-    Slin16,
-    /// 48 kHz.
-    Slin48,
-}
-
-impl Format {
-    /// Returns Asterisk's name of it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Slin => "slin",
-            Self::Slin16 => "slin16",
-            Self::Slin48 => "slin48",
-        }
-    }
-}
-
 /// Where Asterisk is and how calls are made there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -62,8 +42,10 @@ pub struct Config {
     pub app: String,
     /// Our AudioSocket as Asterisk reaches it, `HOST:PORT`.
     pub audiosocket: String,
-    /// The sound on it.
-    pub format: Format,
+    /// Our port for RTP as Asterisk reaches it, `HOST:PORT`, if there is one.
+    pub rtp: Option<String>,
+    /// The way that the sound takes.
+    pub choice: Choice,
     /// What is dialled for a number, with `{number}` in it, for example `PJSIP/{number}@trunk`.
     pub dial: String,
     /// The name that the called one sees; `{name}` and `{number}` are the caller's.
@@ -93,7 +75,8 @@ impl Config {
             password,
             app: "moqrelay".to_owned(),
             audiosocket: audiosocket.to_owned(),
-            format: Format::default(),
+            rtp: None,
+            choice: Choice::default(),
             dial: dial.to_owned(),
             caller_name: "{name}".to_owned(),
             caller_number: "{number}".to_owned(),
@@ -119,12 +102,19 @@ impl Config {
         if self.app.is_empty() || !self.app.chars().all(plain) {
             return Err(ConfigError::App(self.app.clone()));
         }
-        let port = self
-            .audiosocket
-            .rsplit_once(':')
-            .map(|(_, port)| port.parse::<u16>());
-        if !matches!(port, Some(Ok(1..))) {
+        if !has_port(&self.audiosocket) {
             return Err(ConfigError::AudioSocket(self.audiosocket.clone()));
+        }
+        if let Some(rtp) = self.rtp.as_ref().filter(|rtp| !has_port(rtp)) {
+            return Err(ConfigError::Rtp(rtp.clone()));
+        }
+        if let Choice::Fixed(road, codec) = self.choice {
+            if !road.carries(codec) {
+                return Err(ConfigError::Format(codec, road.name()));
+            }
+            if road == Road::Rtp && self.rtp.is_none() {
+                return Err(ConfigError::NoRtp);
+            }
         }
         let seconds = self.ring_timeout.as_secs();
         if !(1..=3600).contains(&seconds) {
@@ -169,6 +159,13 @@ impl Config {
     }
 }
 
+fn has_port(address: &str) -> bool {
+    let port = address
+        .rsplit_once(':')
+        .map(|(_, port)| port.parse::<u16>());
+    matches!(port, Some(Ok(1..)))
+}
+
 /// A field that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -185,6 +182,15 @@ pub enum ConfigError {
     /// Not an address.
     #[error("audiosocket is {0:?}: it must be HOST:PORT")]
     AudioSocket(String),
+    /// The road does not carry it.
+    #[error("format {0} does not go by {1}")]
+    Format(Codec, &'static str),
+    /// Not an address.
+    #[error("rtp is {0:?}: it must be HOST:PORT")]
+    Rtp(String),
+    /// Nowhere for Asterisk to send to.
+    #[error("the road is rtp, and there is no rtp = HOST:PORT")]
+    NoRtp,
     /// Out of range.
     #[error("ring timeout is {0:?}: allowed are 1 s to 1 h")]
     RingTimeout(Duration),

@@ -307,7 +307,14 @@ fn log(event: &Event) {
         }
         Event::Ended { leg, cause } => tracing::info!(%leg, ?cause, "leg ended"),
         Event::Answered(leg) => tracing::info!(%leg, "leg answered"),
-        Event::Ringing(_) | Event::Early(_) | Event::Digit { .. } | Event::Held { .. } => {
+        Event::Chosen { leg, plan } => {
+            tracing::info!(%leg, road = plan.road.name(), codec = %plan.codec, why = plan.why, "way of the sound");
+        }
+        Event::Ringing(_)
+        | Event::Early(_)
+        | Event::Digit { .. }
+        | Event::Held { .. }
+        | Event::Reach { .. } => {
             tracing::debug!(?event, "event for the daemon");
         }
     }

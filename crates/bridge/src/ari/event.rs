@@ -5,7 +5,8 @@ use std::fmt;
 use moqrelay_wire::signal::Cause;
 use uuid::Uuid;
 
-use crate::LegId;
+use super::Plan;
+use crate::{LegId, Way};
 
 /// A call from a telephone that has no leg yet: its channel's id in Asterisk.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,6 +71,21 @@ pub enum Event {
         leg: LegId,
         /// Whether it is held now.
         held: bool,
+    },
+    /// The way of the leg's sound was chosen; not said where the configuration names it.
+    Chosen {
+        /// The leg.
+        leg: LegId,
+        /// Which, and why.
+        plan: Plan,
+    },
+    /// The leg's sound is to be had there: tell the bridge, with the UUID that the leg was given
+    /// ([`Bridge::reach`](crate::Bridge::reach)). Never said of AudioSocket, by which Asterisk comes.
+    Reach {
+        /// The leg.
+        leg: LegId,
+        /// Where.
+        way: Way,
     },
     /// The leg is over. Exactly once for each leg, also after
     /// [`Handle::hang_up`](super::Handle::hang_up).

@@ -3,8 +3,8 @@
 //! The dialplan hands a call over with `Stasis(moqrelay,${EXTEN})`, or [`Handle::dial`] makes one;
 //! from then on everything is decided here: ringing, answer, digits, hold, hang-up causes. Sound
 //! does not pass through this module: it asks Asterisk to connect an AudioSocket with a UUID that
-//! the caller of [`Handle::dial`] or [`Handle::answer`] chose and told the AudioSocket server of
-//! before.
+//! the caller of [`Handle::dial`] or [`Handle::answer`] chose and told the bridge of before, or, on
+//! another [`Road`], says by [`Event::Reach`] where the bridge is to go for that UUID.
 //!
 //! [`Steering`] decides, without I/O; [`Client`] carries it out over HTTP and the events
 //! WebSocket.
@@ -41,15 +41,17 @@ mod message;
 mod probe;
 mod request;
 mod rest;
+mod road;
 mod socket;
 mod steering;
 
 pub use crate::LegId;
 pub use cause::{after_answer, before_answer, to_q850};
 pub use client::{Client, CommandRefused, Handle};
-pub use config::{Config, ConfigError, Format, Secret};
+pub use config::{Config, ConfigError, Secret};
 pub use event::{Caller, Command, Event, Incoming, IncomingId};
 pub use message::{CallerId, Channel, ChannelState, DialStatus, Dialplan, Message, MessageError};
 pub use probe::{Deaf, Ears, Probe, Reply};
 pub use request::{Failure, Method, Request, RequestId, Response};
+pub use road::{Choice, Plan, Road};
 pub use steering::{ADOPT_TIMEOUT, Output, Steering};

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use moqrelay_wire::signal::Cause;
 
 use super::message::is_digit;
+use super::road::{Abilities, Choice};
 use super::{Caller, Command, Config, Event, Failure, Incoming, IncomingId, LegId};
 use super::{Message, Request, RequestId, Response, to_q850};
 use doom::Doom;
@@ -55,6 +56,7 @@ pub struct Steering {
     /// Begins the ids of what we make in this run.
     prefix: String,
     link: Link,
+    abilities: Abilities,
     legs: BTreeMap<LegId, Leg>,
     /// The channels of the legs.
     channels: BTreeMap<String, (LegId, Piece)>,
@@ -107,6 +109,7 @@ impl Steering {
             own_app,
             prefix,
             link: Link::Down,
+            abilities: Abilities::default(),
             legs: BTreeMap::new(),
             channels: BTreeMap::new(),
             waiting: BTreeMap::new(),
@@ -248,6 +251,9 @@ impl Steering {
         let mut leg = Leg::new(channel, Part::Ready, Phase::Offered { until });
         leg.stale = waiting.stale;
         self.legs.insert(id, leg);
+        if self.config.choice == Choice::Cheapest {
+            self.ask_codec(id);
+        }
     }
 
     fn dial(&mut self, id: LegId, number: &str, caller: &Caller, uuid: uuid::Uuid, now: Instant) {

@@ -184,6 +184,24 @@ impl Ear {
         self.bus.total(out);
     }
 
+    /// Returns what is heard, for those who can pass packets on. Begins a tick, as [`hear`](Self::hear) does.
+    pub(super) fn heard(&mut self) -> Heard<'_> {
+        let tone = self.tone.is_some() || self.digit.is_some() || !self.digits.is_empty();
+        let sounds = self.sources.iter().filter(|source| source.player.is_some());
+        match (tone, sounds.count()) {
+            (false, 0) => Heard::Nothing,
+            (false, 1) => {
+                self.backlog_frames = self.backlog_frames.saturating_sub(1);
+                let mut players = self
+                    .sources
+                    .iter_mut()
+                    .filter_map(|source| source.player.as_mut());
+                players.next().map_or(Heard::Nothing, Heard::One)
+            }
+            _ => Heard::Many,
+        }
+    }
+
     /// Passes over frames that are never going to be sent; the last of them was due at `due`.
     pub(super) fn skip(&mut self, frames: u64, due: Duration) {
         let long = frames > SKIP_FRAMES_MAX;
@@ -232,6 +250,17 @@ impl Ear {
             self.digit = None;
         }
     }
+}
+
+/// What a leg hears at a time.
+#[derive(Debug)]
+pub(super) enum Heard<'a> {
+    /// No track at all.
+    Nothing,
+    /// One track and nothing else.
+    One(&'a mut OpusPlayer),
+    /// Several tracks, or a tone: they must be mixed.
+    Many,
 }
 
 /// When an object came, for the jitter buffer.

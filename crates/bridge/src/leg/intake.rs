@@ -21,6 +21,16 @@ pub(super) struct Intake {
     suspicion: Suspicion,
 }
 
+/// Whether what a message says of its rate can be believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Label {
+    /// It is what was agreed on.
+    True,
+    /// AudioSocket's type: older Asterisks name 8 kHz for everything, and a dialplan without `c(slin…)` sends other
+    /// codecs under it.
+    Doubtful,
+}
+
 /// What became of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Taken {
@@ -39,13 +49,15 @@ impl Intake {
     }
 
     /// Takes one message that was read at `now`.
-    pub(super) fn take(&mut self, audio: &Audio, now: Instant) -> Taken {
-        match self.suspicion.look(audio, now) {
-            Verdict::Pcm => {}
-            Verdict::Open => return Taken::Withheld,
-            Verdict::Companded => return Taken::Companded,
-        }
-        let rate = actual_rate(audio);
+    pub(super) fn take(&mut self, audio: &Audio, label: Label, now: Instant) -> Taken {
+        let rate = match label {
+            Label::True => audio.rate,
+            Label::Doubtful => match self.suspicion.look(audio, now) {
+                Verdict::Pcm => actual_rate(audio),
+                Verdict::Open => return Taken::Withheld,
+                Verdict::Companded => return Taken::Companded,
+            },
+        };
         let stream = match &mut self.stream {
             Some(stream) if stream.rate == rate => stream,
             Some(_) if self.strange + 1 < RATE_CHANGE_MESSAGES => {
@@ -267,7 +279,11 @@ mod tests {
         for rate in Rate::ALL {
             let mut intake = Intake::default();
 
-            let taken = intake.take(&pcm(rate, rate.frame_samples()), Instant::now());
+            let taken = intake.take(
+                &pcm(rate, rate.frame_samples()),
+                Label::Doubtful,
+                Instant::now(),
+            );
 
             assert_eq!(taken, Taken::Queued { dropped: 0 });
             let frame = intake.next_frame().unwrap();
@@ -284,7 +300,7 @@ mod tests {
         let mut out = Vec::new();
 
         for len in [240, 240, 1, 159, 320, 320] {
-            intake.take(&counting(Rate::Hz16000, next, len), now);
+            intake.take(&counting(Rate::Hz16000, next, len), Label::Doubtful, now);
             next += len;
             out.extend(std::iter::from_fn(|| intake.next_frame()));
         }
@@ -302,7 +318,13 @@ mod tests {
         let now = Instant::now();
 
         let dropped: u64 = (0..10)
-            .map(|index| intake.take(&counting(Rate::Hz16000, index * 320, 320), now))
+            .map(|index| {
+                intake.take(
+                    &counting(Rate::Hz16000, index * 320, 320),
+                    Label::Doubtful,
+                    now,
+                )
+            })
             .map(|taken| match taken {
                 Taken::Queued { dropped } => dropped,
                 other => panic!("{other:?}"),
@@ -318,7 +340,11 @@ mod tests {
     fn of_an_oversized_message_the_end_is_kept() {
         let mut intake = Intake::default();
 
-        let taken = intake.take(&counting(Rate::Hz16000, 0, 32_000), Instant::now());
+        let taken = intake.take(
+            &counting(Rate::Hz16000, 0, 32_000),
+            Label::Doubtful,
+            Instant::now(),
+        );
 
         assert_eq!(taken, Taken::Queued { dropped: 97 });
         assert_eq!(intake.next_frame().unwrap().samples()[0], 31_040);
@@ -328,7 +354,7 @@ mod tests {
     fn what_is_16_khz_under_the_type_of_8_khz_is_told_by_its_length() {
         let mut intake = Intake::default();
 
-        intake.take(&pcm(Rate::Hz8000, 320), Instant::now());
+        intake.take(&pcm(Rate::Hz8000, 320), Label::Doubtful, Instant::now());
 
         assert_eq!(intake.rate(), Some(Rate::Hz16000));
         assert_eq!(intake.next_frame().unwrap().samples().len(), 320);
@@ -341,7 +367,13 @@ mod tests {
             let start = Instant::now();
 
             let taken: Vec<_> = (0..16)
-                .map(|index| intake.take(&bytes(Rate::Hz8000, len), start + MS_20 * index))
+                .map(|index| {
+                    intake.take(
+                        &bytes(Rate::Hz8000, len),
+                        Label::Doubtful,
+                        start + MS_20 * index,
+                    )
+                })
                 .collect();
 
             assert_eq!(taken[14], Taken::Withheld, "{len} bytes");
@@ -354,7 +386,7 @@ mod tests {
         let mut intake = Intake::default();
         let start = Instant::now();
 
-        intake.take(&bytes(Rate::Hz8000, 160), start);
+        intake.take(&bytes(Rate::Hz8000, 160), Label::Doubtful, start);
 
         assert!(!intake.is_companded(start + Duration::from_millis(399)));
         assert!(intake.is_companded(start + Duration::from_millis(400)));
@@ -366,7 +398,13 @@ mod tests {
         let start = Instant::now();
 
         let taken: Vec<_> = (0..40)
-            .map(|index| intake.take(&pcm(Rate::Hz8000, 80), start + MS_20 / 2 * index))
+            .map(|index| {
+                intake.take(
+                    &pcm(Rate::Hz8000, 80),
+                    Label::Doubtful,
+                    start + MS_20 / 2 * index,
+                )
+            })
             .collect();
 
         assert!(taken[..15].iter().all(|taken| *taken == Taken::Withheld));
@@ -382,9 +420,9 @@ mod tests {
     fn a_short_last_piece_of_a_recording_does_no_harm() {
         let mut intake = Intake::default();
         let start = Instant::now();
-        intake.take(&pcm(Rate::Hz8000, 160), start);
+        intake.take(&pcm(Rate::Hz8000, 160), Label::Doubtful, start);
 
-        let taken = intake.take(&pcm(Rate::Hz8000, 37), start + MS_20);
+        let taken = intake.take(&pcm(Rate::Hz8000, 37), Label::Doubtful, start + MS_20);
 
         assert_eq!(taken, Taken::Queued { dropped: 0 });
         assert!(!intake.is_companded(start + Duration::from_secs(9)));
@@ -394,10 +432,10 @@ mod tests {
     fn another_rate_is_believed_when_it_stays() {
         let mut intake = Intake::default();
         let now = Instant::now();
-        intake.take(&pcm(Rate::Hz16000, 320), now);
+        intake.take(&pcm(Rate::Hz16000, 320), Label::Doubtful, now);
 
         let strange = pcm(Rate::Hz48000, 960);
-        let taken = [0; 3].map(|_| intake.take(&strange, now));
+        let taken = [0; 3].map(|_| intake.take(&strange, Label::Doubtful, now));
 
         assert_eq!(
             taken,

@@ -1,11 +1,17 @@
-//! One telephone call's AudioSocket connection: a task of its own that speaks and hears for it.
+//! One telephone call's way to Asterisk: a task of its own that speaks and hears for it.
 //!
 //! Whatever happens to a leg, a stall, garbage, a vanished peer, ends that leg at most.
 
 mod clock;
+mod coder;
 mod ear;
 mod intake;
+mod media_socket;
+mod opus_out;
 mod quality;
+mod reception;
+mod road;
+mod rtp_line;
 mod socket;
 mod spec;
 mod stats;
@@ -14,10 +20,11 @@ mod voice;
 
 use std::{collections::VecDeque, fmt, future, io, time::Duration};
 
+use bytes::Bytes;
 use moqrelay_audio::emodel::Rating;
 use moqrelay_audio::jitter;
 use moqrelay_relay::{FullTrackName, Relay};
-use moqrelay_wire::audiosocket::{Audio, Message, Rate};
+use moqrelay_wire::audiosocket::{Audio, Rate};
 use tokio::{
     sync::{mpsc, watch},
     time::Instant,
@@ -25,13 +32,18 @@ use tokio::{
 
 pub(crate) use self::{
     clock::Clock,
+    media_socket::{Bytestream, Line, MediaSocket},
+    road::Road,
+    rtp_line::RtpLine,
     socket::{Socket, refuse},
 };
 use self::{
     clock::offset,
     ear::Ear,
-    intake::{Intake, Taken, sample_rate},
-    socket::{Read, Sent},
+    intake::{Intake, Label, Taken, sample_rate},
+    opus_out::OpusOut,
+    road::{Arrival, Carries, Sent},
+    socket::Read,
     voice::Voice,
 };
 pub use self::{
@@ -39,7 +51,7 @@ pub use self::{
     spec::{Coding, LegId, OutRate, Reason, Spec, Tone},
     stats::{Lateness, Stats},
 };
-use crate::{Event, Place, meters::Meters, publication::Publication};
+use crate::{Event, Place, codec::Codec, meters::Meters, publication::Publication};
 
 /// What a leg is told while it lives. Dropping the queue's other end is the command to hang up.
 #[derive(Debug, Clone)]
@@ -51,6 +63,8 @@ pub(crate) enum Command {
     StopTone,
     Digits(Vec<char>),
     Mute(bool),
+    Answer,
+    Explain(&'static str),
 }
 
 /// What every leg of a bridge shares.
@@ -71,8 +85,21 @@ pub(crate) struct End {
     pub(crate) stats: Box<Stats>,
     /// Events that the queue had no room for; they come before the end.
     pub(crate) unsent: VecDeque<Event>,
-    /// What remains to be closed.
-    pub(crate) socket: Socket,
+    /// What remains to be closed, if it was ever open.
+    pub(crate) road: Option<Road>,
+}
+
+impl End {
+    /// A leg whose road could not be opened.
+    pub(crate) fn before(leg: LegId) -> Self {
+        Self {
+            leg,
+            reason: Reason::Unreached,
+            stats: Box::default(),
+            unsent: VecDeque::new(),
+            road: None,
+        }
+    }
 }
 
 /// Events of one leg that wait for room in the queue; then further digits are dropped.
@@ -93,7 +120,7 @@ pub(crate) struct Leg {
     id: LegId,
     rate: OutRate,
     around: Surroundings,
-    socket: Socket,
+    road: Road,
     commands: mpsc::Receiver<Command>,
     report: watch::Sender<Stats>,
     start: Instant,
@@ -104,6 +131,8 @@ pub(crate) struct Leg {
     ear: Ear,
     frame: Vec<i16>,
     out_rate: Rate,
+    opus_out: OpusOut,
+    packets: Vec<Bytes>,
     unsent: VecDeque<Event>,
     stats: Stats,
     reported: Stats,
@@ -113,26 +142,35 @@ pub(crate) struct Leg {
 }
 
 impl Leg {
-    /// Begins a leg on a connection whose id was read; `attached` is the first event it sends.
+    /// Begins a leg on a road that is open; `attached` is the first event it sends.
     pub(crate) fn new(
         spec: Spec,
         attached: Event,
-        socket: Socket,
+        road: Road,
         commands: mpsc::Receiver<Command>,
         report: watch::Sender<Stats>,
         around: Surroundings,
     ) -> Self {
         let now = Instant::now();
-        let out_rate = spec.rate.given(None);
+        let out_rate = match road.carries() {
+            Carries::AnyPcm => spec.rate.given(None),
+            Carries::Pcm(rate) => rate,
+            // What is mixed for it is full band, as the browsers' own packets are.
+            Carries::Opus => Rate::Hz48000,
+        };
+        let codec = road.codec().map(Codec::name);
+        tracing::info!(road = road.name(), codec, "leg begins");
         let stats = Stats {
             level: 127,
             rate_out: out_rate.hz(),
+            road: road.name(),
+            codec,
             ..Stats::default()
         };
         let mut leg = Self {
             id: spec.leg,
             rate: spec.rate,
-            socket,
+            road,
             commands,
             report,
             start: now,
@@ -143,6 +181,8 @@ impl Leg {
             ear: Ear::new(sample_rate(out_rate), around.jitter),
             frame: vec![0; out_rate.frame_samples()],
             out_rate,
+            opus_out: OpusOut::new(around.coding),
+            packets: Vec::new(),
             unsent: VecDeque::from([attached]),
             reported: stats.clone(),
             stats,
@@ -163,7 +203,7 @@ impl Leg {
         let tick = tokio::time::sleep_until(self.clock.next());
         tokio::pin!(tick);
         // What came in one piece with the call's id is here already.
-        let mut outcome = self.take_messages();
+        let mut outcome = self.take_arrivals();
         self.speak();
         let reason = loop {
             if let Err(reason) = outcome {
@@ -181,7 +221,7 @@ impl Leg {
                     None => Err(Reason::HungUp),
                 },
                 () = Self::arrivals(&mut self.ear, &mut self.stats, self.start) => Ok(()),
-                ready = self.socket.ready() => self.move_bytes(ready),
+                ready = self.road.ready() => self.move_bytes(ready),
             };
         };
         self.end(reason)
@@ -192,12 +232,15 @@ impl Leg {
     }
 
     fn end(mut self, reason: Reason) -> End {
-        self.socket.say_hangup();
+        self.road.say_hangup();
         self.stats.sources = self.ear.stats();
         self.judge();
         self.publish_report();
         tracing::info!(
             %reason,
+            road = self.stats.road,
+            codec = self.stats.codec,
+            why = self.stats.why,
             seconds = self.start.elapsed().as_secs(),
             frames_in = self.stats.frames_in,
             frames_out = self.stats.frames_out,
@@ -211,7 +254,7 @@ impl Leg {
             reason,
             stats: Box::new(self.stats),
             unsent: self.unsent,
-            socket: self.socket,
+            road: Some(self.road),
         }
     }
 
@@ -236,6 +279,12 @@ impl Leg {
                 tracing::info!(muted, "mute");
                 self.voice.mute(muted);
             }
+            Command::Explain(why) => self.stats.why = Some(why),
+            Command::Answer => {
+                if let Err(error) = self.road.answer() {
+                    tracing::debug!(%error, "the call could not be answered");
+                }
+            }
         }
     }
 
@@ -258,17 +307,17 @@ impl Leg {
         if due.skipped > 0 {
             tracing::debug!(late_ms = due.late.as_millis() as u64, "stood still");
             self.ear.skip(due.skipped, offset(due.first - 1));
+            self.road.skip(due.skipped);
         }
         for index in due.first..due.first + due.frames {
-            self.ear.hear(offset(index), &mut self.frame);
-            match self.socket.send(self.out_rate, &self.frame, now) {
+            match self.send_next(offset(index), now) {
                 Ok(Sent::Yes) => self.stats.frames_out += 1,
                 Ok(Sent::Dropped) => self.stats.frames_unsent += 1,
                 Ok(Sent::Stalled) => return Err(Reason::Stalled),
                 Err(error) => return Err(broken(&error)),
             }
         }
-        self.socket.refill();
+        self.road.refill(now).map_err(|error| broken(&error))?;
         self.ear.refill();
         self.voice.tick(now);
         self.flush_events();
@@ -287,14 +336,36 @@ impl Leg {
         Ok(())
     }
 
+    /// Sends what is to be heard at `due`.
+    fn send_next(&mut self, due: Duration, now: Instant) -> io::Result<Sent> {
+        if self.road.carries() != Carries::Opus {
+            self.ear.hear(due, &mut self.frame);
+            return self.road.send(self.out_rate, &self.frame, now);
+        }
+        let Self {
+            opus_out,
+            ear,
+            frame,
+            packets,
+            stats,
+            road,
+            ..
+        } = self;
+        opus_out.make(ear, due, frame, packets, stats);
+        // A packet that lasts longer than 20 ms leaves the next ticks with nothing to send.
+        let mut sent = Sent::Yes;
+        for packet in packets.drain(..) {
+            sent = road.send_packet(packet, now)?;
+        }
+        Ok(sent)
+    }
+
     /// Reads all there is within the budget, and only then looks what is worth keeping: of a backlog the newest.
     fn move_bytes(&mut self, ready: io::Result<()>) -> Result<(), Reason> {
-        ready
-            .and_then(|()| self.socket.flush())
-            .map_err(|error| broken(&error))?;
+        ready.map_err(|error| broken(&error))?;
         loop {
-            match self.socket.read() {
-                Ok(Read::Some) => self.take_messages()?,
+            match self.road.read() {
+                Ok(Read::Some) => self.take_arrivals()?,
                 Ok(Read::Spent) => return Ok(()),
                 Ok(Read::Empty) => break,
                 Ok(Read::Ended) => {
@@ -308,20 +379,30 @@ impl Leg {
         Ok(())
     }
 
-    fn take_messages(&mut self) -> Result<(), Reason> {
-        loop {
-            match self.socket.next_message() {
-                Ok(None) => return Ok(()),
-                Ok(Some(message)) => self.take(message)?,
-                Err(error) => self.malformed(format_args!("{error}"))?,
-            }
+    fn take_arrivals(&mut self) -> Result<(), Reason> {
+        while let Some(arrival) = self.road.next() {
+            self.take(arrival)?;
         }
+        Ok(())
     }
 
-    fn take(&mut self, message: Message) -> Result<(), Reason> {
-        match message {
-            Message::Audio(audio) => self.take_audio(&audio),
-            Message::Digit(digit) => {
+    fn take(&mut self, arrival: Arrival) -> Result<(), Reason> {
+        match arrival {
+            Arrival::Labelled(audio) => self.take_audio(&audio, Label::Doubtful),
+            Arrival::Pcm(audio) => self.take_audio(&audio, Label::True),
+            Arrival::Lost(length) => {
+                self.speak();
+                self.intake.break_off();
+                self.voice.lose(length);
+                Ok(())
+            }
+            Arrival::Packet(packet) => {
+                self.stats.frames_in += 1;
+                let now = self.start.elapsed();
+                self.voice.pass(packet, now, &mut self.stats);
+                Ok(())
+            }
+            Arrival::Digit(digit) => {
                 tracing::info!(%digit, "key pressed");
                 self.stats.digits += 1;
                 self.tell(Event::Digit {
@@ -330,24 +411,24 @@ impl Leg {
                 });
                 Ok(())
             }
-            Message::Hangup => Err(Reason::Closed),
-            Message::Id(_) => {
-                tracing::warn!("a second call id on one connection");
+            Arrival::Ended => Err(Reason::Closed),
+            Arrival::Broken(what) => {
+                tracing::warn!("{what}");
                 Err(Reason::Malformed)
             }
-            Message::Fault(code) => self.malformed(format_args!("fault reported, code {code:?}")),
-            _ => Ok(()),
+            Arrival::Nonsense(what) => self.malformed(format_args!("{what}")),
+            Arrival::Nothing => Ok(()),
         }
     }
 
-    fn take_audio(&mut self, audio: &Audio) -> Result<(), Reason> {
+    fn take_audio(&mut self, audio: &Audio, label: Label) -> Result<(), Reason> {
         let now = Instant::now();
         if now.duration_since(self.last_audio) > PAUSE {
             self.intake.break_off();
         }
         self.last_audio = now;
         let before = self.intake.rate();
-        match self.intake.take(audio, now) {
+        match self.intake.take(audio, label, now) {
             Taken::Withheld => {}
             Taken::Companded => return Err(self.refuse_codec()),
             Taken::Queued { dropped } => self.stats.frames_dropped += dropped,
@@ -360,8 +441,11 @@ impl Leg {
     }
 
     fn rate_changed(&mut self, arriving: Option<Rate>) {
-        self.out_rate = self.rate.given(arriving);
         self.stats.rate_in = arriving.map_or(0, Rate::hz);
+        if self.road.carries() != Carries::AnyPcm {
+            return;
+        }
+        self.out_rate = self.rate.given(arriving);
         self.stats.rate_out = self.out_rate.hz();
         self.frame.resize(self.out_rate.frame_samples(), 0);
         self.ear.set_rate(sample_rate(self.out_rate));
@@ -467,6 +551,12 @@ impl Leg {
 
     fn publish_report(&mut self) {
         self.stats.sources = self.ear.stats();
+        let counts = self.road.counts();
+        self.stats.packets_lost = counts.lost;
+        self.stats.packets_late = counts.late;
+        self.stats.packets_duplicate = counts.duplicate;
+        self.stats.packets_strange = counts.strange;
+        self.stats.remote_loss = counts.remote_loss.map(|part| f64::from(part) / 256.0);
         self.around.meters.leg_progress(&self.reported, &self.stats);
         self.reported = self.stats.clone();
         self.report.send_replace(self.stats.clone());

@@ -10,6 +10,8 @@ use tokio::{
     time::{Instant, timeout},
 };
 
+use super::road::Sent;
+
 /// What is read between two ticks: eight times the fastest sound there is (192 kHz), so that a backlog is read away
 /// quickly and a flood costs little.
 const READ_BYTES_PER_TICK: usize = 64 * 1024;
@@ -21,10 +23,10 @@ const READ_BYTES: usize = 4 * 1024;
 const INBOX_BYTES_KEPT: usize = 16 * 1024;
 
 /// Asterisk that reads nothing for so long will not read again: some seconds of sound wait in its own buffers then.
-const STALL_MAX: Duration = Duration::from_secs(10);
+pub(super) const STALL_MAX: Duration = Duration::from_secs(10);
 
 /// How long the other end may take to answer our hang-up with its own close.
-const LINGER_MAX: Duration = Duration::from_millis(500);
+pub(super) const LINGER_MAX: Duration = Duration::from_millis(500);
 
 /// One connection whose call is known.
 #[derive(Debug)]
@@ -48,17 +50,6 @@ pub(super) enum Read {
     Spent,
     /// The other end has closed.
     Ended,
-}
-
-/// What became of a frame.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Sent {
-    /// The kernel has it, or the rest of it will go out first.
-    Yes,
-    /// The kernel's buffer is full: the frame is dropped.
-    Dropped,
-    /// As before, for too long.
-    Stalled,
 }
 
 impl Socket {

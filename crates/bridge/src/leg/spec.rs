@@ -45,13 +45,17 @@ pub struct Spec {
 /// The rate of what is sent to Asterisk, which must be what the dialplan's `c(…)` says.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum OutRate {
-    /// That of what arrives, 8, 16 or 48 kHz, and 16 kHz until something does.
+    /// That of what arrives where Opus has it too, else 48 kHz; 16 kHz until something arrives.
     #[default]
     Follow,
     /// 8 kHz, `slin`; the application `AudioSocket()` always has it.
     Hz8000,
+    /// 12 kHz, `slin12`.
+    Hz12000,
     /// 16 kHz, `slin16`.
     Hz16000,
+    /// 24 kHz, `slin24`.
+    Hz24000,
     /// 48 kHz, `slin48`.
     Hz48000,
 }
@@ -60,18 +64,15 @@ impl OutRate {
     pub(super) fn given(self, arriving: Option<Rate>) -> Rate {
         match self {
             Self::Hz8000 => Rate::Hz8000,
+            Self::Hz12000 => Rate::Hz12000,
             Self::Hz16000 => Rate::Hz16000,
+            Self::Hz24000 => Rate::Hz24000,
             Self::Hz48000 => Rate::Hz48000,
             Self::Follow => match arriving {
-                Some(Rate::Hz8000) => Rate::Hz8000,
-                None | Some(Rate::Hz12000 | Rate::Hz16000) => Rate::Hz16000,
+                None => Rate::Hz16000,
+                Some(rate @ (Rate::Hz8000 | Rate::Hz12000 | Rate::Hz16000 | Rate::Hz24000)) => rate,
                 Some(
-                    Rate::Hz24000
-                    | Rate::Hz32000
-                    | Rate::Hz44100
-                    | Rate::Hz48000
-                    | Rate::Hz96000
-                    | Rate::Hz192000,
+                    Rate::Hz32000 | Rate::Hz44100 | Rate::Hz48000 | Rate::Hz96000 | Rate::Hz192000,
                 ) => Rate::Hz48000,
             },
         }
@@ -157,6 +158,8 @@ pub enum Reason {
     Stalled,
     /// The connection broke.
     Broken,
+    /// Asterisk named a way that led nowhere.
+    Unreached,
     /// A fault of ours.
     Failed,
 }
@@ -174,6 +177,7 @@ impl Reason {
             Self::Malformed => "malformed",
             Self::Stalled => "stalled",
             Self::Broken => "broken",
+            Self::Unreached => "unreached",
             Self::Failed => "failed",
         }
     }

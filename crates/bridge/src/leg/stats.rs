@@ -10,6 +10,26 @@ use super::Quality;
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Stats {
+    /// The way to Asterisk: `audiosocket`, `websocket` or `rtp`.
+    pub road: &'static str,
+    /// Its codec by Asterisk's name; `None` where what arrives decides.
+    pub codec: Option<&'static str>,
+    /// Why this way was chosen, where somebody chose.
+    pub why: Option<&'static str>,
+    /// Opus packets of others that went to Asterisk untouched.
+    pub packets_passed: u64,
+    /// Opus packets that were made for Asterisk, because there was more than one source, or a tone.
+    pub packets_made: u64,
+    /// RTP packets that never came.
+    pub packets_lost: u64,
+    /// RTP packets that came after one that follows them.
+    pub packets_late: u64,
+    /// RTP packets that came twice.
+    pub packets_duplicate: u64,
+    /// RTP packets of a source that was not believed.
+    pub packets_strange: u64,
+    /// The part of our RTP packets that Asterisk misses, by its last report; `None`: it has not said.
+    pub remote_loss: Option<f64>,
     /// Frames of 20 ms written to Asterisk.
     pub frames_out: u64,
     /// Frames that were never made, because this process stood still for longer than it makes up for.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use moqrelay_audio::FRAME_DURATION;
 use moqrelay_wire::audio_object::{OBJECT_TICKS, TIMESCALE};
 
 /// Asterisk passes the telephone's jitter on, up to about 25 ms and rarely 100 ms; a longer gap is silence that was
@@ -28,6 +29,23 @@ impl Timeline {
     /// Returns the timestamp of a frame that came at `now` (since any start), together with `after` frames that
     /// follow it; `None` when it is part of a backlog and must be dropped.
     pub(super) fn stamp(&mut self, now: Duration, after: usize) -> Option<u64> {
+        self.stamp_piece(now, after, FRAME_DURATION)
+    }
+
+    /// Leaves room for sound that is known to be lost; nothing before the first frame.
+    pub(super) fn lose(&mut self, length: Duration) {
+        if self.zero.is_some() {
+            self.next += ticks(length);
+        }
+    }
+
+    /// The same for a piece of another length.
+    pub(super) fn stamp_piece(
+        &mut self,
+        now: Duration,
+        after: usize,
+        length: Duration,
+    ) -> Option<u64> {
         let wall = ticks(now) - after as i64 * OBJECT_TICKS as i64;
         let zero = *self.zero.get_or_insert(wall);
         let mut ahead = self.next - (wall - zero);
@@ -42,7 +60,7 @@ impl Timeline {
         }
         self.zero = Some(zero - ahead / FOLLOW);
         let stamp = self.next;
-        self.next += OBJECT_TICKS as i64;
+        self.next += ticks(length);
         u64::try_from(stamp).ok()
     }
 }
@@ -93,6 +111,17 @@ mod tests {
             timeline.stamp(Duration::from_millis(2_047), 0),
             Some(102 * 960)
         );
+    }
+
+    #[test]
+    fn what_is_lost_is_a_gap_at_once() {
+        let mut timeline = Timeline::default();
+        timeline.stamp(Duration::ZERO, 0);
+
+        timeline.lose(Duration::from_millis(40));
+
+        let after = timeline.stamp(Duration::from_millis(60), 0);
+        assert_eq!(after, Some(3 * 960));
     }
 
     #[test]

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use moqrelay_audio::{
     Frame,
     level::{AudioLevel, Meter},
-    opus,
+    opus, packet,
 };
 use moqrelay_relay::track::WriteError;
 use moqrelay_wire::audio_object::Level;
@@ -67,6 +68,33 @@ impl Voice {
         }
     }
 
+    /// So much before the next frame was lost: listeners conceal it.
+    pub(super) fn lose(&mut self, length: Duration) {
+        self.timeline.lose(length);
+    }
+
+    /// Takes an Opus packet that came at `now` and publishes it untouched, without a level: nobody has decoded it.
+    pub(super) fn pass(&mut self, packet: Bytes, now: Duration, stats: &mut Stats) {
+        let Ok(length) = packet::duration(&packet) else {
+            stats.malformed += 1;
+            return;
+        };
+        let Some(publication) = self.publication.as_mut().filter(|_| !self.muted) else {
+            return;
+        };
+        let Some(timestamp) = self.timeline.stamp_piece(now, 0, length) else {
+            stats.frames_dropped += 1;
+            return;
+        };
+        match publication.voice(timestamp, None, packet) {
+            Ok(()) => stats.objects_out += 1,
+            Err(error) => {
+                stats.objects_failed += 1;
+                self.give_up(&error.into());
+            }
+        }
+    }
+
     /// Keeps the catalog fresh.
     pub(super) fn tick(&mut self, now: Instant) {
         if let Some(publication) = &mut self.publication {
@@ -92,7 +120,7 @@ impl Voice {
             below_overload_db: level.level.minus_dbov(),
             voice: level.voice,
         };
-        Ok(publication.voice(timestamp, level, packet)?)
+        Ok(publication.voice(timestamp, Some(level), packet)?)
     }
 
     /// Logs the fault, and ends the publication when another publisher has taken its name.

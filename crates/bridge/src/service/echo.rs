@@ -40,7 +40,9 @@ pub(crate) async fn echo(
                     | Command::Play(_)
                     | Command::StopTone
                     | Command::Digits(_)
-                    | Command::Mute(_),
+                    | Command::Mute(_)
+                    | Command::Answer
+                    | Command::Explain(_),
                 ) => {}
             },
             event = next(&mut reader) => match event {

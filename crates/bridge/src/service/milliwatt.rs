@@ -143,7 +143,7 @@ fn give(
     level: Level,
     packet: Bytes,
 ) -> bool {
-    let Err(error) = publication.voice(timestamp, level, packet) else {
+    let Err(error) = publication.voice(timestamp, Some(level), packet) else {
         return true;
     };
     tracing::debug!(%leg, %error, "an object was not published");

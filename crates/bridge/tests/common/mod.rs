@@ -18,7 +18,7 @@ use std::{future::Future, net::SocketAddr, time::Duration};
 use bytes::{Bytes, BytesMut};
 use moqrelay_audio::{Frame, SampleRate, opus, tone};
 use moqrelay_bridge::{
-    Bridge, Config, Event, Events, LegId, Place,
+    Bridge, Config, Event, Events, LegId, Listeners, Place,
     leg::{OutRate, Reason, Spec, Stats},
 };
 use moqrelay_relay::{
@@ -73,7 +73,12 @@ impl Scene {
         };
         change(&mut config);
         let relay = Relay::new(relay);
-        let (bridge, events, run) = Bridge::bind(config, relay.clone()).unwrap();
+        let listeners = Listeners {
+            audiosocket: Bridge::open_listener(config.listen).unwrap(),
+            websocket: Some(Bridge::open_listener(config.listen).unwrap()),
+            rtp: Some(Bridge::open_rtp(config.listen).unwrap()),
+        };
+        let (bridge, events, run) = Bridge::with(listeners, config, relay.clone()).unwrap();
         Self {
             bridge,
             events,

@@ -2,9 +2,10 @@
 
 use std::time::Instant;
 
+use moqrelay_bridge::Codec;
 use moqrelay_bridge::ari::{
-    Caller, Command, Config, Event, Failure, IncomingId, LegId, Message, Method, Output, RequestId,
-    Response, Secret, Steering,
+    Caller, Choice, Command, Config, Event, Failure, IncomingId, LegId, Message, Method, Output,
+    Plan, RequestId, Response, Road, Secret, Steering,
 };
 use moqrelay_wire::signal::Cause;
 use uuid::Uuid;
@@ -30,6 +31,7 @@ pub struct Desk {
     pub reconnect: bool,
     /// What another run must leave alone.
     pub callers: Vec<String>,
+    pub chosen: Option<Plan>,
 }
 
 impl Desk {
@@ -37,8 +39,31 @@ impl Desk {
         Self::after(&[], &[])
     }
 
+    /// Connected; sound goes by media WebSockets.
+    pub fn by_websocket() -> Self {
+        Self::choosing(Choice::Fixed(Road::WebSocket, Codec::Opus))
+    }
+
+    /// Connected; the way of sound is chosen so.
+    pub fn choosing(choice: Choice) -> Self {
+        let mut desk = Self::with(|config| {
+            config.choice = choice;
+            config.rtp = Some("127.0.0.1:9094".into());
+        });
+        desk.connects(&[], &[]);
+        desk.events();
+        desk
+    }
+
     /// Not connected; these earlier runs still have calls.
     pub fn after(elders: &[u32], callers: &[&str]) -> Self {
+        Self::with(|config| {
+            config.elders = elders.to_vec();
+            config.elders_callers = callers.iter().map(|&caller| caller.to_owned()).collect();
+        })
+    }
+
+    fn with(change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::new(
             "http://127.0.0.1:8088/ari",
             "moqrelay",
@@ -47,8 +72,7 @@ impl Desk {
             "127.0.0.1:9092",
         );
         config.legs_max = LEGS_MAX;
-        config.elders = elders.to_vec();
-        config.elders_callers = callers.iter().map(|&caller| caller.to_owned()).collect();
+        change(&mut config);
         config.check().unwrap();
         let now = Instant::now();
         Self {
@@ -60,6 +84,7 @@ impl Desk {
             events: Vec::new(),
             reconnect: false,
             callers: Vec::new(),
+            chosen: None,
         }
     }
 
@@ -246,6 +271,7 @@ impl Desk {
                     self.fresh.push(line.clone());
                     self.open.push((request.id, line, request.body));
                 }
+                Output::Event(Event::Chosen { plan, .. }) => self.chosen = Some(plan),
                 Output::Event(event) => self.events.push(event),
                 Output::StepAside(callers) => self.callers = callers.into_iter().collect(),
                 Output::Reconnect | Output::GiveWay => self.reconnect = true,
@@ -284,6 +310,14 @@ pub fn audio_request() -> String {
         "POST /channels/externalMedia?app=moqrelay-00000007&channelId={AUDIO}\
          &external_host=127.0.0.1%3A9092&encapsulation=audiosocket&transport=tcp&format=slin16\
          &data=40325ec2-5efd-4bd3-805f-53576e581d13"
+    )
+}
+
+pub fn websocket_request() -> String {
+    format!(
+        "POST /channels/externalMedia?app=moqrelay-00000007&channelId={AUDIO}\
+         &external_host=INCOMING&encapsulation=none&transport=websocket&connection_type=server\
+         &format=opus"
     )
 }
 

@@ -16,6 +16,8 @@ pub struct Asterisk {
     pub sip: u16,
     pub http: u16,
     audiosocket: u16,
+    websocket: u16,
+    version: &'static str,
     folder: PathBuf,
     child: Child,
 }
@@ -23,6 +25,21 @@ pub struct Asterisk {
 impl Asterisk {
     /// Starts one that looks for our AudioSocket at a port of 127.0.0.1.
     pub fn start(audiosocket: u16) -> Self {
+        Self::start_with(audiosocket, 0)
+    }
+
+    #[allow(dead_code, reason = "not every test has an old Asterisk")]
+    /// Starts Asterisk 16, which knows neither AudioSocket nor WebSockets.
+    pub fn start_16() -> Self {
+        Self::of_version("16", 0, 0)
+    }
+
+    /// The same, and it looks for our media WebSockets too.
+    pub fn start_with(audiosocket: u16, websocket: u16) -> Self {
+        Self::of_version("22", audiosocket, websocket)
+    }
+
+    fn of_version(version: &'static str, audiosocket: u16, websocket: u16) -> Self {
         let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
         let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
         let (sip, http) = (
@@ -31,11 +48,13 @@ impl Asterisk {
         );
         drop((udp, tcp));
         let folder = folder("asterisk");
-        let child = run(&folder, sip, http, audiosocket);
+        let child = run(version, &folder, sip, http, audiosocket, websocket);
         Self {
             sip,
             http,
             audiosocket,
+            websocket,
+            version,
             folder,
             child,
         }
@@ -49,7 +68,16 @@ impl Asterisk {
 
     /// Starts it again on the same ports.
     pub fn start_again(&mut self) {
-        self.child = run(&self.folder, self.sip, self.http, self.audiosocket);
+        let (sip, http) = (self.sip, self.http);
+        let (audiosocket, websocket) = (self.audiosocket, self.websocket);
+        self.child = run(
+            self.version,
+            &self.folder,
+            sip,
+            http,
+            audiosocket,
+            websocket,
+        );
     }
 
     /// Returns what a command of its command line prints.
@@ -57,6 +85,7 @@ impl Asterisk {
         let output = Command::new(script("cli"))
             .arg(&self.folder)
             .arg(command)
+            .env("ASTERISK", self.version)
             .output()
             .unwrap();
         String::from_utf8_lossy(&output.stdout).into_owned()
@@ -71,12 +100,21 @@ impl Drop for Asterisk {
     }
 }
 
-fn run(folder: &Path, sip: u16, http: u16, audiosocket: u16) -> Child {
+fn run(
+    version: &str,
+    folder: &Path,
+    sip: u16,
+    http: u16,
+    audiosocket: u16,
+    websocket: u16,
+) -> Child {
     let mut child = Command::new(script("run"))
         .arg(folder)
+        .env("ASTERISK", version)
         .env("PORT_SIP", sip.to_string())
         .env("PORT_HTTP", http.to_string())
         .env("AUDIOSOCKET", format!("127.0.0.1:{audiosocket}"))
+        .env("WEBSOCKET", format!("127.0.0.1:{websocket}"))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::inherit())

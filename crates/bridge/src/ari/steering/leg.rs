@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use moqrelay_wire::signal::Cause;
 
-use super::super::{after_answer, before_answer};
+use super::super::{Plan, after_answer, before_answer};
 use super::RequestId;
 
 /// One party behind Asterisk: its channel (*far*), the AudioSocket's channel (*external*), and the
@@ -28,6 +28,10 @@ pub(super) struct Leg {
     pub(super) q850: Option<u16>,
     /// Known since before the connection was lost.
     pub(super) stale: bool,
+    /// What the telephone speaks, by Asterisk's name.
+    pub(super) codec: Option<String>,
+    /// By which way the sound goes.
+    pub(super) plan: Option<Plan>,
 }
 
 /// How far a leg is.
@@ -124,6 +128,8 @@ impl Leg {
             early: false,
             q850: None,
             stale: false,
+            codec: None,
+            plan: None,
         }
     }
 

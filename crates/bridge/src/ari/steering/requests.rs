@@ -2,9 +2,13 @@
 
 use uuid::Uuid;
 
+use crate::Codec;
+
 use super::super::request::{Method, Target};
+use super::super::road::{Abilities, Choice, Plan, Road};
 use super::{
-    Caller, Joining, LegId, Output, Part, Phase, Piece, Purpose, Request, RequestId, Steering,
+    Caller, Event, Joining, LegId, Output, Part, Phase, Piece, Purpose, Request, RequestId,
+    Steering,
 };
 
 /// The longest name that is shown to a telephone, in characters.
@@ -25,13 +29,32 @@ impl Steering {
             .insert(external.clone(), (id, Piece::External));
         let channel = Target::new("channels/externalMedia")
             .query("app", &self.own_app)
-            .query("channelId", &external)
-            .query("external_host", &self.config.audiosocket)
-            .query("encapsulation", "audiosocket")
-            .query("transport", "tcp")
-            .query("format", self.config.format.name())
-            .query("data", &uuid.to_string())
-            .finish();
+            .query("channelId", &external);
+        let plan = self.plan(id);
+        let format = plan.codec.name();
+        let channel = match plan.road {
+            Road::AudioSocket => channel
+                .query("external_host", &self.config.audiosocket)
+                .query("encapsulation", "audiosocket")
+                .query("transport", "tcp")
+                .query("format", format)
+                .query("data", &uuid.to_string()),
+            Road::WebSocket => channel
+                .query("external_host", "INCOMING")
+                .query("encapsulation", "none")
+                .query("transport", "websocket")
+                .query("connection_type", "server")
+                .query("format", format),
+            Road::Rtp => channel
+                .query(
+                    "external_host",
+                    self.config.rtp.as_deref().unwrap_or_default(),
+                )
+                .query("encapsulation", "rtp")
+                .query("transport", "udp")
+                .query("format", format),
+        };
+        let channel = channel.finish();
         let external = self.ask(
             Method::Post,
             channel,
@@ -41,7 +64,41 @@ impl Steering {
         if let Some(leg) = self.legs.get_mut(&id) {
             leg.mix = Part::Asked(mix);
             leg.external = Part::Asked(external);
+            leg.plan = Some(plan);
         }
+        if self.config.choice == Choice::Cheapest {
+            self.tell(Event::Chosen { leg: id, plan });
+        }
+    }
+
+    /// Chooses the way of a leg's sound.
+    fn plan(&self, id: LegId) -> Plan {
+        let leg = self.legs.get(&id);
+        match self.config.choice {
+            Choice::Fixed(road, codec) => Plan {
+                road,
+                codec,
+                why: "the configuration says so",
+            },
+            Choice::Cheapest => {
+                let abilities = Abilities {
+                    rtp: self.abilities.rtp && self.config.rtp.is_some(),
+                    ..self.abilities
+                };
+                abilities.choose(leg.and_then(|leg| leg.codec.as_deref()))
+            }
+        }
+    }
+
+    /// Asks what the far end speaks.
+    pub(super) fn ask_codec(&mut self, id: LegId) {
+        let Some(target) = self.at_far(id, "variable") else {
+            return;
+        };
+        let target = target
+            .query("variable", "CHANNEL(audionativeformat)")
+            .finish();
+        self.ask(Method::Get, target, None, Purpose::Codec(id));
     }
 
     /// Asks for the channel to the called one; it is not dialled yet.
@@ -53,7 +110,9 @@ impl Steering {
             .query("channelId", &self.name(id, "far"));
         // A Local channel is asked for 8 kHz otherwise. A telephone's codecs are its own affair.
         if endpoint.starts_with("Local/") {
-            target = target.query("formats", self.config.format.name());
+            let plan = self.legs.get(&id).and_then(|leg| leg.plan);
+            let codec = plan.map_or(Codec::SLIN16, |plan| plan.codec);
+            target = target.query("formats", codec.name());
         }
         let body = self.caller_id(caller);
         let request = self.ask(

@@ -1,10 +1,60 @@
 //! What came of our requests.
 
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use moqrelay_wire::signal::Cause;
 
-use super::{Failure, Joining, LegId, Part, Phase, Piece, RequestId, Response, Saying, Steering};
+use crate::{Codec, Way};
+
+use super::super::road::{Abilities, Road};
+use super::{
+    Event, Failure, Joining, LegId, Part, Phase, Piece, RequestId, Response, Saying, Steering,
+};
+
+/// What the answer to the making of an external channel says beyond the channel.
+#[derive(serde::Deserialize)]
+struct ExternalChannel {
+    #[serde(default)]
+    channelvars: BTreeMap<String, String>,
+}
+
+/// The answer to the question for a variable.
+#[derive(serde::Deserialize)]
+struct Variable {
+    value: String,
+}
+
+/// A module of Asterisk's.
+#[derive(serde::Deserialize)]
+struct Module {
+    name: String,
+    #[serde(default)]
+    status: String,
+}
+
+/// Where a channel's RTP is: at the address it names, or, if a network lies between, at Asterisk's.
+fn rtp_way(variables: &BTreeMap<String, String>, host: &str, codec: Codec) -> Option<Way> {
+    let port: u16 = variables.get("UNICASTRTP_LOCAL_PORT")?.parse().ok()?;
+    let named = variables
+        .get("UNICASTRTP_LOCAL_ADDRESS")
+        .map(String::as_str);
+    let asterisk = host.rsplit_once(':').map(|(host, _)| host);
+    let mut peers = Vec::new();
+    for text in [named, asterisk].into_iter().flatten() {
+        let text = text.trim_start_matches('[').trim_end_matches(']');
+        if let Ok(ip) = text.parse::<IpAddr>()
+            && !ip.is_unspecified()
+        {
+            let addr = SocketAddr::new(ip, port);
+            if !peers.contains(&addr) {
+                peers.push(addr);
+            }
+        }
+    }
+    (!peers.is_empty()).then_some(Way::Rtp { peers, codec })
+}
 
 /// What a request is for.
 #[derive(Debug)]
@@ -25,6 +75,10 @@ pub(super) enum Purpose {
     Minor,
     /// Remove what has this id.
     Remove(String),
+    /// Read what a leg's far end speaks.
+    Codec(LegId),
+    /// Read what Asterisk has.
+    Modules,
     /// Read all channels.
     Channels,
     /// Read all bridges.
@@ -68,6 +122,11 @@ impl Steering {
         if outcome != Outcome::Done {
             log(&purpose, &result);
         }
+        if let (Purpose::Create(id, Piece::External), Outcome::Done, Ok(response)) =
+            (&purpose, outcome, &result)
+        {
+            self.show_way(*id, &response.body);
+        }
         match purpose {
             Purpose::Create(id, piece) => self.created(request, id, piece, outcome, now),
             Purpose::Mix(id) => self.mixed(request, id, outcome, now),
@@ -92,6 +151,8 @@ impl Steering {
                 }
                 Outcome::Refused | Outcome::Unknown => self.remove_again(&id, now),
             },
+            Purpose::Codec(id) => self.learn_codec(id, result.ok()),
+            Purpose::Modules => self.learn_modules(result.ok()),
             Purpose::Channels => self.list_channels(result.ok(), now),
             Purpose::Bridges => self.list_bridges(result.ok(), now),
         }
@@ -124,6 +185,68 @@ impl Steering {
             (_, Piece::Far) => self.end(id, Cause::Unreachable),
             (_, Piece::External) => self.end(id, Cause::Failed),
         }
+    }
+
+    /// Says where a leg's sound is to be had, when it is for us to go there.
+    fn show_way(&mut self, id: LegId, body: &[u8]) {
+        let plan = self.legs.get(&id).and_then(|leg| leg.plan);
+        let Some(plan) = plan.filter(|plan| plan.road != Road::AudioSocket) else {
+            return;
+        };
+        let channel: Result<ExternalChannel, _> = serde_json::from_slice(body);
+        let variables = channel.map(|channel| channel.channelvars);
+        let (Ok(variables), Ok((host, _))) = (variables, self.config.host_and_path()) else {
+            tracing::warn!(leg = %id, "asterisk's answer does not say where the sound is");
+            return self.end(id, Cause::Failed);
+        };
+        let way = match plan.road {
+            Road::Rtp => rtp_way(&variables, &host, plan.codec),
+            Road::WebSocket | Road::AudioSocket => variables
+                .get("MEDIA_WEBSOCKET_CONNECTION_ID")
+                .map(|connection| Way::WebSocket {
+                    host,
+                    connection: connection.clone(),
+                }),
+        };
+        match way {
+            Some(way) => self.tell(Event::Reach { leg: id, way }),
+            None => {
+                tracing::warn!(
+                    leg = %id,
+                    road = plan.road.name(),
+                    "asterisk's channel does not say where its sound is: is the module loaded?"
+                );
+                self.end(id, Cause::Failed);
+            }
+        }
+    }
+
+    /// The answer is `(opus)`, `(ulaw|alaw)` or the like; the first is spoken.
+    fn learn_codec(&mut self, id: LegId, response: Option<Response>) {
+        let body = response.filter(|response| response.status == 200);
+        let value: Option<Variable> = body.and_then(|it| serde_json::from_slice(&it.body).ok());
+        let name = value.and_then(|variable| {
+            let apart = |c: char| !c.is_ascii_alphanumeric();
+            let mut names = variable.value.split(apart).filter(|name| !name.is_empty());
+            names.next().map(str::to_owned)
+        });
+        if let Some(leg) = self.legs.get_mut(&id) {
+            leg.codec = name;
+        }
+    }
+
+    fn learn_modules(&mut self, response: Option<Response>) {
+        let body = response.filter(|response| response.status == 200);
+        let list: Option<Vec<Module>> = body.and_then(|it| serde_json::from_slice(&it.body).ok());
+        let Some(list) = list else {
+            tracing::warn!("asterisk does not list its modules: is res_ari_asterisk loaded?");
+            return;
+        };
+        self.abilities = Abilities::default();
+        for module in list.iter().filter(|module| module.status == "Running") {
+            self.abilities.note(&module.name);
+        }
+        tracing::info!(abilities = ?self.abilities, "roads in asterisk");
     }
 
     fn mixed(&mut self, request: RequestId, id: LegId, outcome: Outcome, now: Instant) {

@@ -7,6 +7,7 @@ use moqrelay_wire::signal::Cause;
 
 use super::super::message::{BridgeEntry, Channel, ChannelState};
 use super::super::request::Method;
+use super::super::road::Choice;
 use super::super::to_q850;
 use super::{Event, LegId, Output, Part, Phase, Purpose, Response, Steering};
 
@@ -43,6 +44,14 @@ impl Steering {
         };
         self.ask(Method::Get, "/channels".into(), None, Purpose::Channels);
         self.ask(Method::Get, "/bridges".into(), None, Purpose::Bridges);
+        if self.config.choice == Choice::Cheapest && !self.aside {
+            self.ask(
+                Method::Get,
+                "/asterisk/modules".into(),
+                None,
+                Purpose::Modules,
+            );
+        }
     }
 
     /// The events WebSocket is closed. Legs go on: their sound does not depend on it.

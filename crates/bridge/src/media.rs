@@ -1,0 +1,268 @@
+//! The handshakes of media WebSockets: Asterisk comes to us, or we go to Asterisk.
+
+use std::{io, time::Duration};
+
+use base64::Engine as _;
+use bytes::BytesMut;
+use futures_util::StreamExt as _;
+use moqrelay_wire::chan_websocket::{EVENT_BYTES_MAX, Event, SUBPROTOCOL};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::{Instant, timeout},
+};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        self, Message,
+        handshake::{
+            machine::TryParse as _,
+            server::{Request as Handshake, create_response, write_response},
+        },
+        http::{HeaderValue, StatusCode, header},
+        protocol::{Role, WebSocketConfig},
+    },
+};
+use uuid::Uuid;
+
+use crate::{
+    ari::Secret,
+    codec::Codec,
+    leg::{Bytestream, Line, MediaSocket},
+};
+
+/// The longest request of Asterisk's: caller's data is in its first line.
+const REQUEST_BYTES_MAX: usize = 8 * 1024;
+
+/// Media that may come before `MEDIA_START` when Asterisk is busy; it is not played.
+const BEFORE_START_MAX: usize = 250;
+
+/// From the connection to `MEDIA_START`: some milliseconds are usual.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The longest message that makes sense: 20 ms of 192 kHz, or an event.
+const MESSAGE_BYTES_MAX: usize = 2 * EVENT_BYTES_MAX;
+
+/// How Asterisk shows that it may come in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// `username` of `websocket_client.conf`.
+    pub user: String,
+    /// `password` there.
+    pub password: Secret,
+}
+
+impl Credentials {
+    /// Returns the value of the header `Authorization`.
+    fn header(&self) -> String {
+        let text = format!("{}:{}", self.user, self.password.expose());
+        let text = base64::engine::general_purpose::STANDARD.encode(text);
+        format!("Basic {text}")
+    }
+}
+
+/// A request of Asterisk's that has no answer yet.
+pub(crate) struct Request {
+    stream: TcpStream,
+    handshake: Handshake,
+    /// What came behind the request.
+    rest: BytesMut,
+}
+
+/// Why there is no media WebSocket.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("no whole request within {0:?}")]
+    Timeout(Duration),
+    #[error("not open within {OPEN_TIMEOUT:?}")]
+    Slow,
+    #[error("closed too early")]
+    Closed,
+    #[error("the bridge ends")]
+    Ending,
+    #[error("a request of more than {REQUEST_BYTES_MAX} bytes")]
+    TooLong,
+    #[error("{0} messages and no MEDIA_START among them")]
+    NoStart(usize),
+    #[error("this bridge has no port for RTP")]
+    NoRtp,
+    #[error("the codec {0:?} is not known here")]
+    Codec(String),
+    #[error(transparent)]
+    Protocol(#[from] tungstenite::Error),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+impl Error {
+    /// Returns the name that metrics have for it.
+    pub(crate) fn as_str(&self) -> &'static str {
+        match self {
+            Self::Timeout(_) | Self::Slow => "timeout",
+            Self::Closed => "closed",
+            Self::Ending => "ending",
+            Self::TooLong | Self::NoStart(_) | Self::Codec(_) | Self::Protocol(_) => "malformed",
+            Self::NoRtp | Self::Io(_) => "broken",
+        }
+    }
+}
+
+/// What a request says of the call.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Query {
+    /// Which expectation it is for.
+    pub(crate) id: Option<Uuid>,
+}
+
+/// Reads a request; `within` counts to its end, however slowly the bytes come.
+pub(crate) async fn read_request(
+    mut stream: TcpStream,
+    within: Duration,
+) -> Result<Request, Error> {
+    let mut rest = BytesMut::with_capacity(1024);
+    let read = async {
+        loop {
+            if let Some((len, handshake)) = Handshake::try_parse(&rest)? {
+                let rest = rest.split_off(len);
+                return Ok((handshake, rest));
+            }
+            if rest.len() >= REQUEST_BYTES_MAX {
+                return Err(Error::TooLong);
+            }
+            if stream.read_buf(&mut rest).await? == 0 {
+                return Err(Error::Closed);
+            }
+        }
+    };
+    let (handshake, rest) = timeout(within, read)
+        .await
+        .map_err(|_| Error::Timeout(within))??;
+    Ok(Request {
+        stream,
+        handshake,
+        rest,
+    })
+}
+
+impl Request {
+    /// Returns whether it shows the credentials, in a time that does not depend on them.
+    pub(crate) fn is_authorized(&self, credentials: Option<&Credentials>) -> bool {
+        let Some(credentials) = credentials else {
+            return true;
+        };
+        let wanted = credentials.header();
+        let shown = self.handshake.headers().get(header::AUTHORIZATION);
+        let shown = shown.map_or(&[][..], HeaderValue::as_bytes);
+        let differences = wanted
+            .bytes()
+            .zip(shown.iter().chain(std::iter::repeat(&0)))
+            .fold(0, |sum, (wanted, shown)| sum | (wanted ^ shown));
+        differences == 0 && shown.len() == wanted.len()
+    }
+
+    /// Returns what the request says of the call.
+    pub(crate) fn query(&self) -> Query {
+        let query = self.handshake.uri().query().unwrap_or_default();
+        let mut found = Query::default();
+        for (key, value) in url::form_urlencoded::parse(query.as_bytes()) {
+            if key == "id" {
+                found.id = value.parse().ok();
+            }
+        }
+        found
+    }
+
+    /// Returns who asks.
+    pub(crate) fn peer(&self) -> Option<std::net::SocketAddr> {
+        self.stream.peer_addr().ok()
+    }
+
+    /// Turns the request down.
+    pub(crate) async fn refuse(mut self, status: StatusCode) {
+        let challenge = match status {
+            StatusCode::UNAUTHORIZED => "WWW-Authenticate: Basic realm=\"moqrelay\"\r\n",
+            _ => "",
+        };
+        let answer = format!(
+            "HTTP/1.1 {status}\r\n{challenge}Content-Length: 0\r\nConnection: close\r\n\r\n"
+        );
+        let farewell = async {
+            self.stream.write_all(answer.as_bytes()).await?;
+            self.stream.shutdown().await
+        };
+        if !matches!(timeout(OPEN_TIMEOUT, farewell).await, Ok(Ok(()))) {
+            tracing::trace!("the connection was gone before our answer");
+        }
+    }
+
+    /// Grants the request and waits for `MEDIA_START`.
+    pub(crate) async fn accept(mut self) -> Result<MediaSocket, Error> {
+        let open = async {
+            let mut response = create_response(&self.handshake)?;
+            response.headers_mut().insert(
+                header::SEC_WEBSOCKET_PROTOCOL,
+                HeaderValue::from_static(SUBPROTOCOL),
+            );
+            let mut answer = Vec::new();
+            write_response(&mut answer, &response)?;
+            self.stream.write_all(&answer).await?;
+            let stream: Box<dyn Bytestream> = Box::new(self.stream);
+            let line = WebSocketStream::from_partially_read(
+                stream,
+                self.rest.to_vec(),
+                Role::Server,
+                Some(limits()),
+            );
+            started(line.await).await
+        };
+        timeout(OPEN_TIMEOUT, open).await.map_err(|_| Error::Slow)?
+    }
+}
+
+/// Connects to Asterisk's `/media/<connection>` at `host` and waits for `MEDIA_START`.
+pub(crate) async fn connect(host: &str, connection: &str) -> Result<MediaSocket, Error> {
+    let open = async {
+        let uri = format!("ws://{host}/media/{connection}");
+        let mut request = tungstenite::client::IntoClientRequest::into_client_request(uri)?;
+        request.headers_mut().insert(
+            header::SEC_WEBSOCKET_PROTOCOL,
+            HeaderValue::from_static(SUBPROTOCOL),
+        );
+        let stream = TcpStream::connect(host).await?;
+        stream.set_nodelay(true)?;
+        let stream: Box<dyn Bytestream> = Box::new(stream);
+        let (line, _response) =
+            tokio_tungstenite::client_async_with_config(request, stream, Some(limits())).await?;
+        started(line).await
+    };
+    timeout(OPEN_TIMEOUT, open).await.map_err(|_| Error::Slow)?
+}
+
+fn limits() -> WebSocketConfig {
+    WebSocketConfig::default()
+        .max_message_size(Some(MESSAGE_BYTES_MAX))
+        .max_frame_size(Some(MESSAGE_BYTES_MAX))
+        // A frame that waits for another is late.
+        .write_buffer_size(0)
+}
+
+/// Waits for `MEDIA_START`; sound may come before it.
+async fn started(mut line: Line) -> Result<MediaSocket, Error> {
+    for _ in 0..BEFORE_START_MAX {
+        match line.next().await.ok_or(Error::Closed)?? {
+            Message::Text(text) => match Event::decode(&text) {
+                Ok((Event::Start(start), form)) => {
+                    let codec = Codec::from_name(&start.format)
+                        .ok_or_else(|| Error::Codec(start.format.clone()))?;
+                    tracing::debug!(channel = start.channel_id, %codec, ?form, "media starts");
+                    return Ok(MediaSocket::new(line, codec, form, Instant::now()));
+                }
+                Ok((event, _)) => tracing::debug!(?event, "before MEDIA_START"),
+                Err(error) => tracing::debug!(%error, "before MEDIA_START"),
+            },
+            Message::Close(_) => return Err(Error::Closed),
+            Message::Binary(_) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
+        }
+    }
+    Err(Error::NoStart(BEFORE_START_MAX))
+}
