@@ -14,7 +14,7 @@ use moqrelay_moqt::{
     AuthToken, Config, Event, Parameters, PublishDoneCode, PublishOptions, RequestCode, Role,
     SessionCode, Token, Transport,
 };
-use moqrelay_relay::{AuthError, Authorize, Grants, Limits, track::Info};
+use moqrelay_relay::{AuthError, Authorize, Grants, Keep, Limits, track::Info};
 use web_transport_quinn::{self as wt, proto::ConnectRequest};
 
 /// Long enough for a handshake and a request on a busy machine.
@@ -41,7 +41,7 @@ impl Authorize for Paths {
             publish: vec![namespace(path)],
             subscribe: vec![namespace(path)],
             expires_at,
-            bearer: None,
+            bearer: Some(path.into()),
         })
     }
 }
@@ -111,6 +111,35 @@ async fn a_token_of_the_url_or_the_header_grants_too() {
         let mut peer = Peer::over(session, config).await;
 
         peer.publish_namespace(&namespace("a/1")).await;
+    }
+}
+
+#[tokio::test]
+async fn who_is_named_stays_when_the_others_are_asked_to_leave() {
+    let keep = |bearers: &[&str]| Keep {
+        below: namespace("room"),
+        bearers: bearers.iter().map(|&bearer| bearer.to_owned()).collect(),
+    };
+    let told = |event| match event {
+        Event::GoAway { timeout, .. } => Some(timeout),
+        _ => None,
+    };
+    let (first, second) = (Duration::from_secs(40), Duration::from_secs(50));
+    for via in BOTH {
+        let relay = relay();
+        let of = |name| {
+            Peer::connect_with(relay.addr(), via, move |config| {
+                config.authorization = vec![token(name)]
+            })
+        };
+        let (mut named, mut other) = (of("a").await, of("b").await);
+
+        relay.server.retire(keep(&["a"]), first);
+
+        assert_eq!(soon(other.event_of(told)).await, first);
+        named.publish_namespace(&namespace("a/1")).await;
+        relay.server.retire(keep(&[]), second);
+        assert_eq!(soon(named.event_of(told)).await, second);
     }
 }
 
