@@ -30,7 +30,7 @@ fn run(rate: SampleRate, voice: &[i16]) -> Result<Duration> {
         rate,
         bitrate_bps: coding.bitrate_bps,
         complexity: coding.complexity,
-        loss_percent: coding.loss_percent,
+        loss_percent: 0,
     })?;
     let mut decoder = opus::Decoder::new(rate)?;
     let mut frame = Frame::silence(rate);

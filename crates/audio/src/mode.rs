@@ -2,15 +2,17 @@
 //! loss, and what silence is.
 //!
 //! [`Controller`] chooses the [`Mode`] from what is measured; [`Gate`] says of each 20 ms whether it
-//! is sent. Neither knows a codec or a clock: time is an argument.
+//! is sent; [`Packer`] has both and joins frames to packets. None knows a codec or a clock: time is an argument.
 
 mod controller;
 mod gate;
+mod packer;
 
 use core::time::Duration;
 
 pub use controller::{Aim, Controller, PATIENCE, Report};
 pub use gate::{Gate, Sending};
+pub use packer::{Packer, Piece};
 
 /// How long a packet is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,7 +54,7 @@ pub struct Mode {
 impl Mode {
     /// Returns what it takes on the wire while someone speaks, headers included.
     #[must_use]
-    pub fn wire_bps(self) -> u32 {
+    pub const fn wire_bps(self) -> u32 {
         let per_second = 1_000 / self.length.duration().as_millis() as u32;
         self.bitrate_bps + per_second * HEADER_BYTES * 8
     }

@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use crate::{
     Codec, Credentials, LegId, Place, Service, identify,
-    leg::{Coding, Command, OutRate, Reason, Spec, Stats, Tone},
+    leg::{Coding, Command, OutRate, Reason, Shaping, Spec, Stats, Tone},
     server::{Order, Server},
 };
 
@@ -39,6 +39,8 @@ pub struct Config {
     pub identify_timeout: Duration,
     /// How legs code.
     pub coding: Coding,
+    /// What else is done to their sound.
+    pub shaping: Shaping,
     /// How legs balance delay against loss.
     pub jitter: jitter::Config,
 }
@@ -52,6 +54,7 @@ impl Default for Config {
             unidentified_max: 64,
             identify_timeout: Duration::from_secs(10),
             coding: Coding::default(),
+            shaping: Shaping::default(),
             jitter: jitter::Config::default(),
         }
     }
@@ -408,6 +411,16 @@ impl Bridge {
     /// As [`expect`](Self::expect).
     pub fn mute(&self, leg: LegId, muted: bool) -> Result<(), CommandError> {
         self.order(Order::Tell(leg, Command::Mute(muted)))
+    }
+
+    /// Listens for digits in what a leg's telephone says (true), for roads that bring them in no other way. They are
+    /// told by [`Event::Digit`].
+    ///
+    /// # Errors
+    ///
+    /// As [`expect`](Self::expect).
+    pub fn detect_digits(&self, leg: LegId, wanted: bool) -> Result<(), CommandError> {
+        self.order(Order::Tell(leg, Command::DetectDigits(wanted)))
     }
 
     /// Ends a leg: one that is there, one that is still expected, or a service.

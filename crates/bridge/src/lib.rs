@@ -12,6 +12,7 @@ mod bridge;
 mod codec;
 mod exchange;
 mod expectation;
+mod governor;
 mod identify;
 pub mod leg;
 mod media;

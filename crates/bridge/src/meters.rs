@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
-use crate::leg::{Quality, Reason, Stats};
+use crate::{
+    governor::Change,
+    leg::{Quality, Reason, Stats},
+};
 
 /// The handles; clones count into the same metrics.
 #[derive(Clone)]
@@ -24,6 +27,13 @@ pub(crate) struct Meters {
     objects_out: Counter,
     objects_failed: Counter,
     objects_malformed: Counter,
+    objects_silence: Counter,
+    objects_key: Counter,
+    voice_bytes: Counter,
+    baseline_bytes: Counter,
+    clipped: Counter,
+    loops: Counter,
+    complexity: Gauge,
     mos: [Histogram; 2],
     missing: [Histogram; 2],
     delay: [Histogram; 2],
@@ -51,6 +61,13 @@ impl Meters {
             objects_out: counter!("moqrelay_bridge_objects_out_total"),
             objects_failed: counter!("moqrelay_bridge_objects_failed_total"),
             objects_malformed: counter!("moqrelay_bridge_objects_malformed_total"),
+            objects_silence: counter!("moqrelay_bridge_objects_kind_total", "kind" => "silence"),
+            objects_key: counter!("moqrelay_bridge_objects_kind_total", "kind" => "key"),
+            voice_bytes: counter!("moqrelay_bridge_voice_bytes_total"),
+            baseline_bytes: counter!("moqrelay_bridge_voice_baseline_bytes_total"),
+            clipped: counter!("moqrelay_bridge_samples_clipped_total"),
+            loops: counter!("moqrelay_bridge_loops_total"),
+            complexity: gauge!("moqrelay_bridge_opus_complexity"),
             mos: DIRECTIONS.map(|side| histogram!("moqrelay_bridge_mos", "direction" => side)),
             missing: DIRECTIONS
                 .map(|side| histogram!("moqrelay_bridge_missing_ratio", "direction" => side)),
@@ -93,6 +110,20 @@ impl Meters {
                 before.objects_malformed,
                 now.objects_malformed,
             ),
+            (
+                &self.objects_silence,
+                before.objects_silence,
+                now.objects_silence,
+            ),
+            (&self.objects_key, before.objects_key, now.objects_key),
+            (&self.voice_bytes, before.voice_bytes, now.voice_bytes),
+            (
+                &self.baseline_bytes,
+                before.baseline_bytes,
+                now.baseline_bytes,
+            ),
+            (&self.clipped, before.clipped, now.clipped),
+            (&self.loops, before.loops, now.loops),
         ] {
             counter.increment(now.saturating_sub(before));
         }
@@ -103,6 +134,17 @@ impl Meters {
         self.mos[side].record(quality.rating.mos());
         self.missing[side].record(quality.missing);
         self.delay[side].record(quality.delay.as_secs_f64());
+    }
+
+    /// Tells what encoders may do, and that it changed. Rare enough to look the counter up.
+    pub(crate) fn complexity(&self, complexity: u8, change: Change) {
+        let direction = match change {
+            Change::Lower => "lower",
+            Change::Raise => "raise",
+        };
+        counter!("moqrelay_bridge_opus_complexity_changes_total", "direction" => direction)
+            .increment(1);
+        self.complexity.set(f64::from(complexity));
     }
 
     /// Counts a silence of one direction.

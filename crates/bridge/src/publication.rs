@@ -77,17 +77,21 @@ impl Publication {
         level: Option<Level>,
         packet: Bytes,
     ) -> Result<(), WriteError> {
-        let (group, id) = self.position.next();
         let properties = Properties {
             timestamp: Some(timestamp),
             level,
             ..Properties::default()
         };
-        let properties = properties.to_bytes();
+        self.say(properties, packet)
+    }
+
+    /// Publishes what `properties` describe as the next object.
+    pub(crate) fn say(&mut self, properties: Properties, packet: Bytes) -> Result<(), WriteError> {
+        let (group, id) = self.position.next();
         self.pass(Object {
             group,
             id,
-            properties,
+            properties: properties.to_bytes(),
             payload: packet,
             ..Object::default()
         })

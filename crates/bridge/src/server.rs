@@ -14,7 +14,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::{mpsc, oneshot, watch},
     task::{self, JoinError, JoinSet},
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, MissedTickBehavior, interval, sleep, sleep_until},
 };
 use tokio_tungstenite::tungstenite::http::StatusCode;
 use tracing::Instrument as _;
@@ -24,6 +24,7 @@ use crate::{
     Config, Event, LegId, Listeners, Place, Service, Stray, Way,
     exchange::Exchange,
     expectation::{Claim, Expectations, Turned},
+    governor::{self, BusyTime, Change, Governor, Load, Throttle},
     identify::{self, identify},
     leg::{
         self, Command, End, Leg, OutRate, Reason, Road, RtpLine, Socket, Spec, Stats, Surroundings,
@@ -150,6 +151,8 @@ impl Server {
         let around = Surroundings {
             relay,
             coding: config.coding,
+            shaping: config.shaping,
+            throttle: Throttle::new(config.coding.complexity),
             jitter: config.jitter,
             events,
             meters: Meters::new(),
@@ -192,6 +195,10 @@ impl Server {
         }
         let events = self.around.events.clone();
         let mut orders_open = true;
+        let mut governor = Governor::new(self.config.coding.complexity);
+        let mut busy = BusyTime::start();
+        let mut looks = interval(governor::INTERVAL);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while self.listener.is_some() || !self.tasks.is_empty() || !self.outgoing.is_empty() {
             let deadline = self.expectations.deadline();
             tokio::select! {
@@ -218,7 +225,34 @@ impl Server {
                     Err(_) => self.outgoing.clear(),
                 },
                 () = until(deadline) => self.expire(),
+                _ = looks.tick(), if !self.legs.is_empty() => self.govern(&mut governor, &mut busy),
             }
+        }
+    }
+
+    /// Lets encoders work as hard as there is time for.
+    fn govern(&mut self, governor: &mut Governor, busy: &mut BusyTime) {
+        let now = std::time::Instant::now();
+        let load = Load {
+            busy: busy.take(now),
+            late: self.around.throttle.take_late(),
+        };
+        let Some(change) = governor.handle(load, now) else {
+            return;
+        };
+        let complexity = governor.complexity();
+        self.around.throttle.allow(complexity);
+        self.around.meters.complexity(complexity, change);
+        let (busy_percent, late_ms) = (load.busy * 100.0, load.late.as_millis() as u64);
+        match change {
+            Change::Lower => tracing::warn!(
+                complexity,
+                busy_percent,
+                late_ms,
+                legs = self.legs.len(),
+                "the cores are busy: encoders work less hard"
+            ),
+            Change::Raise => tracing::info!(complexity, busy_percent, "encoders work harder again"),
         }
     }
 

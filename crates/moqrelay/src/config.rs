@@ -458,6 +458,9 @@ impl Default for Calls {
 pub(crate) struct Audio {
     pub(crate) bitrate: u32,
     pub(crate) complexity: u8,
+    pub(crate) voice_mode: VoiceMode,
+    pub(crate) level_control: bool,
+    pub(crate) comfort_noise: bool,
     #[serde(with = "humantime_serde")]
     pub(crate) jitter_min: Duration,
     #[serde(with = "humantime_serde")]
@@ -469,10 +472,21 @@ impl Default for Audio {
         Self {
             bitrate: 32_000,
             complexity: 5,
+            voice_mode: VoiceMode::Steady,
+            level_control: false,
+            comfort_noise: true,
             jitter_min: Duration::from_millis(20),
             jitter_max: Duration::from_millis(400),
         }
     }
+}
+
+/// How the voice of a telephone leg is sent by MoQ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum VoiceMode {
+    Steady,
+    Saving,
 }
 
 /// A new process takes over from a running one.

@@ -20,7 +20,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use moqrelay_audio as audio;
 use moqrelay_bridge::{
     self as bridge, Bridge, ari,
-    leg::{Coding, OutRate},
+    leg::{Coding, OutRate, Shaping, VoiceMode},
 };
 use moqrelay_control::{
     self as control, Control, Directory, Ops, Web, directory::Entry, token::Keys,
@@ -839,7 +839,14 @@ fn bridge_config(config: &Config) -> bridge::Config {
         coding: Coding {
             bitrate_bps: config.audio.bitrate,
             complexity: config.audio.complexity,
-            ..Coding::default()
+            mode: match config.audio.voice_mode {
+                config::VoiceMode::Steady => VoiceMode::Steady,
+                config::VoiceMode::Saving => VoiceMode::Saving,
+            },
+        },
+        shaping: Shaping {
+            level_control: config.audio.level_control,
+            comfort_noise: config.audio.comfort_noise,
         },
         jitter: audio::jitter::Config {
             delay_min: config.audio.jitter_min,

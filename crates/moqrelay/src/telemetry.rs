@@ -168,6 +168,30 @@ const COUNTERS: &[(&str, &str)] = &[
         "Audio objects heard by legs.",
     ),
     (
+        "moqrelay_bridge_loops_total",
+        "Times that a leg heard what it had said.",
+    ),
+    (
+        "moqrelay_bridge_objects_kind_total",
+        "Audio objects published by legs that are no plain speech, by kind.",
+    ),
+    (
+        "moqrelay_bridge_opus_complexity_changes_total",
+        "Times that the load governor changed the encoders' complexity, by direction.",
+    ),
+    (
+        "moqrelay_bridge_samples_clipped_total",
+        "Samples that came clipped from telephones.",
+    ),
+    (
+        "moqrelay_bridge_voice_baseline_bytes_total",
+        "Bytes that legs' voices would have taken as 20 ms packets of 24 kbit/s.",
+    ),
+    (
+        "moqrelay_bridge_voice_bytes_total",
+        "Bytes on the wire of legs' voices, about.",
+    ),
+    (
         "moqrelay_bridge_objects_malformed_total",
         "Audio objects that legs could not read.",
     ),
@@ -316,6 +340,10 @@ const GAUGES: &[(&str, &str)] = &[
     (
         "moqrelay_bridge_connections_unidentified",
         "AudioSocket connections without a call yet.",
+    ),
+    (
+        "moqrelay_bridge_opus_complexity",
+        "Complexity that the load governor allows the encoders, once it has changed it.",
     ),
     (
         "moqrelay_bridge_legs",

@@ -6,12 +6,21 @@ use std::{
     time::Duration,
 };
 
-use moqrelay_audio::{SampleRate, jitter, mix::Bus, opus, playout::OpusPlayer, tone};
+use moqrelay_audio::{
+    SampleRate,
+    dsp::{ComfortNoise, fade_out},
+    jitter,
+    level::{Level, SILENCE},
+    mix::Bus,
+    opus,
+    playout::OpusPlayer,
+    tone,
+};
 use moqrelay_relay::{
     FullTrackName,
     track::{Event, Object, Reader},
 };
-use moqrelay_wire::audio_object::{Properties, TIMESCALE};
+use moqrelay_wire::audio_object::{Kind, Properties, TIMESCALE};
 
 use super::{Stats, Tone, clock::CATCH_UP_FRAMES};
 
@@ -36,14 +45,20 @@ const BACKLOG_FRAMES: u64 = CATCH_UP_FRAMES + 2;
 /// for a second fifty. Who sends more loses what the relay does not keep.
 const ARRIVALS_PER_TICK: u32 = 64;
 
+/// What is taken away in the middle of its sound is gone within 5 ms, without a click.
+const FADE: Duration = Duration::from_millis(5);
+
 /// The way from tracks to frames.
 #[derive(Debug)]
 pub(super) struct Ear {
     rate: SampleRate,
     jitter: jitter::Config,
+    comfort_noise: bool,
     sources: Vec<Source>,
     bus: Bus,
     voice: Vec<i16>,
+    /// The end of what was taken away since the last frame.
+    tail: Bus,
     tone: Option<(Tone, tone::Tone)>,
     digits: VecDeque<char>,
     digit: Option<(tone::Tone, u32)>,
@@ -52,13 +67,15 @@ pub(super) struct Ear {
 }
 
 impl Ear {
-    pub(super) fn new(rate: SampleRate, jitter: jitter::Config) -> Self {
+    pub(super) fn new(rate: SampleRate, jitter: jitter::Config, comfort_noise: bool) -> Self {
         Self {
             rate,
             jitter,
+            comfort_noise,
             sources: Vec::new(),
             bus: Bus::new(rate.frame_samples()),
             voice: vec![0; rate.frame_samples()],
+            tail: Bus::new(rate.frame_samples()),
             tone: None,
             digits: VecDeque::new(),
             digit: None,
@@ -73,6 +90,7 @@ impl Ear {
         }
         self.rate = rate;
         self.bus = Bus::new(rate.frame_samples());
+        self.tail = Bus::new(rate.frame_samples());
         self.voice = vec![0; rate.frame_samples()];
         self.tone = self.tone.take().map(|(kind, _)| (kind, kind.start(rate)));
         self.digit = None;
@@ -98,6 +116,8 @@ impl Ear {
             reader,
             player: None,
             timescale: None,
+            noise: ComfortNoise::new(self.sources.len() as u32),
+            silence: SILENCE,
             budget: ARRIVALS_PER_TICK,
             ended: false,
         };
@@ -106,8 +126,18 @@ impl Ear {
     }
 
     /// Hears a track no longer.
-    pub(super) fn unlisten(&mut self, name: &FullTrackName) {
-        self.sources.retain(|source| source.reader.name() != name);
+    pub(super) fn unlisten(&mut self, name: &FullTrackName, now: Duration) {
+        let Some(at) = self
+            .sources
+            .iter()
+            .position(|source| source.reader.name() == name)
+        else {
+            return;
+        };
+        if let Some(mut player) = self.sources.remove(at).player {
+            player.pull(now, &mut self.voice);
+            self.let_go();
+        }
     }
 
     /// Plays a tone until [`stop_tone`](Self::stop_tone) or the next one.
@@ -116,7 +146,16 @@ impl Ear {
     }
 
     pub(super) fn stop_tone(&mut self) {
-        self.tone = None;
+        if let Some((_, mut tone)) = self.tone.take() {
+            tone.fill(&mut self.voice);
+            self.let_go();
+        }
+    }
+
+    /// Lets what is in `voice` fade out at the beginning of the next frame.
+    fn let_go(&mut self) {
+        fade_out(&mut self.voice, self.rate.samples_in(FADE));
+        self.tail.add(&self.voice);
     }
 
     /// Plays digits one after the other, beside whatever else is heard.
@@ -168,12 +207,21 @@ impl Ear {
     pub(super) fn hear(&mut self, due: Duration, out: &mut [i16]) {
         self.backlog_frames = self.backlog_frames.saturating_sub(1);
         self.bus.clear();
-        for player in self
-            .sources
-            .iter_mut()
-            .filter_map(|source| source.player.as_mut())
-        {
+        for source in &mut self.sources {
+            let Some(player) = &mut source.player else {
+                continue;
+            };
             player.pull(due, &mut self.voice);
+            if self.comfort_noise {
+                let silent = !player.is_sounding();
+                let level = if silent { source.silence } else { SILENCE };
+                source.noise.add(level, &mut self.voice);
+            }
+            self.bus.add(&self.voice);
+        }
+        if self.tail.voices() > 0 {
+            self.tail.total(&mut self.voice);
+            self.tail.clear();
             self.bus.add(&self.voice);
         }
         if let Some((_, tone)) = &mut self.tone {
@@ -279,6 +327,9 @@ struct Source {
     player: Option<OpusPlayer>,
     /// What the track's properties say of timestamps.
     timescale: Option<u64>,
+    noise: ComfortNoise,
+    /// How loud its silence is, as it said.
+    silence: Level,
     /// Events that may still be taken within this tick.
     budget: u32,
     ended: bool,
@@ -306,6 +357,7 @@ impl Source {
             Event::Began(info) => {
                 let properties = Properties::decode(&info.properties).unwrap_or_default();
                 self.timescale = properties.timescale;
+                self.silence = SILENCE;
                 // Another publisher has another clock.
                 if let Some(player) = &mut self.player {
                     player.reset();
@@ -324,15 +376,21 @@ impl Source {
 
     /// Returns `None` when the object is no voice.
     fn push(&mut self, object: &Object, now: Duration) -> Option<()> {
-        if object.payload.is_empty() {
+        let properties = Properties::decode(&object.properties).ok()?;
+        if object.payload.is_empty() && properties.kind != Kind::Silence {
             // The end of a group or of the track: nothing to hear and nothing wrong.
             return Some(());
         }
-        let properties = Properties::decode(&object.properties).ok()?;
         // Ours always say it; a foreign publisher of 48 kHz Opus most likely means the same.
         let scale = self.timescale.unwrap_or(TIMESCALE);
         let timestamp = properties.timestamp_48k(Some(scale))?;
         let player = self.player.as_mut()?;
+        if properties.kind == Kind::Silence {
+            let level = properties.level.map(|level| level.below_overload_db);
+            self.silence = level.map_or(SILENCE, Level::new);
+            player.pause(timestamp);
+            return Some(());
+        }
         let push = player.push(timestamp, object.payload.clone(), now).ok()?;
         tracing::trace!(timestamp, ?push, "object");
         Some(())

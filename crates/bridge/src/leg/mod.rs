@@ -21,8 +21,13 @@ mod voice;
 use std::{collections::VecDeque, fmt, future, io, time::Duration};
 
 use bytes::Bytes;
-use moqrelay_audio::emodel::Rating;
-use moqrelay_audio::jitter;
+use moqrelay_audio::{
+    dsp::LoopWatch,
+    emodel::Rating,
+    jitter,
+    level::{self, AudioLevel, Level},
+    mode::Report,
+};
 use moqrelay_relay::{FullTrackName, Relay};
 use moqrelay_wire::audiosocket::{Audio, Rate};
 use tokio::{
@@ -47,11 +52,13 @@ use self::{
     voice::Voice,
 };
 pub use self::{
-    quality::Quality,
-    spec::{Coding, LegId, OutRate, Reason, Spec, Tone},
-    stats::{Lateness, Stats},
+    quality::{Cause, Quality, Summary},
+    spec::{Coding, LegId, OutRate, Reason, Shaping, Spec, Tone, VoiceMode},
+    stats::{Lateness, SpeechLevel, Stats},
 };
-use crate::{Event, Place, codec::Codec, meters::Meters, publication::Publication};
+use crate::{
+    Event, Place, codec::Codec, governor::Throttle, meters::Meters, publication::Publication,
+};
 
 /// What a leg is told while it lives. Dropping the queue's other end is the command to hang up.
 #[derive(Debug, Clone)]
@@ -65,6 +72,7 @@ pub(crate) enum Command {
     Mute(bool),
     Answer,
     Explain(&'static str),
+    DetectDigits(bool),
 }
 
 /// What every leg of a bridge shares.
@@ -72,6 +80,8 @@ pub(crate) enum Command {
 pub(crate) struct Surroundings {
     pub(crate) relay: Relay,
     pub(crate) coding: Coding,
+    pub(crate) shaping: Shaping,
+    pub(crate) throttle: Throttle,
     pub(crate) jitter: jitter::Config,
     pub(crate) events: mpsc::Sender<Event>,
     pub(crate) meters: Meters,
@@ -129,11 +139,14 @@ pub(crate) struct Leg {
     last_audio: Instant,
     voice: Voice,
     ear: Ear,
+    loops: LoopWatch,
     frame: Vec<i16>,
     out_rate: Rate,
     opus_out: OpusOut,
     packets: Vec<Bytes>,
     unsent: VecDeque<Event>,
+    /// Digits that were heard in the sound and not told yet.
+    pressed: Vec<char>,
     stats: Stats,
     reported: Stats,
     report_due: Instant,
@@ -177,13 +190,19 @@ impl Leg {
             clock: Clock::new(now),
             intake: Intake::default(),
             last_audio: now,
-            voice: Voice::new(around.coding),
-            ear: Ear::new(sample_rate(out_rate), around.jitter),
+            voice: Voice::new(around.coding, around.shaping, around.throttle.clone()),
+            ear: Ear::new(
+                sample_rate(out_rate),
+                around.jitter,
+                around.shaping.comfort_noise,
+            ),
+            loops: LoopWatch::new(),
             frame: vec![0; out_rate.frame_samples()],
             out_rate,
             opus_out: OpusOut::new(around.coding),
             packets: Vec::new(),
             unsent: VecDeque::from([attached]),
+            pressed: Vec::new(),
             reported: stats.clone(),
             stats,
             report_due: now + REPORT_INTERVAL,
@@ -235,6 +254,7 @@ impl Leg {
         self.road.say_hangup();
         self.stats.sources = self.ear.stats();
         self.judge();
+        self.sum_up();
         self.publish_report();
         tracing::info!(
             %reason,
@@ -258,6 +278,29 @@ impl Leg {
         }
     }
 
+    /// Says how good the leg was, once and for all.
+    fn sum_up(&mut self) {
+        let summary = self.watch.summary(&self.stats, self.start.elapsed());
+        for (direction, side) in ["from_telephone", "to_telephone"].into_iter().zip(&summary) {
+            tracing::info!(
+                direction,
+                r = side.rating.map(Rating::r),
+                mos = side.rating.map(Rating::mos),
+                lost_percent = side.lost * 100.0,
+                late = side.late,
+                concealed_ms = side.concealed.as_millis() as u64,
+                jitter_ms = side.jitter.as_millis() as u64,
+                delay_ms = side.delay.as_millis() as u64,
+                level_dbov = side.level_dbov,
+                clipped_samples = side.clipped,
+                silent_s = side.silent.as_secs(),
+                cause = side.cause.map(Cause::explanation),
+                "quality of the leg"
+            );
+        }
+        self.stats.summary = Some(summary);
+    }
+
     fn obey(&mut self, command: Command) {
         match command {
             Command::Join(place) => self.join(&place),
@@ -267,7 +310,7 @@ impl Leg {
             }
             Command::Unlisten(name) => {
                 tracing::info!(track = %name, "stops listening");
-                self.ear.unlisten(&name);
+                self.ear.unlisten(&name, self.start.elapsed());
             }
             Command::Play(tone) => {
                 tracing::info!(?tone, "plays a tone");
@@ -285,6 +328,7 @@ impl Leg {
                     tracing::debug!(%error, "the call could not be answered");
                 }
             }
+            Command::DetectDigits(wanted) => self.voice.detect_digits(wanted),
         }
     }
 
@@ -303,6 +347,7 @@ impl Leg {
             return Ok(());
         };
         self.stats.lateness.record(due.late);
+        self.around.throttle.ticked(due.late);
         self.stats.frames_skipped += due.skipped;
         if due.skipped > 0 {
             tracing::debug!(late_ms = due.late.as_millis() as u64, "stood still");
@@ -319,6 +364,7 @@ impl Leg {
         }
         self.road.refill(now).map_err(|error| broken(&error))?;
         self.ear.refill();
+        self.watch_for_loops();
         self.voice.tick(now);
         self.flush_events();
         if now >= self.report_due {
@@ -403,12 +449,7 @@ impl Leg {
                 Ok(())
             }
             Arrival::Digit(digit) => {
-                tracing::info!(%digit, "key pressed");
-                self.stats.digits += 1;
-                self.tell(Event::Digit {
-                    leg: self.id,
-                    digit,
-                });
+                self.digit_pressed(digit);
                 Ok(())
             }
             Arrival::Ended => Err(Reason::Closed),
@@ -462,11 +503,30 @@ impl Leg {
         self.stats.queue_frames_max = self.stats.queue_frames_max.max(waiting);
         let now = self.start.elapsed();
         for after in (0..waiting).rev() {
-            if let Some(frame) = self.intake.next_frame() {
-                self.stats.frames_in += 1;
-                self.voice.say(&frame, after, now, &mut self.stats);
-            }
+            let Some(frame) = self.intake.next_frame() else {
+                break;
+            };
+            self.stats.frames_in += 1;
+            let Self {
+                voice,
+                stats,
+                pressed,
+                ..
+            } = self;
+            voice.say(frame, after, now, stats, |digit| pressed.push(digit.digit));
         }
+        for digit in std::mem::take(&mut self.pressed) {
+            self.digit_pressed(digit);
+        }
+    }
+
+    fn digit_pressed(&mut self, digit: char) {
+        tracing::info!(%digit, "key pressed");
+        self.stats.digits += 1;
+        self.tell(Event::Digit {
+            leg: self.id,
+            digit,
+        });
     }
 
     fn malformed(&mut self, what: fmt::Arguments<'_>) -> Result<(), Reason> {
@@ -508,9 +568,33 @@ impl Leg {
         }
     }
 
+    /// Looks whether what was sent last is what was said before.
+    fn watch_for_loops(&mut self) {
+        let sent = Level::of(&self.frame);
+        let voice = sent < level::QUIET;
+        self.stats.speech[1].add(AudioLevel { level: sent, voice });
+        let Some(found) = self.loops.handle(sent, self.voice.take_loudest()) else {
+            return;
+        };
+        self.stats.loops += 1;
+        tracing::warn!(
+            after_ms = found.delay.as_millis() as u64,
+            softer_db = f64::from(found.loss_db),
+            "what we send comes back: an echo at the telephone, or a loop in the dialplan"
+        );
+    }
+
     /// Rates both directions.
     fn judge(&mut self) {
         self.stats.quality = self.watch.judge(&self.stats);
+        // The others' way to us is most likely ours to them: they have one access line.
+        if let Some(heard) = self.stats.quality[1] {
+            let report = Report {
+                loss: heard.lost,
+                bandwidth_bps: None,
+            };
+            self.voice.measured(report, self.start.elapsed());
+        }
         for (side, direction) in ["from_telephone", "to_telephone"].into_iter().enumerate() {
             let Some(quality) = self.stats.quality[side] else {
                 continue;
@@ -537,19 +621,20 @@ impl Leg {
             self.around.meters.silent(missing as usize);
             match missing {
                 quality::Missing::FromTelephone => tracing::warn!(
-                    "no sound from Asterisk for 3 s: the channel is not bridged, on hold without \
-                     music, or its other side sends nothing (NAT, firewall, codec)"
+                    cause = missing.cause(self.stats.frames_in).explanation(),
+                    "no sound from Asterisk for 3 s"
                 ),
                 // Whoever is muted may send nothing at all.
                 quality::Missing::ToTelephone => tracing::info!(
-                    "nothing to say to Asterisk for 3 s: the others are muted, or their network \
-                     lets nothing through"
+                    cause = missing.cause(self.stats.objects_in).explanation(),
+                    "nothing to say to Asterisk for 3 s"
                 ),
             }
         }
     }
 
     fn publish_report(&mut self) {
+        self.stats.complexity = self.around.throttle.complexity();
         self.stats.sources = self.ear.stats();
         let counts = self.road.counts();
         self.stats.packets_lost = counts.lost;

@@ -25,6 +25,8 @@ const ELSEWHERE: Duration = Duration::from_millis(60);
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Quality {
+    /// The part of the packets that did not come in time, 0 to 1.
+    pub lost: f64,
     /// The part of the sound that was missing, 0 to 1, after error correction.
     pub missing: f64,
     /// From the sender's mouth to the listener's ear, as far as it can be known.
@@ -36,7 +38,7 @@ pub struct Quality {
 }
 
 impl Quality {
-    fn new(missing: f64, delay: Duration, jitter: Duration) -> Self {
+    fn new(lost: f64, missing: f64, delay: Duration, jitter: Duration) -> Self {
         let delay = delay + ELSEWHERE;
         let rating = Rating::new(&Conditions {
             delay,
@@ -45,6 +47,7 @@ impl Quality {
             codec: Codec::OPUS,
         });
         Self {
+            lost,
             missing,
             delay,
             jitter,
@@ -62,6 +65,99 @@ pub(super) struct Watch {
     frames_in: u64,
     objects_in: u64,
     said: [bool; 2],
+    tallies: [Tally; 2],
+}
+
+/// What all intervals of a direction add up to.
+#[derive(Debug, Default)]
+struct Tally {
+    intervals: u32,
+    r: f64,
+    delay: Duration,
+    jitter: Duration,
+    silent: Duration,
+    cause: Option<Cause>,
+}
+
+/// One direction of a whole leg.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Summary {
+    /// The mean of the ratings of all intervals; `None`: nothing was to be heard.
+    pub rating: Option<Rating>,
+    /// The worst of them.
+    pub worst: Option<Rating>,
+    /// The part of the packets, or frames, that did not come in time, 0 to 1.
+    pub lost: f64,
+    /// Packets that came after their time.
+    pub late: u64,
+    /// Sound that was made up.
+    pub concealed: Duration,
+    /// The largest jitter of an interval.
+    pub jitter: Duration,
+    /// The mean delay, mouth to ear, as far as it can be known.
+    pub delay: Duration,
+    /// The level of speech, dBov.
+    pub level_dbov: Option<f64>,
+    /// Samples that were clipped before they came.
+    pub clipped: u64,
+    /// How long nothing was heard in silences of 3 s and more, to a second.
+    pub silent: Duration,
+    /// The likeliest cause of the last of them, or of a leg without any speech.
+    pub cause: Option<Cause>,
+}
+
+/// Why nothing is heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Cause {
+    /// Asterisk sent nothing since the leg began.
+    TelephoneNeverSent,
+    /// Asterisk sent sound and stopped.
+    TelephoneStopped,
+    /// What Asterisk sends is silence, digital or nearly.
+    TelephoneMute,
+    /// Of those who are listened to nobody ever sent anything.
+    OthersNeverSent,
+    /// Those who are listened to stopped sending.
+    OthersStopped,
+}
+
+impl Cause {
+    /// Returns its name in logs and records.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TelephoneNeverSent => "telephone_never_sent",
+            Self::TelephoneStopped => "telephone_stopped",
+            Self::TelephoneMute => "telephone_mute",
+            Self::OthersNeverSent => "others_never_sent",
+            Self::OthersStopped => "others_stopped",
+        }
+    }
+
+    /// Returns what it most likely is, for the log.
+    #[must_use]
+    pub const fn explanation(self) -> &'static str {
+        match self {
+            Self::TelephoneNeverSent => {
+                "Asterisk never sent sound: the channel is not bridged, or a firewall, NAT or an unknown codec \
+                 keeps the telephone's sound from Asterisk"
+            }
+            Self::TelephoneStopped => {
+                "sound from Asterisk stopped: on hold without music, or the telephone lost its network"
+            }
+            Self::TelephoneMute => {
+                "Asterisk sends silence: the telephone is muted, or its microphone is dead"
+            }
+            Self::OthersNeverSent => {
+                "the others never sent anything: muted from the start, or their network lets nothing through"
+            }
+            Self::OthersStopped => {
+                "the others stopped sending: muted, on hold, or their network is gone"
+            }
+        }
+    }
 }
 
 /// A direction that should be heard and is not.
@@ -73,13 +169,92 @@ pub(super) enum Missing {
     ToTelephone,
 }
 
+impl Missing {
+    /// The likeliest cause, when so many frames or objects came before.
+    pub(super) fn cause(self, came: u64) -> Cause {
+        match (self, came) {
+            (Self::FromTelephone, 0) => Cause::TelephoneNeverSent,
+            (Self::FromTelephone, _) => Cause::TelephoneStopped,
+            (Self::ToTelephone, 0) => Cause::OthersNeverSent,
+            (Self::ToTelephone, _) => Cause::OthersStopped,
+        }
+    }
+}
+
+impl Tally {
+    fn add(&mut self, quality: &Quality) {
+        self.intervals += 1;
+        self.r += quality.rating.r();
+        self.delay += quality.delay;
+        self.jitter = self.jitter.max(quality.jitter);
+    }
+}
+
 impl Watch {
     /// Judges the time since the last call; `None` for a direction in which nothing was to be heard.
     pub(super) fn judge(&mut self, now: &Stats) -> [Option<Quality>; 2] {
         let from = from_telephone(&self.before, now);
         let to = to_telephone(&self.before, now);
         self.before = now.clone();
+        for (tally, quality) in self.tallies.iter_mut().zip([from, to]) {
+            if let Some(quality) = quality {
+                tally.add(&quality);
+            }
+        }
         [from, to]
+    }
+
+    /// Sums the whole leg up, after the last [`judge`](Self::judge).
+    pub(super) fn summary(&self, stats: &Stats, now: Duration) -> [Summary; 2] {
+        let taken = stats.frames_in + stats.frames_dropped;
+        let all = |count: fn(&jitter::Stats) -> u64| {
+            stats
+                .sources
+                .iter()
+                .map(|(_, source)| count(source))
+                .sum::<u64>()
+        };
+        let (lost, came) = (all(unplayed), all(|source| source.received));
+        let gaps = all(|source| source.lost);
+        // Of packets that are passed on nobody knows how loud they are: then there is no rate.
+        let silent = stats.rate_in > 0 && stats.speech[0].dbov().is_none();
+        let from = Summary {
+            lost: part(stats.frames_dropped, taken),
+            clipped: stats.clipped,
+            cause: self.tallies[0]
+                .cause
+                .or(silent.then_some(Cause::TelephoneMute)),
+            ..self.side(0, stats, now)
+        };
+        let to = Summary {
+            lost: part(lost, came + gaps),
+            late: all(|source| source.late),
+            concealed: stats
+                .sources
+                .iter()
+                .map(|(_, source)| source.concealed)
+                .sum(),
+            ..self.side(1, stats, now)
+        };
+        [from, to]
+    }
+
+    fn side(&self, side: usize, stats: &Stats, now: Duration) -> Summary {
+        let tally = &self.tallies[side];
+        // A silence may last until the end.
+        let heard = self.heard[side].filter(|_| self.said[side]);
+        let lasting = heard.map_or(Duration::ZERO, |heard| now.saturating_sub(heard));
+        let count = tally.intervals.max(1);
+        Summary {
+            rating: (tally.intervals > 0).then(|| Rating::from_r(tally.r / f64::from(count))),
+            worst: stats.worst[side],
+            jitter: tally.jitter,
+            delay: tally.delay / count,
+            level_dbov: stats.speech[side].dbov(),
+            silent: tally.silent + lasting,
+            cause: tally.cause,
+            ..Summary::default()
+        }
     }
 
     /// Says once for each silence which direction has been silent for [`SILENT`]; ask until `None`.
@@ -94,13 +269,19 @@ impl Watch {
         ];
         for (side, (count, before, expected)) in sides.into_iter().enumerate() {
             let heard = self.heard[side].get_or_insert(now);
+            let tally = &mut self.tallies[side];
             if *before != count || !expected {
                 *before = count;
+                if self.said[side] {
+                    tally.silent += now.saturating_sub(*heard);
+                }
                 *heard = now;
                 self.said[side] = false;
             } else if now.saturating_sub(*heard) >= SILENT && !self.said[side] {
                 self.said[side] = true;
-                return Some([Missing::FromTelephone, Missing::ToTelephone][side]);
+                let missing = [Missing::FromTelephone, Missing::ToTelephone][side];
+                tally.cause = Some(missing.cause(count));
+                return Some(missing);
             }
         }
         None
@@ -115,8 +296,13 @@ fn from_telephone(before: &Stats, now: &Stats) -> Option<Quality> {
     if taken == 0 {
         return None;
     }
-    let missing = dropped as f64 / (taken + dropped) as f64;
-    Some(Quality::new(missing, Duration::ZERO, Duration::ZERO))
+    let missing = part(dropped, taken + dropped);
+    Some(Quality::new(
+        missing,
+        missing,
+        Duration::ZERO,
+        Duration::ZERO,
+    ))
 }
 
 /// The worst of what is listened to.
@@ -129,10 +315,11 @@ fn to_telephone(before: &Stats, now: &Stats) -> Option<Quality> {
     for (name, stats) in &now.sources {
         let past = before.sources.iter().find(|(other, _)| other == name);
         let past = past.map_or_else(jitter::Stats::default, |(_, stats)| *stats);
-        let Some(lost) = lost(&past, stats) else {
+        let Some((lost, missing)) = lost(&past, stats) else {
             continue;
         };
-        let quality = Quality::new(lost.max(unsent), stats.delay, stats.spread);
+        let missing = missing.max(unsent);
+        let quality = Quality::new(lost, missing, stats.delay, stats.spread);
         if worst.is_none_or(|worst| quality.rating < worst.rating) {
             worst = Some(quality);
         }
@@ -140,17 +327,30 @@ fn to_telephone(before: &Stats, now: &Stats) -> Option<Quality> {
     worst
 }
 
-/// The part of a track's packets that was neither played nor repaired; `None`: none came.
-fn lost(before: &jitter::Stats, now: &jitter::Stats) -> Option<f64> {
+/// The part of a track's packets that did not come in time, and the part that was neither played nor repaired;
+/// `None`: none came.
+fn lost(before: &jitter::Stats, now: &jitter::Stats) -> Option<(f64, f64)> {
     let since = |count: fn(&jitter::Stats) -> u64| count(now).saturating_sub(count(before));
     let received = since(|stats| stats.received);
     if received == 0 {
         return None;
     }
-    let gaps = since(|stats| stats.lost).saturating_sub(since(|stats| stats.recovered));
+    let (gaps, recovered) = (since(|stats| stats.lost), since(|stats| stats.recovered));
     let useless = since(|stats| stats.late) + since(|stats| stats.overflowed);
-    let missing = gaps + useless;
-    Some(missing as f64 / (received + gaps) as f64)
+    let unrepaired = gaps.saturating_sub(recovered);
+    Some((
+        part(gaps + useless, received + gaps),
+        part(unrepaired + useless, received + unrepaired),
+    ))
+}
+
+/// Packets of a track that were not played.
+fn unplayed(stats: &jitter::Stats) -> u64 {
+    stats.lost + stats.late + stats.overflowed
+}
+
+fn part(count: u64, of: u64) -> f64 {
+    count as f64 / of.max(1) as f64
 }
 
 #[cfg(test)]

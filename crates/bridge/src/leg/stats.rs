@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use moqrelay_audio::{emodel::Rating, jitter};
+use moqrelay_audio::{emodel::Rating, jitter, level::AudioLevel};
 
-use super::Quality;
+use super::{Quality, Summary};
 
 /// Counters of one leg since it began, and its state at the last report (once a second).
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -48,8 +48,22 @@ pub struct Stats {
     pub malformed: u64,
     /// Digits that came by AudioSocket.
     pub digits: u64,
+    /// Samples from the telephone that were clipped before they came.
+    pub clipped: u64,
+    /// Times that what we said came back to us.
+    pub loops: u64,
     /// Objects published.
     pub objects_out: u64,
+    /// Of these, such as say that it is silent.
+    pub objects_silence: u64,
+    /// Of these, the first after a silence.
+    pub objects_key: u64,
+    /// libopus's complexity that the load governor allowed lately.
+    pub complexity: u8,
+    /// What they take on the wire, about.
+    pub voice_bytes: u64,
+    /// What 20 ms packets of 24 kbit/s would have taken (`audio::mode::BASELINE`).
+    pub baseline_bytes: u64,
     /// Frames that could not be coded or published.
     pub objects_failed: u64,
     /// Objects heard from all sources.
@@ -58,6 +72,8 @@ pub struct Stats {
     pub objects_malformed: u64,
     /// What the telephone says, RFC 6464 without the voice bit: 127 is silence.
     pub level: u8,
+    /// How loud speech is, from the telephone and to it.
+    pub speech: [SpeechLevel; 2],
     /// Samples per second that arrive; 0 before the first sound.
     pub rate_in: u32,
     /// Samples per second that are sent.
@@ -68,6 +84,31 @@ pub struct Stats {
     pub quality: [Option<Quality>; 2],
     /// The worst rating so far, from the telephone and to it.
     pub worst: [Option<Rating>; 2],
+    /// The whole leg, from the telephone and to it; `None` before its end.
+    pub summary: Option<[Summary; 2]>,
+}
+
+/// The mean level of what is speech.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct SpeechLevel {
+    power: f64,
+    frames: u64,
+}
+
+impl SpeechLevel {
+    /// Adds a frame, if it is speech.
+    pub(super) fn add(&mut self, frame: AudioLevel) {
+        if frame.voice {
+            self.power += 10f64.powf(-f64::from(frame.level.minus_dbov()) / 10.0);
+            self.frames += 1;
+        }
+    }
+
+    /// Returns the level in dBov; `None`: there was no speech.
+    #[must_use]
+    pub fn dbov(&self) -> Option<f64> {
+        (self.frames > 0).then(|| 10.0 * (self.power / self.frames as f64).log10())
+    }
 }
 
 /// A histogram of how late ticks were.

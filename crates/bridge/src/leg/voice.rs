@@ -1,40 +1,80 @@
-//! What a leg says: PCM from Asterisk, coded once, published as objects for however many listen.
+//! What a leg says: PCM from Asterisk, mended, coded once, published as objects for however many listen.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use moqrelay_audio::{
-    Frame,
-    level::{AudioLevel, Meter},
+    Frame, SampleRate,
+    dsp::{DcBlocker, LevelControl, clipped, fade_in, fade_out},
+    dtmf,
+    level::{AudioLevel, Level, Meter, SILENCE},
+    mode::{BASELINE, HEADER_BYTES, Mode, Packer, Piece, Report},
     opus, packet,
 };
 use moqrelay_relay::track::WriteError;
-use moqrelay_wire::audio_object::Level;
+use moqrelay_wire::audio_object::{self, Kind, Properties};
 use tokio::time::Instant;
 
-use super::{Coding, Stats, timeline::Timeline};
-use crate::publication::Publication;
+use super::{Coding, Shaping, Stats, VoiceMode, timeline::Timeline};
+use crate::{governor::Throttle, publication::Publication};
+
+/// Sound that begins or ends in its middle does so within 5 ms: shorter clicks, longer cuts words.
+const FADE: Duration = Duration::from_millis(5);
+
+/// What 20 ms cost when nothing is saved, bytes on the wire.
+const BASELINE_BYTES: u64 = (BASELINE.wire_bps() / 8 / 50) as u64;
 
 /// The way from frames to objects.
 #[derive(Debug)]
 pub(super) struct Voice {
-    coding: Coding,
-    encoder: Option<opus::Encoder>,
+    shaping: Shaping,
+    stages: Stages,
     meter: Meter,
+    /// The loudest frame since it was asked for.
+    loudest: Level,
+    digits: Option<dtmf::Detector>,
     timeline: Timeline,
+    packer: Packer,
+    coder: Coder,
     publication: Option<Publication>,
-    muted: bool,
+    mute: Mute,
+}
+
+/// The stages that depend on the rate.
+#[derive(Debug)]
+struct Stages {
+    rate: SampleRate,
+    dc: DcBlocker,
+    control: LevelControl,
+}
+
+/// Whether a leg is heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mute {
+    Open,
+    /// The next frame is the last one.
+    Closing,
+    Closed,
+    /// The next frame is the first one.
+    Opening,
 }
 
 impl Voice {
-    pub(super) fn new(coding: Coding) -> Self {
+    pub(super) fn new(coding: Coding, shaping: Shaping, throttle: Throttle) -> Self {
         Self {
-            coding,
-            encoder: None,
+            shaping,
+            stages: Stages::new(SampleRate::Hz16000),
             meter: Meter::new(),
+            loudest: SILENCE,
+            digits: None,
             timeline: Timeline::default(),
+            packer: match coding.mode {
+                VoiceMode::Steady => Packer::steady(coding.bitrate_bps),
+                VoiceMode::Saving => Packer::saving(coding.bitrate_bps),
+            },
+            coder: Coder::new(coding, throttle),
             publication: None,
-            muted: false,
+            mute: Mute::Open,
         }
     }
 
@@ -45,26 +85,53 @@ impl Voice {
 
     /// Stops or resumes publishing; silence is what others hear meanwhile.
     pub(super) fn mute(&mut self, muted: bool) {
-        self.muted = muted;
+        self.mute = match (muted, self.mute) {
+            (true, Mute::Open) => Mute::Closing,
+            (true, Mute::Opening) => Mute::Closed,
+            (false, Mute::Closed) => Mute::Opening,
+            (false, Mute::Closing) => Mute::Open,
+            (_, already) => already,
+        };
     }
 
-    /// Takes a frame that came at `now` (since the leg's start), together with `after` frames that follow it.
-    pub(super) fn say(&mut self, frame: &Frame, after: usize, now: Duration, stats: &mut Stats) {
-        let level = self.meter.measure(frame.samples());
-        stats.level = level.level.minus_dbov();
-        if self.publication.is_none() || self.muted {
+    /// Listens for digits in the sound, or no longer.
+    pub(super) fn detect_digits(&mut self, wanted: bool) {
+        self.digits = wanted.then(|| dtmf::Detector::new(self.stages.rate));
+    }
+
+    /// Takes what was measured of the network up to `now`.
+    pub(super) fn measured(&mut self, report: Report, now: Duration) {
+        self.packer.measured(report, now);
+    }
+
+    /// Returns the loudest frame since the last call.
+    pub(super) fn take_loudest(&mut self) -> Level {
+        std::mem::replace(&mut self.loudest, SILENCE)
+    }
+
+    /// Takes a frame that came at `now` (since the leg's start), together with `after` frames that follow it. `digit`
+    /// is given what was found in it.
+    pub(super) fn say(
+        &mut self,
+        mut frame: Frame,
+        after: usize,
+        now: Duration,
+        stats: &mut Stats,
+        digit: impl FnMut(dtmf::Digit),
+    ) {
+        let level = self.mend(&mut frame, stats, digit);
+        let muting = self.fade(&mut frame);
+        if self.publication.is_none() || muting == Mute::Closed {
             return;
         }
         let Some(timestamp) = self.timeline.stamp(now, after) else {
             stats.frames_dropped += 1;
             return;
         };
-        match self.publish_frame(frame, timestamp, level) {
-            Ok(()) => stats.objects_out += 1,
-            Err(error) => {
-                stats.objects_failed += 1;
-                self.give_up(&error);
-            }
+        stats.baseline_bytes += BASELINE_BYTES;
+        if let Err(error) = self.send(&frame, timestamp, level, stats) {
+            stats.objects_failed += 1;
+            self.give_up(&error);
         }
     }
 
@@ -79,7 +146,8 @@ impl Voice {
             stats.malformed += 1;
             return;
         };
-        let Some(publication) = self.publication.as_mut().filter(|_| !self.muted) else {
+        let open = matches!(self.mute, Mute::Open | Mute::Opening);
+        let Some(publication) = self.publication.as_mut().filter(|_| open) else {
             return;
         };
         let Some(timestamp) = self.timeline.stamp_piece(now, 0, length) else {
@@ -102,25 +170,96 @@ impl Voice {
         }
     }
 
-    fn publish_frame(
+    /// Does to a frame what lines need; returns how loud it is.
+    fn mend(
+        &mut self,
+        frame: &mut Frame,
+        stats: &mut Stats,
+        digit: impl FnMut(dtmf::Digit),
+    ) -> AudioLevel {
+        if frame.rate() != self.stages.rate {
+            self.stages = Stages::new(frame.rate());
+            self.detect_digits(self.digits.is_some());
+        }
+        if let Some(detector) = &mut self.digits {
+            detector.process(frame.samples(), digit);
+        }
+        stats.clipped += u64::from(clipped(frame.samples()));
+        self.stages.dc.process(frame.samples_mut());
+        let mut level = self.meter.measure(frame.samples());
+        if self.shaping.level_control {
+            self.stages.control.process(frame.samples_mut(), level);
+            level.level = Level::of(frame.samples());
+        }
+        stats.level = level.level.minus_dbov();
+        stats.speech[0].add(level);
+        self.loudest = self.loudest.min(level.level);
+        level
+    }
+
+    /// Returns what holds for this frame.
+    fn fade(&mut self, frame: &mut Frame) -> Mute {
+        let len = frame.rate().samples_in(FADE);
+        let now = self.mute;
+        self.mute = match now {
+            Mute::Open => Mute::Open,
+            Mute::Closed => Mute::Closed,
+            Mute::Closing => {
+                fade_out(frame.samples_mut(), len);
+                Mute::Closed
+            }
+            Mute::Opening => {
+                fade_in(frame.samples_mut(), len);
+                Mute::Open
+            }
+        };
+        now
+    }
+
+    fn send(
         &mut self,
         frame: &Frame,
         timestamp: u64,
         level: AudioLevel,
+        stats: &mut Stats,
     ) -> Result<(), Error> {
-        let Some(publication) = &mut self.publication else {
+        let Self {
+            packer,
+            coder,
+            publication,
+            ..
+        } = self;
+        let Some(publication) = publication else {
             return Ok(());
         };
-        let encoder = match self.encoder.take() {
-            Some(encoder) if encoder.rate() == frame.rate() => encoder,
-            _ => opus::Encoder::new(self.coding.opus(frame.rate()))?,
+        let mode = packer.mode();
+        let mut publish = |timestamp, level: AudioLevel, kind, packet: Bytes| {
+            stats.voice_bytes += u64::from(HEADER_BYTES) + packet.len() as u64;
+            stats.objects_silence += u64::from(kind == Kind::Silence);
+            stats.objects_key += u64::from(kind == Kind::Key);
+            stats.objects_out += 1;
+            let level = audio_object::Level {
+                below_overload_db: level.level.minus_dbov(),
+                voice: level.voice,
+            };
+            let properties = Properties::of_object(timestamp, level).with_kind(kind);
+            publication.say(properties, packet)
         };
-        let packet = self.encoder.insert(encoder).encode(frame)?;
-        let level = Level {
-            below_overload_db: level.level.minus_dbov(),
-            voice: level.voice,
-        };
-        Ok(publication.voice(timestamp, Some(level), packet)?)
+        packer.take(frame, timestamp, level, |piece| match piece {
+            Piece::Packet {
+                timestamp,
+                level,
+                first,
+                samples,
+            } => {
+                let kind = if first { Kind::Key } else { Kind::Speech };
+                let packet = coder.code(frame.rate(), mode, kind, samples)?;
+                Ok(publish(timestamp, level, kind, packet)?)
+            }
+            Piece::Silence { timestamp, level } => {
+                Ok(publish(timestamp, level, Kind::Silence, Bytes::new())?)
+            }
+        })
     }
 
     /// Logs the fault, and ends the publication when another publisher has taken its name.
@@ -133,6 +272,74 @@ impl Voice {
             }
             Error::Writing(error) => tracing::debug!(%error, "an object was not published"),
         }
+    }
+}
+
+impl Stages {
+    fn new(rate: SampleRate) -> Self {
+        Self {
+            rate,
+            dc: DcBlocker::new(rate),
+            control: LevelControl::new(),
+        }
+    }
+}
+
+/// The encoder, and what it was told last.
+#[derive(Debug)]
+struct Coder {
+    coding: Coding,
+    throttle: Throttle,
+    encoder: Option<opus::Encoder>,
+    complexity: u8,
+    mode: Mode,
+}
+
+impl Coder {
+    fn new(coding: Coding, throttle: Throttle) -> Self {
+        Self {
+            coding,
+            throttle,
+            encoder: None,
+            complexity: coding.complexity,
+            mode: BASELINE,
+        }
+    }
+
+    fn code(
+        &mut self,
+        rate: SampleRate,
+        mode: Mode,
+        kind: Kind,
+        samples: &[i16],
+    ) -> Result<Bytes, opus::Error> {
+        let complexity = self.throttle.complexity().min(self.coding.complexity);
+        let mut encoder = match self.encoder.take() {
+            Some(encoder) if encoder.rate() == rate => encoder,
+            _ => {
+                self.mode = Mode {
+                    bitrate_bps: self.coding.bitrate_bps,
+                    fec_percent: 0,
+                    ..mode
+                };
+                self.complexity = self.coding.complexity;
+                opus::Encoder::new(self.coding.opus(rate))?
+            }
+        };
+        if complexity != self.complexity {
+            encoder.set_complexity(complexity)?;
+        }
+        if mode.bitrate_bps != self.mode.bitrate_bps {
+            encoder.set_bitrate(mode.bitrate_bps)?;
+        }
+        if mode.fec_percent != self.mode.fec_percent {
+            encoder.set_loss_percent(mode.fec_percent)?;
+        }
+        if kind == Kind::Key {
+            encoder.reset()?;
+        }
+        (self.complexity, self.mode) = (complexity, mode);
+        self.encoder.insert(encoder).encode_samples(samples)
     }
 }
 

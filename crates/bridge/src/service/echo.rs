@@ -42,6 +42,7 @@ pub(crate) async fn echo(
                     | Command::Digits(_)
                     | Command::Mute(_)
                     | Command::Answer
+                    | Command::DetectDigits(_)
                     | Command::Explain(_),
                 ) => {}
             },
