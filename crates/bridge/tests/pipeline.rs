@@ -1,5 +1,7 @@
 //! What happens to sound inside a leg, and what a leg says of itself at its end.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod common;
 
 use std::time::Duration;
