@@ -20,8 +20,8 @@ impl Quirks {
         Self {
             // @moq/net, as of 0.3.4; at drafts before 17 it reads what the drafts say.
             misreads_largest: implementation == Some("moq-lite-js") && draft.number() >= 17,
-            // moq-transport, as of 0.17.0, and the programs made of it: they give no name.
-            forwards_always: implementation.is_none() && draft.number() >= 17,
+            // moq-transport, as of 0.16.5 (draft 16) and 0.17.0, and the programs made of it: they give no name.
+            forwards_always: implementation.is_none() && draft.number() >= 16,
         }
     }
 
@@ -54,6 +54,8 @@ mod tests {
     #[test]
     fn only_the_tracks_of_peers_without_a_name_cannot_be_paused() {
         assert!(!Quirks::of(None, Draft::D18).can_pause());
+        assert!(!Quirks::of(None, Draft::D16).can_pause());
+        assert!(Quirks::of(None, Draft::D14).can_pause());
         assert!(Quirks::of(Some("moq-lite-js"), Draft::D18).can_pause());
     }
 }
