@@ -3,6 +3,7 @@
 //! The log beside it is short and in the order of arrival, for readers that follow; the cache is long and in the
 //! order of locations, for FETCH and for readers that begin in the past. Time comes in as an argument.
 
+mod objects;
 mod ranges;
 
 use std::{
@@ -17,15 +18,16 @@ use moqrelay_moqt::{
     data::{Absence, ObjectStatus},
 };
 
-use self::ranges::Ranges;
+use self::{objects::Objects, ranges::Ranges};
 use super::{Item, Live, Object, SubgroupEnd};
 use crate::{
     budget::{Budget, CacheKey, Reason},
     limits::CachePolicy,
 };
 
-/// What an object costs beside properties and payload, in bytes, roughly.
-const OBJECT_OVERHEAD: usize = 256;
+/// What an object costs beside properties and payload, in bytes, roughly: 160 for itself, 100 for a group
+/// that has no other (voice), 32 for its place in the order, the rest for what the allocator adds.
+const OBJECT_OVERHEAD: usize = 384;
 
 /// Payloads up to this size are copied: they may be small slices of large network buffers, which must not stay in
 /// memory for their sake. Larger ones fill most of theirs.
@@ -60,7 +62,7 @@ pub(crate) struct Cache {
 
 #[derive(Default)]
 struct Group {
-    objects: BTreeMap<u64, Cached>,
+    objects: Objects<Cached>,
     /// Streams of it that have not ended.
     open: usize,
     /// Something of it may be missing in the middle or at the end.
@@ -274,12 +276,12 @@ impl Cache {
         let location = object.location();
         let epoch = self.epoch;
         let group = self.groups.entry(location.group).or_default();
-        if let Some(before) = group.objects.get_mut(&location.object) {
+        if let Some(before) = group.objects.get_mut(location.object) {
             if before.epoch == epoch || position.is_none() {
                 before.position = before.position.or(position);
                 return;
             }
-            let before = group.objects.remove(&location.object);
+            let before = group.objects.remove(location.object);
             self.forget(before, Reason::Replaced);
         }
         let cached = Cached {
@@ -320,11 +322,7 @@ impl Cache {
         group.open = group.open.saturating_sub(1);
         group.doubtful |= !complete;
         if complete && last {
-            group.end = group
-                .objects
-                .keys()
-                .next_back()
-                .map(|id| id.saturating_add(1));
+            group.end = group.objects.last_id().map(|id| id.saturating_add(1));
         }
         if group.is_void() {
             self.groups.remove(&number);
@@ -492,7 +490,7 @@ impl Cache {
     ) -> Option<Location> {
         let rest = |id: u64| if id == from.group { from.object } else { 0 };
         let groups = self.groups.range(from.group..);
-        let mut objects = groups.flat_map(|(id, group)| group.objects.range(rest(*id)..));
+        let mut objects = groups.flat_map(|(id, group)| group.objects.from(rest(*id)));
         let before = out.len();
         let mut last = None;
         for (_, cached) in &mut objects {
@@ -538,8 +536,8 @@ impl Cache {
         let rest = |id: u64| if id == from.group { from.object } else { 0 };
         let groups = self.groups.range(from.group..);
         let mut objects = groups.flat_map(|(group, known)| {
-            let objects = known.objects.range(rest(*group)..);
-            objects.map(|(id, cached)| (Location::new(*group, *id), cached))
+            let objects = known.objects.from(rest(*group));
+            objects.map(|(id, cached)| (Location::new(*group, id), cached))
         });
         objects.next()
     }
@@ -573,7 +571,10 @@ impl Cache {
             return (Absence::NonExistent, limit);
         }
         let complete = !group.doubtful && group.open == 0 && (group.end.is_some() || !newest);
-        let at_head = group.objects.range(..from.object).next().is_none();
+        let at_head = group
+            .objects
+            .first_id()
+            .is_none_or(|first| first >= from.object);
         if complete && !(at_head && group.headless) {
             return (Absence::NonExistent, limit);
         }
@@ -637,13 +638,17 @@ impl Cache {
         };
         let same = group
             .objects
-            .get(&location.object)
+            .get(location.object)
             .is_some_and(|cached| cached.at == at);
         if !same {
             return true; // It was replaced by a later one.
         }
-        let cached = group.objects.remove(&location.object);
-        if group.objects.range(..location.object).next().is_some() {
+        let cached = group.objects.remove(location.object);
+        if group
+            .objects
+            .first_id()
+            .is_some_and(|first| first < location.object)
+        {
             group.doubtful = true;
         } else {
             group.headless = true;
