@@ -257,6 +257,56 @@ async fn what_the_cache_lacks_is_asked_of_the_publisher_once() {
 }
 
 #[tokio::test]
+async fn what_the_publisher_has_forgotten_comes_from_the_cache() {
+    for order in [GroupOrder::Ascending, GroupOrder::Descending] {
+        let relay = open_relay();
+        let (mut publisher, mut peer, mut witness) = published(&relay).await;
+        for group in [1, 3, 5] {
+            send(&publisher, group).await;
+        }
+        hear(&mut witness, 9).await;
+
+        // It says so.
+        fetch(&mut peer, (1, 0), (5, 2), order).await;
+        let (id, range, _) = publisher.asked_to_fetch().await;
+        assert_eq!(range, standalone((2, 0), (4, 0)));
+        publisher.accept_fetch(id, Location::new(4, 0)).await;
+        let mut answer = publisher.answering(id, order).await;
+        let last = if order == GroupOrder::Ascending { 4 } else { 2 };
+        answer.absent(Absence::Unknown, last, WHOLE).await;
+        answer.finish();
+        let expected = if order == GroupOrder::Ascending {
+            format!("1/0 1/1 -1/{WHOLE} ?2/{WHOLE} 3/0 3/1 -3/{WHOLE} ?4/{WHOLE} 5/0 5/1")
+        } else {
+            format!("5/0 5/1 ?4/{WHOLE} 3/0 3/1 -3/{WHOLE} ?2/{WHOLE} 1/0 1/1")
+        };
+        assert_eq!(peer.answer().await, expected);
+    }
+}
+
+#[tokio::test]
+async fn where_the_publishers_answer_ends_early_the_cache_goes_on() {
+    let relay = open_relay();
+    let (mut publisher, mut peer, mut witness) = published(&relay).await;
+    for group in [1, 3, 5] {
+        send(&publisher, group).await;
+    }
+    hear(&mut witness, 9).await;
+
+    fetch(&mut peer, (1, 0), (5, 2), GroupOrder::Ascending).await;
+    let (id, ..) = publisher.asked_to_fetch().await;
+    publisher.accept_fetch(id, Location::new(2, 0)).await;
+    let mut answer = publisher.answering(id, GroupOrder::Ascending).await;
+    answer.object(2, 0, "two").await;
+    answer.finish();
+
+    assert_eq!(
+        peer.answer().await,
+        format!("1/0 1/1 2/0 3/0 3/1 -3/{WHOLE} ?4/{WHOLE} 5/0 5/1")
+    );
+}
+
+#[tokio::test]
 async fn what_nobody_knows_is_said_to_be_unknown() {
     let relay = open_relay();
     let (mut publisher, mut peer, mut witness) = published(&relay).await;

@@ -84,6 +84,8 @@ pub(super) struct Serving {
     has_objects: bool,
     selection: Selection,
     draft: Draft,
+    /// The publisher does not know what is from `next` up to here. The cache may.
+    unknown_to: Option<Location>,
     default_priority: u8,
 }
 
@@ -318,6 +320,7 @@ impl Driver {
             has_objects: false,
             selection: Selection::new(&params.range_filters),
             draft,
+            unknown_to: None,
             default_priority,
         };
         if found.upstream.is_some() {
@@ -444,7 +447,9 @@ impl Driver {
 
     /// Makes the next batch, and writes what the connection takes of it.
     fn work(&mut self, serving: &mut Serving) -> Outcome {
-        let outcome = if serving.fill.is_some() {
+        let outcome = if let Some(until) = serving.unknown_to {
+            self.work_on_unknown(serving, until)
+        } else if serving.fill.is_some() {
             self.work_on_fill(serving)
         } else {
             self.work_on_cache(serving)
@@ -514,6 +519,51 @@ impl Driver {
         Outcome::Open
     }
 
+    /// Writes what the cache has of what the publisher does not know.
+    fn work_on_unknown(&mut self, serving: &mut Serving, until: Location) -> Outcome {
+        let span = serving.span;
+        let mut pieces = Vec::new();
+        let mut next = serving.next;
+        if let Some(from) = next {
+            let mut cache = lock(&serving.cache);
+            next = cache.collect(&span, from, BATCH, BATCH_BYTES, Instant::now(), &mut pieces);
+        }
+        let beyond = |at: Location| span.is_before(until, at);
+        for piece in pieces {
+            match piece {
+                Piece::Object(object) if beyond(object.location()) => {
+                    next = span.after(until);
+                    break;
+                }
+                Piece::Object(object) => {
+                    self.shared.meters().cache_hits.add(1);
+                    serving.object(&object);
+                }
+                Piece::Gap { absence, last } if beyond(last) => {
+                    serving.absent(absence, until);
+                    next = span.after(until);
+                    break;
+                }
+                Piece::Gap { absence, last } => serving.absent(absence, last),
+            }
+        }
+        serving.next = next;
+        if next.is_none_or(beyond) {
+            serving.unknown_to = None;
+            if serving.fill.as_ref().is_some_and(|fill| fill.last == until) {
+                self.stop_filling(serving);
+                return self.go_on_after_fill(serving, next);
+            }
+        }
+        if next.is_none() {
+            self.stop_filling(serving);
+            serving.end();
+            return Outcome::Done;
+        }
+        serving.bell.wake_by_ref(); // There is more: others first.
+        Outcome::Open
+    }
+
     /// Asks the publisher for what is not known from `from` on; false: nobody can be asked.
     fn ask_for_gaps(&mut self, serving: &mut Serving, from: Location) -> bool {
         let late = Instant::now() >= serving.deadline;
@@ -562,7 +612,8 @@ impl Driver {
         };
         let waker = Waker::from(serving.bell.clone());
         for _ in 0..BATCH {
-            if serving.rest_bytes >= BATCH_BYTES || serving.next.is_none() {
+            let full = serving.rest_bytes >= BATCH_BYTES;
+            if full || serving.next.is_none() || serving.unknown_to.is_some() {
                 break;
             }
             match fill.poll(&waker) {
@@ -586,8 +637,7 @@ impl Driver {
                         let next = serving.next;
                         return self.go_on_after_fill(serving, next);
                     };
-                    serving.fill_ended(&answer, last);
-                    let next = serving.span.after(last);
+                    let next = serving.fill_ended(&answer, last);
                     return self.go_on_after_fill(serving, next);
                 }
             }

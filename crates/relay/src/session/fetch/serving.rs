@@ -106,7 +106,11 @@ impl Serving {
             }
             FetchItem::RangeEnd { absence, .. } => {
                 let until = if beyond { last } else { at };
-                if *absence == Absence::NonExistent && self.span.order == GroupOrder::Ascending {
+                if *absence == Absence::Unknown {
+                    self.unknown_to = Some(until);
+                    return false; // What the cache has of it comes first.
+                }
+                if self.span.order == GroupOrder::Ascending {
                     lock(&self.cache).learn_absent(next, until);
                 }
                 self.absent(*absence, until);
@@ -127,24 +131,27 @@ impl Serving {
         }
     }
 
-    /// The publisher has said all that it has of what was asked for up to `last`.
-    pub(super) fn fill_ended(&mut self, answer: &FillAnswer, last: Location) {
-        let Some(next) = self.next else {
-            return;
+    /// The publisher has said all that it has of what was asked for up to `last`. Returns what comes next.
+    pub(super) fn fill_ended(&mut self, answer: &FillAnswer, last: Location) -> Option<Location> {
+        let next = self.next?;
+        let one_way = self.span.order == GroupOrder::Ascending;
+        let all = if one_way {
+            answer.end.last_before_end().min(last)
+        } else {
+            last
         };
-        let all = match self.span.order {
-            GroupOrder::Ascending => answer.end.last_before_end().min(last),
-            GroupOrder::Descending => last,
-        };
-        if next <= all || self.span.order == GroupOrder::Descending {
+        let mut goes_on = Some(next);
+        if next <= all || !one_way {
             self.absent(Absence::NonExistent, all);
-            if self.span.order == GroupOrder::Ascending {
+            if one_way {
                 lock(&self.cache).learn_absent(next, all);
             }
+            goes_on = self.span.after(all);
         }
-        if all < last && self.span.order == GroupOrder::Ascending {
-            self.absent(Absence::Unknown, last);
+        if all < last && one_way {
+            self.unknown_to = Some(last);
         }
+        goes_on
     }
 
     /// Adds an object to what is to be written.
