@@ -90,6 +90,9 @@ pub(crate) struct FanoutArgs {
     /// Sessions that subscribe.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=5000))]
     subscribers: u32,
+    /// Sessions that publish the track together, each every object: a relay that hears them all delivers one of each.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=8))]
+    publishers: u32,
 }
 
 /// Rooms in which everyone talks and hears all others.
@@ -168,6 +171,7 @@ pub(crate) fn rooms(args: &RoomsArgs) -> Result<Vec<Row>> {
         rooms: args.rooms,
         members: args.people,
         talkers: args.people,
+        publishers: 1,
         slow: 0,
         stuff: args.voice.stuff(),
         seconds: args.span.seconds,
@@ -182,6 +186,7 @@ pub(crate) fn video(args: &VideoArgs) -> Result<Vec<Row>> {
         rooms: 1,
         members: args.subscribers + 1,
         talkers: 1,
+        publishers: 1,
         slow: 0,
         stuff: Stuff {
             mode: Mode::Groups(Some(args.group.into())),
@@ -212,10 +217,16 @@ pub(crate) fn overload(args: &OverloadArgs) -> Result<Vec<Row>> {
 
 fn fanout_plan(args: &FanoutArgs) -> Plan {
     Plan {
-        what: format!("1 to {}, {}", args.subscribers, args.voice.mode.name()),
+        what: format!(
+            "{} to {}, {}",
+            args.publishers,
+            args.subscribers,
+            args.voice.mode.name()
+        ),
         rooms: 1,
-        members: args.subscribers + 1,
+        members: args.subscribers + args.publishers,
         talkers: 1,
+        publishers: args.publishers,
         slow: 0,
         stuff: args.voice.stuff(),
         seconds: args.span.seconds,

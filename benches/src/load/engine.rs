@@ -39,6 +39,9 @@ pub(crate) struct Plan {
     pub(crate) members: u32,
     /// The first so many of them have a track, which all others of the room hear.
     pub(crate) talkers: u32,
+    /// Sessions that publish the first of these tracks together: each sends every object. 1: as usual; with more there
+    /// is one talker.
+    pub(crate) publishers: u32,
     /// The last so many of them do not read.
     pub(crate) slow: u32,
     pub(crate) stuff: Stuff,
@@ -94,8 +97,9 @@ pub(crate) async fn run(plan: &Plan, house: &House, number: u32) -> Result<Repor
     let mut sources = JoinSet::new();
     let period = Duration::from_secs(1) / plan.stuff.rate;
     let talkers = plan.rooms * plan.talkers;
-    for (at, (transport, alias)) in (0_u32..).zip(aliases) {
-        let source = Source::new(transport, alias, plan.stuff, log.clone());
+    let per_source = plan.publishers as usize;
+    for (at, publishers) in (0_u32..).zip(aliases.chunks(per_source)) {
+        let source = Source::new(publishers.to_vec(), plan.stuff, log.clone());
         // People do not speak in step.
         sources.spawn(source.run(period * at / talkers, stop.clone()));
     }
@@ -106,7 +110,7 @@ pub(crate) async fn run(plan: &Plan, house: &House, number: u32) -> Result<Repor
     while let Some(source) = sources.join_next().await {
         sent += source?.context("a publisher")?;
     }
-    let hearers = u64::from(plan.members - plan.slow - 1);
+    let hearers = u64::from(plan.members - plan.slow - plan.publishers);
     let wanted = sent * hearers;
     settle(&log, wanted).await;
     let lost_sessions = members
@@ -254,9 +258,10 @@ pub(crate) async fn offer(
     members: &mut [Member],
     names: &Names,
 ) -> Result<Vec<(wt::Session, TrackAlias)>> {
-    for member in members.iter().filter(|member| member.number < plan.talkers) {
+    for member in members.iter().filter(|member| plan.speaks(member)) {
         if let Link::Moq(client) = &member.link {
-            let namespace = names.namespace(member.room, member.number)?;
+            let talker = member.number.min(plan.talkers - 1);
+            let namespace = names.namespace(member.room, talker)?;
             client
                 .announce(namespace)
                 .await
@@ -269,7 +274,9 @@ pub(crate) async fn offer(
             return Ok(());
         };
         let _turn = turns.acquire().await?;
-        for talker in (0..plan.talkers).filter(|talker| *talker != member.number) {
+        let together = plan.publishers > 1 && plan.speaks(member);
+        let others = (0..plan.talkers).filter(|talker| *talker != member.number && !together);
+        for talker in others {
             let track = names.track(member.room, talker)?;
             let subscribed = client.subscribe(track).await;
             subscribed.with_context(|| format!("SUBSCRIBE of session {}", member.number))?;
@@ -278,10 +285,7 @@ pub(crate) async fn offer(
     });
     futures_util::future::try_join_all(subscribing).await?;
     let mut aliases = Vec::new();
-    for member in members
-        .iter_mut()
-        .filter(|member| member.number < plan.talkers)
-    {
+    for member in members.iter_mut().filter(|member| plan.speaks(member)) {
         aliases.push(match &mut member.link {
             Link::Moq(client) => {
                 let alias = client.wanted().await?;
@@ -328,7 +332,14 @@ impl Link {
 impl Member {
     /// Tells whether it should hear something.
     fn hears(&self, plan: &Plan) -> bool {
-        self.reading == Reading::Eager && (self.number >= plan.talkers || plan.talkers > 1)
+        self.reading == Reading::Eager && (!plan.speaks(self) || plan.talkers > 1)
+    }
+}
+
+impl Plan {
+    /// Tells whether a member publishes.
+    fn speaks(&self, member: &Member) -> bool {
+        member.number < self.talkers.max(self.publishers)
     }
 }
 

@@ -114,6 +114,7 @@ async fn run(args: &Args, house: &House) -> Result<Report> {
         rooms: 1,
         members: args.sessions + 1,
         talkers: 1,
+        publishers: 1,
         slow: 0,
         stuff,
         seconds: 0,
@@ -121,8 +122,8 @@ async fn run(args: &Args, house: &House) -> Result<Report> {
     let mut members = engine::enter(&plan, &house.target, &log).await?;
     let names = Names::new(0);
     let mut aliases = engine::offer(&plan, &mut members, &names).await?;
-    let (transport, alias) = aliases.pop().context("there is one publisher")?;
-    let source = Source::new(transport, alias, stuff, log);
+    let publisher = aliases.pop().context("there is one publisher")?;
+    let source = Source::new([publisher], stuff, log);
     let published = source.counter();
     let (stop_tx, stop) = watch::channel(false);
     let publisher = tokio::spawn(source.run(Duration::ZERO, stop));

@@ -44,34 +44,42 @@ pub(crate) enum Mode {
     Groups(Option<u64>),
 }
 
-/// Sends objects, evenly.
+/// Sends objects, evenly; each by every one of its publishers.
 pub(crate) struct Source {
-    transport: wt::Session,
-    alias: TrackAlias,
+    publishers: Vec<Publisher>,
     stuff: Stuff,
     log: Arc<Log>,
     /// Objects sent so far; others may look.
     next: Arc<AtomicU64>,
     /// Those of them that count.
     counted: u64,
+}
+
+/// A session that publishes the track.
+struct Publisher {
+    transport: wt::Session,
+    alias: TrackAlias,
     stream: Option<(SubgroupEncoder, wt::SendStream)>,
 }
 
 impl Source {
+    /// `publishers`: sessions that publish the same track, and under which alias.
     pub(crate) fn new(
-        transport: wt::Session,
-        alias: TrackAlias,
+        publishers: impl IntoIterator<Item = (wt::Session, TrackAlias)>,
         stuff: Stuff,
         log: Arc<Log>,
     ) -> Self {
-        Self {
+        let publishers = publishers.into_iter().map(|(transport, alias)| Publisher {
             transport,
             alias,
+            stream: None,
+        });
+        Self {
+            publishers: publishers.collect(),
             stuff,
             log,
             next: Arc::default(),
             counted: 0,
-            stream: None,
         }
     }
 
@@ -112,31 +120,49 @@ impl Source {
             self.counted += 1;
         }
         let number = self.next.fetch_add(1, Relaxed);
-        match self.stuff.mode {
-            Mode::Datagrams => {
-                let object = ObjectDatagram {
-                    alias: self.alias,
-                    group: number,
-                    id: 0,
-                    priority: None,
-                    end_of_group: false,
-                    status: ObjectStatus::Normal,
-                    properties: Bytes::new(),
-                    payload: payload(stamp, self.stuff.size),
-                };
-                Ok(self.transport.send_datagram(object.encode(DRAFT)?)?)
+        let stuff = self.stuff;
+        for publisher in &mut self.publishers {
+            match stuff.mode {
+                Mode::Datagrams => publisher.send_datagram(number, payload(stamp, stuff.size))?,
+                Mode::Groups(objects) => {
+                    let (group, id) = objects.map_or((0, number), |n| (number / n, number % n));
+                    let size = if id == 0 {
+                        stuff.first_size
+                    } else {
+                        stuff.size
+                    };
+                    let ends = objects == Some(id + 1);
+                    let payload = payload(stamp, size);
+                    publisher.send_on_stream(group, id, payload, ends).await?;
+                }
             }
-            Mode::Groups(objects) => self.send_on_stream(stamp, number, objects).await,
         }
+        Ok(())
+    }
+}
+
+impl Publisher {
+    fn send_datagram(&self, number: u64, payload: Bytes) -> Result<()> {
+        let object = ObjectDatagram {
+            alias: self.alias,
+            group: number,
+            id: 0,
+            priority: None,
+            end_of_group: false,
+            status: ObjectStatus::Normal,
+            properties: Bytes::new(),
+            payload,
+        };
+        Ok(self.transport.send_datagram(object.encode(DRAFT)?)?)
     }
 
     async fn send_on_stream(
         &mut self,
-        stamp: u64,
-        number: u64,
-        objects: Option<u64>,
+        group: u64,
+        id: u64,
+        payload: Bytes,
+        ends: bool,
     ) -> Result<()> {
-        let (group, id) = objects.map_or((0, number), |n| (number / n, number % n));
         let mut bytes = BytesMut::new();
         let (mut encoder, mut stream) = match self.stream.take() {
             Some(open) => open,
@@ -146,20 +172,15 @@ impl Source {
                 (encoder, self.transport.open_uni().await?)
             }
         };
-        let size = if id == 0 {
-            self.stuff.first_size
-        } else {
-            self.stuff.size
-        };
         let object = Object {
             id,
-            payload: payload(stamp, size),
+            payload,
             ..Object::default()
         };
         encoder.object(&object, &mut bytes)?;
         bytes.extend_from_slice(&object.payload);
         stream.write_all(&bytes).await?;
-        if objects == Some(id + 1) {
+        if ends {
             stream.finish()?;
         } else {
             self.stream = Some((encoder, stream));
