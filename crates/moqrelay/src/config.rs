@@ -136,6 +136,10 @@ pub(crate) struct Moq {
     pub(crate) mlog_dir: String,
     /// One session of so many is logged; 0: only those that an operator names.
     pub(crate) mlog_sample: u32,
+    /// Where connections are logged; empty: nowhere.
+    pub(crate) qlog_dir: String,
+    /// One connection of so many is logged; 0: only those that an operator asks for.
+    pub(crate) qlog_sample: u32,
     pub(crate) mlog_file_bytes_max: u64,
     pub(crate) mlog_files_max: usize,
     #[serde(with = "humantime_serde")]
@@ -192,6 +196,8 @@ impl Default for Moq {
             rendezvous_max: Duration::from_secs(60),
             mlog_dir: String::new(),
             mlog_sample: 0,
+            qlog_dir: String::new(),
+            qlog_sample: 0,
             mlog_file_bytes_max: 16 << 20,
             mlog_files_max: 64,
             mlog_age_max: Duration::from_hours(24),

@@ -746,14 +746,20 @@ fn relay_config(moq: &config::Moq) -> Result<relay::Config> {
             bytes: moq.track_bytes_max,
             age: moq.track_age_max,
         },
-        log: (!moq.mlog_dir.is_empty()).then(|| relay::mlog::Config {
-            folder: moq.mlog_dir.clone().into(),
-            sample: moq.mlog_sample,
-            file_bytes: moq.mlog_file_bytes_max,
-            files: moq.mlog_files_max,
-            age: moq.mlog_age_max,
-        }),
+        log: logs(moq, &moq.mlog_dir, moq.mlog_sample),
+        qlog: logs(moq, &moq.qlog_dir, moq.qlog_sample),
         ..relay::Config::default()
+    })
+}
+
+/// `None`: no folder is named.
+fn logs(moq: &config::Moq, folder: &str, sample: u32) -> Option<relay::mlog::Config> {
+    (!folder.is_empty()).then(|| relay::mlog::Config {
+        folder: folder.into(),
+        sample,
+        file_bytes: moq.mlog_file_bytes_max,
+        files: moq.mlog_files_max,
+        age: moq.mlog_age_max,
     })
 }
 

@@ -1,5 +1,6 @@
 //! The relay in the words of the operators' API.
 
+use std::net::IpAddr;
 use std::time::{Duration, UNIX_EPOCH};
 
 use moqrelay_control::{
@@ -46,6 +47,11 @@ impl RelayOps for Inspect {
         }
     }
 
+    fn log_next(&self, address: IpAddr) -> Option<String> {
+        let folder = self.0.log_next_connection(address).ok()?;
+        Some(folder.display().to_string())
+    }
+
     fn end(&self, session: u64) -> bool {
         self.0.end_session(session)
     }
@@ -68,6 +74,8 @@ fn session(view: SessionView) -> RelaySession {
         lost_packets: view.lost_packets,
         backlog: Backlog {
             control_bytes: view.control_waiting_bytes,
+            objects: view.waiting_objects,
+            bytes: view.waiting_bytes,
         },
     }
 }

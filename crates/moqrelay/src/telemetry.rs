@@ -373,6 +373,14 @@ const GAUGES: &[(&str, &str)] = &[
     ("moqrelay_relay_subscriptions", "Subscriptions open."),
     ("moqrelay_relay_tracks", "Tracks known."),
     (
+        "moqrelay_relay_worker_busy_ratio",
+        "Part of the last second in which a worker had something to do.",
+    ),
+    (
+        "moqrelay_relay_worker_sessions",
+        "MoQ sessions open, by worker.",
+    ),
+    (
         "moqrelay_signal_sessions",
         "Signaling sessions, those without socket included.",
     ),

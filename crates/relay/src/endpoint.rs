@@ -19,6 +19,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::{
     limits::Limits,
+    load::Inflow,
     reuseport,
     server::Error,
     takeover::{Elder, Ends, SharedSocket},
@@ -93,13 +94,14 @@ pub(crate) fn start(
     config: &quinn::ServerConfig,
     route: Route,
     ends: Ends,
+    inflow: Arc<Inflow>,
 ) -> io::Result<quinn::Endpoint> {
     // Its key for stateless resets is its own: another worker cannot end this one's connections.
     let mut endpoint = quinn::EndpointConfig::default();
     endpoint.cid_generator(move || Box::new(ConnectionIds(route)));
     let runtime = Arc::new(quinn::TokioRuntime);
     let udp = runtime.wrap_udp_socket(socket.try_clone()?)?;
-    let shared = SharedSocket::new(udp, route, ends)?;
+    let shared = SharedSocket::new(udp, route, ends, inflow)?;
     quinn::Endpoint::new_with_abstract_socket(
         endpoint,
         Some(config.clone()),
@@ -208,7 +210,7 @@ pub(crate) fn server_config(
     Ok(config)
 }
 
-fn transport_config(limits: &Limits) -> Result<quinn::TransportConfig, Error> {
+pub(crate) fn transport_config(limits: &Limits) -> Result<quinn::TransportConfig, Error> {
     let idle = limits.idle_timeout.try_into().map_err(|_| Error::Idle)?;
     let mut config = quinn::TransportConfig::default();
     config

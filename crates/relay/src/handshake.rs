@@ -62,22 +62,22 @@ const ANSWERED: Duration = Duration::from_secs(1);
 
 /// Completes a handshake.
 pub(crate) async fn accept(
-    incoming: quinn::Incoming,
+    connecting: quinn::Connecting,
     drafts: &[Draft],
     authorize: Arc<dyn Authorize>,
     timeout: Duration,
 ) -> Result<Accepted, Refused> {
-    tokio::time::timeout(timeout, accept_at_leisure(incoming, drafts, authorize))
+    tokio::time::timeout(timeout, accept_at_leisure(connecting, drafts, authorize))
         .await
         .unwrap_or(Err(Refused::TooSlow))
 }
 
 async fn accept_at_leisure(
-    incoming: quinn::Incoming,
+    connecting: quinn::Connecting,
     drafts: &[Draft],
     authorize: Arc<dyn Authorize>,
 ) -> Result<Accepted, Refused> {
-    let connection = incoming.accept()?.await?;
+    let connection = connecting.await?;
     let alpn = alpn(&connection).unwrap_or_default();
     if alpn == web_transport_quinn::ALPN.as_bytes() {
         return web_transport(Request::accept(connection).await?, drafts, authorize).await;

@@ -49,6 +49,10 @@ pub struct SessionView {
     pub lost_packets: u64,
     /// Bytes of control messages that wait for it.
     pub control_waiting_bytes: u64,
+    /// Objects of its subscriptions that wait for its connection, those not counted that the connection itself holds.
+    pub waiting_objects: u64,
+    /// Their bytes.
+    pub waiting_bytes: u64,
 }
 
 /// One track.
@@ -168,6 +172,8 @@ pub(crate) struct Levels {
     pub(crate) subscriptions: AtomicU32,
     pub(crate) publishes: AtomicU32,
     pub(crate) control_waiting: AtomicU64,
+    pub(crate) waiting_objects: AtomicU64,
+    pub(crate) waiting_bytes: AtomicU64,
 }
 
 impl Card {
@@ -209,6 +215,8 @@ impl Card {
             rtt: path.rtt,
             lost_packets: path.lost_packets,
             control_waiting_bytes: self.levels.control_waiting.load(Relaxed),
+            waiting_objects: self.levels.waiting_objects.load(Relaxed),
+            waiting_bytes: self.levels.waiting_bytes.load(Relaxed),
         }
     }
 }

@@ -11,7 +11,9 @@ pub mod fallback;
 mod handshake;
 pub mod inspect;
 mod limits;
+mod load;
 pub mod mlog;
+mod qlog;
 mod relay;
 mod reuseport;
 mod server;
@@ -27,6 +29,7 @@ mod worker;
 
 pub use auth::{AuthError, Authorize, Grants};
 pub use limits::{CacheLimits, CachePolicy, Limits, TrackLimits};
+pub use load::WorkerView;
 /// Names of tracks, for crates that know `relay` and not `moqt`.
 pub use moqrelay_moqt::{FullTrackName, NameError, Namespace};
 pub use relay::{PublishError, Relay};

@@ -26,12 +26,12 @@ use moqrelay_moqt::{
 use self::json::Json;
 use crate::table::SessionId;
 
-/// Where sessions are logged, and how much of it is kept.
+/// Where sessions or connections are logged, and how much of it is kept.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The folder; made when it is not there.
     pub folder: PathBuf,
-    /// One session of so many is logged from its beginning; 0: only those that an operator names.
+    /// One of so many is logged from its beginning; 0: only those that an operator names.
     pub sample: u32,
     /// The largest log, in bytes; what comes later is not logged.
     pub file_bytes: u64,
@@ -110,7 +110,7 @@ impl Logs {
     /// Begins a log.
     pub(crate) fn begin(&self, path: &Path, draft: Draft, since: SystemTime) -> io::Result<Mlog> {
         fs::create_dir_all(&self.config.folder)?;
-        self.make_room()?;
+        make_room(&self.config, EXTENSION)?;
         let file = BufWriter::new(File::create(path)?);
         let mut log = Mlog {
             out: Bounded::new(file, self.config.file_bytes),
@@ -122,31 +122,28 @@ impl Logs {
         log.head(since);
         Ok(log)
     }
+}
 
-    /// Removes logs that are too old or too many.
-    fn make_room(&self) -> io::Result<()> {
-        let now = SystemTime::now();
-        let mut logs = Vec::new();
-        for entry in fs::read_dir(&self.config.folder)? {
-            let path = entry?.path();
-            if path
-                .extension()
-                .is_some_and(|extension| extension == EXTENSION)
-            {
-                let written = fs::metadata(&path).and_then(|data| data.modified())?;
-                logs.push((written, path));
-            }
+/// Removes logs that are too old or too many: files of the folder whose names end so.
+pub(crate) fn make_room(config: &Config, extension: &str) -> io::Result<()> {
+    let now = SystemTime::now();
+    let mut logs = Vec::new();
+    for entry in fs::read_dir(&config.folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|it| it == extension) {
+            let written = fs::metadata(&path).and_then(|data| data.modified())?;
+            logs.push((written, path));
         }
-        logs.sort();
-        let surplus = (logs.len() + 1).saturating_sub(self.config.files.max(1));
-        for (index, (written, path)) in logs.iter().enumerate() {
-            let age = now.duration_since(*written).unwrap_or_default();
-            if index < surplus || age > self.config.age {
-                fs::remove_file(path)?;
-            }
-        }
-        Ok(())
     }
+    logs.sort();
+    let surplus = (logs.len() + 1).saturating_sub(config.files.max(1));
+    for (index, (written, path)) in logs.iter().enumerate() {
+        let age = now.duration_since(*written).unwrap_or_default();
+        if index < surplus || age > config.age {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
 }
 
 impl Mlog {

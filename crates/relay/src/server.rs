@@ -17,6 +17,7 @@ use crate::{
     endpoint::{self, Route},
     fallback::{Doors, Knock, Refused, Visitor},
     limits::Limits,
+    load::{Load, WorkerView},
     relay::Relay,
     session::Mail,
     table::Shared,
@@ -83,6 +84,8 @@ pub(crate) struct Inner {
     bequest: Bequest,
     pub(crate) admission: Arc<Admission>,
     pub(crate) doors: Doors,
+    /// By the workers' numbers.
+    pub(crate) loads: Box<[Arc<Load>]>,
     pub(crate) drain_tx: watch::Sender<Option<Drain>>,
     /// Workers that have not ended.
     pub(crate) workers: AtomicUsize,
@@ -150,6 +153,7 @@ pub fn successor(
         bequest,
         admission: Arc::default(),
         doors: Doors::default(),
+        loads: sockets.iter().map(|_| Arc::default()).collect(),
         drain_tx: watch::Sender::new(None),
         workers: AtomicUsize::new(0),
         done_tx: watch::Sender::new(false),
@@ -173,6 +177,12 @@ impl Server {
     /// Returns the certificate, to renew or reload it and to know its hashes.
     pub fn identity(&self) -> &Identity {
         &self.inner.identity
+    }
+
+    /// Returns how busy each worker is, as of the last second.
+    pub fn workers(&self) -> Vec<WorkerView> {
+        let loads = (0..=u8::MAX).zip(&self.inner.loads);
+        loads.map(|(worker, load)| load.view(worker)).collect()
     }
 
     /// Changes what peers may use up. It holds for sessions that begin from now on; settings of

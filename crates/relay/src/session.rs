@@ -315,6 +315,7 @@ impl Driver {
             self.transport.close(code, &farewell.reason);
             return Poll::Ready(farewell);
         }
+        self.show_backlog();
         self.arm_timer();
         Poll::Pending
     }

@@ -21,6 +21,7 @@ use crate::{
     inspect::{Card, TrackView},
     limits::{CacheLimits, TrackLimits},
     mlog::{self, Logs},
+    qlog::Qlogs,
     session::{Fill, FillEnd, Mail, Signal},
     stats::Meters,
     track::{Cache, Ending, Inlet, Live, ReaderKey, SourceId, Tap, Track},
@@ -37,6 +38,8 @@ pub struct Config {
     pub track: TrackLimits,
     /// Logs of sessions; `None`: there are none.
     pub log: Option<mlog::Config>,
+    /// Logs of connections (qlog); `None`: there are none.
+    pub qlog: Option<mlog::Config>,
     /// What is kept for those who come late.
     pub cache: CacheLimits,
     /// Tracks that may be known at a time; requests for more are refused.
@@ -51,6 +54,7 @@ impl Default for Config {
         Self {
             track: TrackLimits::default(),
             log: None,
+            qlog: None,
             cache: CacheLimits::default(),
             tracks: 100_000,
             drafts: Draft::OFFERED.to_vec(),
@@ -66,6 +70,7 @@ struct Inner {
     table: Mutex<Table>,
     meters: Arc<Meters>,
     logs: Option<Logs>,
+    qlogs: Option<Qlogs>,
     drafts: Box<[Draft]>,
 }
 
@@ -144,7 +149,10 @@ struct Known {
     publishers: Vec<Source>,
     /// Readers that want objects now.
     listeners: BTreeSet<ReaderKey>,
-    asking: Option<Asking>,
+    /// Who was asked and has not answered.
+    asking: Vec<Asking>,
+    /// Offers of namespaces that were asked since somebody wants the track.
+    tried: BTreeSet<u64>,
     /// The publisher is gone and another one is asked: how the track ends when it refuses.
     orphaned: Option<Ending>,
     /// The last new group asked for, and the largest group when it was.
@@ -163,22 +171,21 @@ enum Owner {
     Writer,
     /// A session that sent PUBLISH.
     Published(SessionId),
-    /// A session that was asked because of a namespace with this many fields.
-    Asked(SessionId, usize),
+    /// A session that was asked because of a namespace.
+    Asked(SessionId),
 }
 
 /// A SUBSCRIBE that is on its way to a publisher.
 struct Asking {
     id: SourceId,
     session: SessionId,
-    fields: usize,
-    tried: BTreeSet<u64>,
 }
 
 impl Shared {
     pub(crate) fn new(config: Config) -> Self {
         let meters = Arc::new(Meters::new());
         let logs = config.log.clone().map(Logs::new);
+        let qlogs = config.qlog.clone().map(Qlogs::new);
         let drafts = config.drafts.clone().into();
         let table = Table {
             budget: Budget::new(config.cache.bytes, meters.clone()),
@@ -195,6 +202,7 @@ impl Shared {
             table: Mutex::new(table),
             meters,
             logs,
+            qlogs,
             drafts,
         }))
     }
@@ -211,6 +219,11 @@ impl Shared {
     /// Returns what makes logs of sessions.
     pub(crate) fn logs(&self) -> Option<&Logs> {
         self.0.logs.as_ref()
+    }
+
+    /// Logs of connections, if there are to be any.
+    pub(crate) fn qlogs(&self) -> Option<&Qlogs> {
+        self.0.qlogs.as_ref()
     }
 
     /// Returns a session's card.
@@ -254,8 +267,7 @@ impl Shared {
             .take(limit)
             .map(|(_, known)| {
                 let live = known.publishers.len();
-                let asking = usize::from(known.asking.is_some());
-                (known.track.clone(), live + asking)
+                (known.track.clone(), live + known.asking.len())
             });
         let some: Vec<_> = some.collect();
         let total = table.tracks.len();
@@ -536,9 +548,10 @@ impl Table {
         wish: Wish,
     ) -> Result<Subscribed, Unavailable> {
         let track = self.know(name)?;
-        let known = self.tracks.get(name).ok_or(Unavailable::NotFound)?;
-        if known.publishers.is_empty() && known.asking.is_none() {
-            let asked = self.ask(name, BTreeSet::new(), wish.new_group);
+        let known = self.tracks.get_mut(name).ok_or(Unavailable::NotFound)?;
+        if known.publishers.is_empty() && known.asking.is_empty() {
+            known.tried.clear();
+            let asked = self.ask(name, wish.new_group);
             if !asked && !wish.wait {
                 self.forget_unused(name);
                 return Err(Unavailable::NotFound);
@@ -599,9 +612,8 @@ impl Table {
         if !Arc::ptr_eq(&known.track, track) {
             return; // The name stands for a later track by now.
         }
-        let asking = known
-            .asking
-            .take()
+        let asking = std::mem::take(&mut known.asking)
+            .into_iter()
             .map(|asking| (asking.id, asking.session));
         let asked: Vec<_> = known
             .publishers
@@ -611,7 +623,7 @@ impl Table {
         for (source, _) in &asked {
             track.part(*source);
         }
-        for (source, session) in asking.into_iter().chain(asked) {
+        for (source, session) in asking.chain(asked) {
             self.drop_source(source, session);
         }
         self.forget_unused(&track.name);
@@ -656,7 +668,8 @@ impl Table {
             track: Arc::new(track),
             publishers: Vec::new(),
             listeners: BTreeSet::new(),
-            asking: None,
+            asking: Vec::new(),
+            tried: BTreeSet::new(),
             orphaned: None,
             new_group: None,
         };
@@ -668,7 +681,7 @@ impl Table {
     /// Forgets a track that nobody publishes, is asked for, or waits for.
     fn forget_unused(&mut self, name: &FullTrackName) {
         let used = self.tracks.get(name).is_none_or(|known| {
-            !known.publishers.is_empty() || known.asking.is_some() || known.track.readers() > 0
+            !known.publishers.is_empty() || !known.asking.is_empty() || known.track.readers() > 0
         });
         if !used && let Some(known) = self.tracks.remove(name) {
             self.retire(name, &known.track);
@@ -700,11 +713,26 @@ impl Table {
     }
 }
 
+impl Known {
+    /// Takes out whoever was asked under this id.
+    fn answered(&mut self, source: SourceId) -> Option<Asking> {
+        let index = self.asking.iter().position(|asking| asking.id == source)?;
+        Some(self.asking.swap_remove(index))
+    }
+
+    /// Returns whether a session publishes the track, or was asked for it.
+    fn is_from(&self, session: SessionId) -> bool {
+        let mut publishers = self.publishers.iter();
+        publishers.any(|publisher| publisher.owner.session() == Some(session))
+            || self.asking.iter().any(|asking| asking.session == session)
+    }
+}
+
 impl Owner {
     fn session(self) -> Option<SessionId> {
         match self {
             Self::Writer => None,
-            Self::Published(session) | Self::Asked(session, _) => Some(session),
+            Self::Published(session) | Self::Asked(session) => Some(session),
         }
     }
 }

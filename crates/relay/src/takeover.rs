@@ -26,7 +26,10 @@ use quinn::{
 };
 use socket2::SockRef;
 
-use crate::endpoint::{CID_BYTES, Route};
+use crate::{
+    endpoint::{CID_BYTES, Route},
+    load::Inflow,
+};
 
 /// What may wait between two processes, in bytes: a burst of 1,000 voice packets. The kernel gives
 /// less when its own limit is lower (`net.core.wmem_max`).
@@ -198,6 +201,7 @@ pub(crate) struct SharedSocket {
     incoming: tokio::net::UnixDatagram,
     aside: Arc<AtomicBool>,
     passed_on: AtomicU64,
+    inflow: Arc<Inflow>,
 }
 
 impl fmt::Debug for SharedSocket {
@@ -211,7 +215,12 @@ impl fmt::Debug for SharedSocket {
 
 impl SharedSocket {
     /// Must be made in the worker's runtime.
-    pub(crate) fn new(udp: Arc<dyn AsyncUdpSocket>, route: Route, ends: Ends) -> io::Result<Self> {
+    pub(crate) fn new(
+        udp: Arc<dyn AsyncUdpSocket>,
+        route: Route,
+        ends: Ends,
+        inflow: Arc<Inflow>,
+    ) -> io::Result<Self> {
         Ok(Self {
             udp,
             slot: route.slot,
@@ -219,6 +228,7 @@ impl SharedSocket {
             incoming: tokio::net::UnixDatagram::from_std(ends.incoming)?,
             aside: ends.aside,
             passed_on: AtomicU64::new(0),
+            inflow,
         })
     }
 
@@ -308,12 +318,14 @@ impl AsyncUdpSocket for SharedSocket {
         if !self.aside.load(Relaxed)
             && let Poll::Ready(count) = self.udp.poll_recv(cx, bufs, meta)
         {
+            self.inflow.read();
             let count = count?;
             if !self.older.is_empty() {
                 self.sort(&mut bufs[..count], &mut meta[..count]);
             }
             return Poll::Ready(Ok(count));
         }
+        self.inflow.drained();
         self.poll_link(cx, bufs, meta)
     }
 

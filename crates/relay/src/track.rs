@@ -32,7 +32,7 @@ pub(crate) use self::{
     cache::{Cache, Piece, Span, before as location_before},
     inlet::{Inlet, InletError, Lane, stream_header},
     log::{Entry, Item, Log, Subgroup, SubgroupEnd, SubgroupObject},
-    merge::Malformed,
+    merge::{Malformed, PUBLISHERS_MAX},
     tap::{LocalTap, Outlet, ReaderKey, SessionTap, Tap},
     wire::{datagram as datagram_wire, object as object_wire, priority_of, track_properties},
 };

@@ -14,6 +14,7 @@ use crate::{
     endpoint::{self, Route},
     fallback,
     handshake::{self, Accepted},
+    load::{Inflow, Watch},
     server::{Drain, Inner},
     session::{self, Host, Hub},
     takeover::Ends,
@@ -36,6 +37,8 @@ pub struct Worker {
     route: Route,
     /// Until it runs.
     ends: Option<Ends>,
+    /// It has a thread of its own.
+    alone: bool,
 }
 
 impl Worker {
@@ -53,6 +56,7 @@ impl Worker {
             config,
             route,
             ends: Some(ends),
+            alone: false,
         }
     }
 
@@ -66,7 +70,8 @@ impl Worker {
     /// # Errors
     ///
     /// When the thread cannot have a runtime.
-    pub fn run_here(self) -> io::Result<()> {
+    pub fn run_here(mut self) -> io::Result<()> {
+        self.alone = true;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
@@ -80,13 +85,19 @@ impl Worker {
         let Some(ends) = self.ends.take() else {
             return;
         };
-        let endpoint = match endpoint::start(&self.socket, &self.config, self.route, ends) {
+        let inflow = Arc::new(Inflow::new());
+        let started = endpoint::start(&self.socket, &self.config, self.route, ends, inflow.clone());
+        let endpoint = match started {
             Ok(endpoint) => endpoint,
             Err(error) => {
                 return tracing::error!(%error, worker = self.route.slot, "no QUIC endpoint");
             }
         };
-        let host = Host::new(self.inner.shared.meters().clone());
+        let load = match self.inner.loads.get(usize::from(self.route.slot)) {
+            Some(load) => load.clone(),
+            None => Arc::default(),
+        };
+        let host = Host::new(self.inner.shared.meters().clone(), load.clone(), inflow);
         let hub = host.hub();
         // Aborted when it is dropped: with everything else.
         let mut hosting = JoinSet::new();
@@ -96,6 +107,7 @@ impl Worker {
         let mut drain = self.inner.drain_tx.subscribe();
         let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
         housekeeping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut watch = Watch::new(self.route.slot, self.alone);
         let wanted = loop {
             tokio::select! {
                 incoming = endpoint.accept() => match incoming {
@@ -106,8 +118,13 @@ impl Worker {
                     sessions.spawn(fallback::receive(self.inner.clone(), hub.clone(), entrance));
                 }
                 Some(ended) = sessions.join_next() => report(ended),
-                // One is enough.
-                _ = housekeeping.tick(), if self.route.slot == 0 => self.keep_house(),
+                _ = housekeeping.tick() => {
+                    watch.look(&load);
+                    // One is enough.
+                    if self.route.slot == 0 {
+                        self.keep_house();
+                    }
+                }
                 asked = drain.wait_for(Option::is_some) => break asked.ok().and_then(|d| *d),
             }
         };
@@ -124,9 +141,15 @@ impl Worker {
         let inner = &self.inner;
         let (address, proven) = (incoming.remote_address(), !incoming.may_retry());
         match inner.admission.admit(&inner.limits(), address, proven) {
-            Verdict::Welcome(ticket) => {
-                sessions.spawn(serve(inner.clone(), hub.clone(), incoming, ticket));
-            }
+            Verdict::Welcome(ticket) => match self.accept(incoming) {
+                Ok(connecting) => {
+                    sessions.spawn(serve(inner.clone(), hub.clone(), connecting, ticket));
+                }
+                Err(error) => {
+                    inner.shared.meters().refused("connection");
+                    tracing::info!(peer = %address, %error, "connection refused");
+                }
+            },
             Verdict::Prove => {
                 inner.shared.meters().retried.add(1);
                 if let Err(error) = incoming.retry() {
@@ -138,6 +161,31 @@ impl Worker {
                 incoming.refuse();
             }
         }
+    }
+
+    /// Begins a handshake, and the log of the connection if there is to be one.
+    fn accept(
+        &self,
+        incoming: quinn::Incoming,
+    ) -> Result<quinn::Connecting, quinn::ConnectionError> {
+        let (from, id) = (incoming.remote_address().ip(), incoming.orig_dst_cid());
+        let log = self
+            .inner
+            .shared
+            .qlogs()
+            .and_then(|qlogs| qlogs.begin(from, id));
+        let Some(log) = log else {
+            return incoming.accept();
+        };
+        let mut config = self.config.clone();
+        match endpoint::transport_config(&self.inner.limits()) {
+            Ok(mut transport) => {
+                transport.qlog_stream(Some(log));
+                config.transport_config(Arc::new(transport));
+            }
+            Err(error) => tracing::warn!(%error, "cannot log a connection"),
+        }
+        incoming.accept_with(Arc::new(config))
     }
 
     fn keep_house(&self) {
@@ -189,10 +237,15 @@ impl std::fmt::Debug for Worker {
     }
 }
 
-async fn serve(inner: Arc<Inner>, hub: Arc<Hub>, incoming: quinn::Incoming, mut ticket: Ticket) {
-    let (peer, limits) = (incoming.remote_address(), inner.limits());
+async fn serve(
+    inner: Arc<Inner>,
+    hub: Arc<Hub>,
+    connecting: quinn::Connecting,
+    mut ticket: Ticket,
+) {
+    let (peer, limits) = (connecting.remote_address(), inner.limits());
     let accepted = handshake::accept(
-        incoming,
+        connecting,
         inner.shared.drafts(),
         inner.authorize.clone(),
         limits.setup_timeout,

@@ -148,6 +148,85 @@ async fn logs_are_bounded_in_size_and_number() {
     }
 }
 
+#[tokio::test]
+async fn connections_are_logged_by_sampling_from_their_beginning() {
+    let folder = Folder::new("qlog");
+    let relay = relay_with_qlog(folder.config(2));
+    for via in [Via::WebTransport, Via::Quic, Via::Quic] {
+        let peer = Peer::connect(relay.addr(), via).await;
+        peer.session.close(0, b"bye");
+        until("it is gone", || relay.relay.stats().sessions == 0).await;
+    }
+
+    until("two of three are complete", || {
+        let logs = folder.files("sqlog");
+        let complete = |path: &PathBuf| {
+            let text = fs::read_to_string(path).unwrap();
+            text.starts_with("\u{1e}{")
+                && text.contains("transport:packet_sent")
+                && text.contains("transport:packet_received")
+                && text.contains("recovery:metrics_updated")
+        };
+        logs.len() == 2 && logs.iter().all(complete)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_operator_asks_for_the_next_connection_from_an_address() {
+    let folder = Folder::new("next");
+    let config = mlog::Config {
+        file_bytes: 3000,
+        ..folder.config(0)
+    };
+    let relay = relay_with_qlog(config);
+    let _before = Peer::connect(relay.addr(), Via::Quic).await;
+    let elsewhere = "192.0.2.1".parse().unwrap();
+    assert_eq!(
+        relay.relay.log_next_connection(elsewhere),
+        Ok(folder.0.clone())
+    );
+    let _unasked = Peer::connect(relay.addr(), Via::Quic).await;
+    assert!(!folder.0.exists(), "nobody asked for these");
+
+    let asked = relay.relay.log_next_connection(relay.addr().ip());
+    assert_eq!(asked, Ok(folder.0.clone()));
+    let mut peer = Peer::connect(relay.addr(), Via::Quic).await;
+    let _after = Peer::connect(relay.addr(), Via::Quic).await;
+    for id in 0..20 {
+        let name = track("room", &id.to_string());
+        let refused = peer.subscribe(&name, Parameters::default()).await;
+        peer.rejected(refused).await;
+    }
+    peer.session.close(0, b"bye");
+
+    let logs = folder.files("sqlog");
+    assert_eq!(logs.len(), 1, "only the first one");
+    until("it is written as far as it may be", || {
+        let size = fs::metadata(&logs[0]).unwrap().len();
+        assert!(size <= 3000, "{size}");
+        size > 2000
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn without_a_folder_no_connection_is_logged() {
+    let relay = common::open_relay();
+
+    let asked = relay.relay.log_next_connection(relay.addr().ip());
+
+    assert_eq!(asked, Err(LogError::Off));
+}
+
+fn relay_with_qlog(qlog: mlog::Config) -> Running {
+    let config = Config {
+        qlog: Some(qlog),
+        ..Config::default()
+    };
+    relay_from(config, "127.0.0.1:0", Anyone, Limits::default())
+}
+
 fn relay(log: mlog::Config) -> Running {
     let config = Config {
         log: Some(log),
@@ -178,6 +257,13 @@ impl Folder {
     fn logs(&self) -> Vec<PathBuf> {
         let entries = fs::read_dir(&self.0).unwrap();
         entries.map(|entry| entry.unwrap().path()).collect()
+    }
+
+    /// Logs whose names end so.
+    fn files(&self, extension: &str) -> Vec<PathBuf> {
+        let mut logs = self.logs();
+        logs.retain(|path| path.extension().is_some_and(|it| it == extension));
+        logs
     }
 
     fn only_log(&self) -> String {

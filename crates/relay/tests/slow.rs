@@ -54,6 +54,35 @@ async fn a_slow_subscriber_does_not_slow_a_fast_one() {
 }
 
 #[tokio::test]
+async fn what_waits_for_a_session_is_seen() {
+    let relay = relay_from(small(), "127.0.0.1:0", Anyone, Limits::default());
+    let name = track("slow", "seen");
+    let mut writer = relay.relay.publish(&name, Info::default()).unwrap();
+    let mut deaf = Peer::deaf(relay.addr()).await;
+    let (request, ..) = deaf.subscribed(&name, Parameters::default()).await;
+    let waiting = || {
+        let sessions = relay.relay.sessions(None, 1).items;
+        let [view] = sessions.as_slice() else {
+            panic!("one session: {sessions:?}");
+        };
+        (view.waiting_objects, view.waiting_bytes)
+    };
+    assert_eq!(waiting(), (0, 0));
+
+    for id in 0..20 {
+        write(&mut writer, 1, id);
+    }
+    until("something waits", || {
+        let (objects, bytes) = waiting();
+        objects > 1 && bytes > (objects - 1) * PAYLOAD as u64 && objects < 20
+    })
+    .await;
+
+    deaf.cancel(request).await;
+    until("nothing waits any more", || waiting() == (0, 0)).await;
+}
+
+#[tokio::test]
 async fn objects_that_are_too_old_are_not_sent_and_their_stream_is_reset() {
     let relay = relay_from(Config::default(), "127.0.0.1:0", Anyone, Limits::default());
     let name = track("slow", "live");

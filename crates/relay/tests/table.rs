@@ -54,35 +54,67 @@ async fn a_publisher_of_the_namespace_is_asked_once_for_all_subscribers() {
 }
 
 #[tokio::test]
-async fn the_longest_namespace_wins_and_among_equals_the_newest() {
+async fn every_publisher_of_a_matching_namespace_is_asked_and_heard() {
     let relay = open_relay();
-    let mut far = Peer::connect(relay.addr(), Via::Quic).await;
-    let mut old = Peer::connect(relay.addr(), Via::Quic).await;
-    let mut new = Peer::connect(relay.addr(), Via::Quic).await;
-    old.publish_namespace(&namespace("room/a")).await;
-    new.publish_namespace(&namespace("room/a")).await;
-    far.publish_namespace(&namespace("room")).await;
+    let mut publishers = Vec::new();
+    for prefix in ["room", "room/a", "room/a"] {
+        let mut publisher = Peer::connect(relay.addr(), Via::Quic).await;
+        publisher.publish_namespace(&namespace(prefix)).await;
+        publishers.push(publisher);
+    }
+    let mut elsewhere = Peer::connect(relay.addr(), Via::Quic).await;
+    elsewhere.publish_namespace(&namespace("room/b")).await;
     let mut subscriber = Peer::connect(relay.addr(), Via::Quic).await;
 
     let name = track("room/a", "audio");
     subscriber.subscribe(&name, Parameters::default()).await;
-    let (id, _, _) = new
-        .event_of(|event| match event {
-            Event::Subscribe { id, track, .. } => Some((id, track, ())),
-            _ => None,
-        })
+    let mut aliases = Vec::new();
+    for publisher in &mut publishers {
+        let (_, alias, asked) = publisher.serve(SubscribeAnswer::default()).await;
+        assert_eq!(asked, name);
+        aliases.push(alias);
+    }
+
+    subscriber
+        .event_of(|event| matches!(event, Event::SubscribeOk { .. }).then_some(()))
         .await;
-    let refusal = moqrelay_moqt::RequestError::new(RequestCode::DoesNotExist, "not mine");
-    new.machine.reject(id, refusal.clone()).unwrap();
-    new.flush().await;
-    let (id, _, _) = old
-        .event_of(|event| match event {
-            Event::Subscribe { id, track, .. } => Some((id, track, ())),
+    for (group, (publisher, alias)) in (1..).zip(publishers.iter().zip(aliases)) {
+        publisher.datagram(&datagram(alias, group, 0));
+        assert_eq!(subscriber.object().await.0, group);
+    }
+    assert_not_asked(&mut elsewhere).await;
+}
+
+#[tokio::test]
+async fn the_four_best_publishers_are_asked_and_the_next_when_one_refuses() {
+    let relay = open_relay();
+    let mut far = Peer::connect(relay.addr(), Via::Quic).await;
+    far.publish_namespace(&namespace("room")).await;
+    let mut near = Vec::new();
+    for _ in 0..4 {
+        let mut publisher = Peer::connect(relay.addr(), Via::Quic).await;
+        publisher.publish_namespace(&namespace("room/a")).await;
+        near.push(publisher);
+    }
+    let mut subscriber = Peer::connect(relay.addr(), Via::Quic).await;
+
+    let name = track("room/a", "audio");
+    subscriber.subscribe(&name, Parameters::default()).await;
+    let mut asked = Vec::new();
+    for publisher in &mut near {
+        let event = publisher.event_of(|event| match event {
+            Event::Subscribe { id, .. } => Some(id),
             _ => None,
-        })
-        .await;
-    old.machine.reject(id, refusal).unwrap();
-    old.flush().await;
+        });
+        asked.push(event.await);
+    }
+    // Four are enough.
+    assert_not_asked(&mut far).await;
+    for (publisher, id) in near.iter_mut().zip(asked) {
+        let refusal = moqrelay_moqt::RequestError::new(RequestCode::DoesNotExist, "not mine");
+        publisher.machine.reject(id, refusal).unwrap();
+        publisher.flush().await;
+    }
     far.serve(SubscribeAnswer::default()).await;
 
     subscriber
@@ -533,6 +565,21 @@ async fn a_track_for_which_the_peer_has_no_stream_is_named() {
         .await;
     assert!(published <= 2);
     assert!((2..5).contains(&(blocked[0] - b'0')), "{blocked:?}");
+}
+
+/// Fails when a SUBSCRIBE comes before the answer to a request made now.
+async fn assert_not_asked(peer: &mut Peer) {
+    let parameters = Parameters::default();
+    let elsewhere = namespace("elsewhere");
+    let request = peer.machine.publish_namespace(elsewhere, parameters);
+    let request = request.unwrap();
+    peer.flush().await;
+    peer.event_of(|event| match event {
+        Event::Subscribe { track, .. } => panic!("asked for {track}"),
+        Event::Accepted { id, .. } => (id == request).then_some(()),
+        _ => None,
+    })
+    .await;
 }
 
 async fn namespace_event(peer: &mut Peer) -> (String, bool) {

@@ -70,6 +70,9 @@ async fn an_object_reaches_the_sessions_of_every_worker() {
     }
 
     assert_eq!(threads.relay.stats().objects_out, 3 * SESSIONS);
+    let workers = threads.server.workers();
+    let sessions: usize = workers.iter().map(|worker| worker.sessions).sum();
+    assert_eq!((workers.len(), sessions as u64), (WORKERS, SESSIONS + 1));
     threads.end("").await;
 }
 

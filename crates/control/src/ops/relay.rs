@@ -3,6 +3,7 @@
 //! The relay itself is behind [`RelayOps`]: this crate knows how to speak about it, not how to ask.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::Json;
@@ -43,6 +44,8 @@ pub trait RelayOps: Send + Sync {
     ///
     /// See [`NoLog`].
     fn log(&self, session: u64) -> Result<String, NoLog>;
+    /// Logs the next connection from an address, and returns the logs' folder; `None`: the configuration names none.
+    fn log_next(&self, address: IpAddr) -> Option<String>;
     /// Ends a session; false: there is none of that id.
     fn end(&self, session: u64) -> bool;
 }
@@ -99,6 +102,10 @@ pub struct Session {
 pub struct Backlog {
     /// Control messages, in bytes.
     pub control_bytes: u64,
+    /// Objects of its subscriptions that its connection has not taken.
+    pub objects: u64,
+    /// Their bytes.
+    pub bytes: u64,
 }
 
 /// A page of tracks.
@@ -162,6 +169,7 @@ pub(super) fn router() -> Router<Ops> {
         .route("/api/v1/relay/sessions/{id}", delete(end))
         .route("/api/v1/relay/sessions/{id}/goaway", post(goaway))
         .route("/api/v1/relay/sessions/{id}/log", post(log))
+        .route("/api/v1/relay/qlog", post(log_next))
         .route("/api/v1/relay/tracks", get(tracks))
 }
 
@@ -237,6 +245,33 @@ async fn log(State(ops): State<Ops>, Path(id): Path<u64>) -> Response {
             StatusCode::CONFLICT,
             "off",
             "the configuration names no folder for logs ([moq] mlog_dir)",
+        ),
+    }
+}
+
+/// Whose next connection is to be logged.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Next {
+    address: IpAddr,
+}
+
+async fn log_next(State(ops): State<Ops>, body: axum::body::Bytes) -> Response {
+    let Next { address } = match serde_json::from_slice(&body) {
+        Ok(next) => next,
+        Err(error) => {
+            return fault(StatusCode::BAD_REQUEST, "bad_body", error.to_string());
+        }
+    };
+    match ops.relay.log_next(address) {
+        Some(folder) => {
+            let answer = BTreeMap::from([("folder", folder)]);
+            (StatusCode::ACCEPTED, Json(answer)).into_response()
+        }
+        None => fault(
+            StatusCode::CONFLICT,
+            "off",
+            "the configuration names no folder for logs ([moq] qlog_dir)",
         ),
     }
 }

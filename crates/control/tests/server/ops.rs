@@ -181,6 +181,20 @@ async fn a_session_is_logged_when_there_is_a_folder() {
     assert_eq!(logged.text(), r#"{"file":"logs/7.mlog"}"#);
 }
 
+#[tokio::test]
+async fn the_next_connection_from_an_address_is_logged_when_there_is_a_folder() {
+    let (api, _) = api(None).await;
+    let mut answers = Vec::new();
+    for address in ["192.0.2.7", "2001:db8::7", "example.net"] {
+        let body = format!(r#"{{"address":"{address}"}}"#);
+        answers.push(api.send("POST", "/api/v1/relay/qlog", "", &body).await);
+    }
+
+    let status: Vec<_> = answers.iter().map(|answer| answer.status).collect();
+    assert_eq!(status, [202, 409, 400]);
+    assert_eq!(answers[0].text(), r#"{"folder":"logs"}"#);
+}
+
 struct Api(SocketAddr);
 
 impl Api {
@@ -239,7 +253,11 @@ impl RelayOps for OneSession {
             publishes: 3,
             rtt_ms: 4.5,
             lost_packets: 6,
-            backlog: Backlog { control_bytes: 7 },
+            backlog: Backlog {
+                control_bytes: 7,
+                objects: 3,
+                bytes: 240,
+            },
         };
         RelaySessions {
             total: 1,
@@ -269,6 +287,10 @@ impl RelayOps for OneSession {
             8 => Err(NoLog::Off),
             _ => Err(NoLog::NoSession),
         }
+    }
+
+    fn log_next(&self, address: std::net::IpAddr) -> Option<String> {
+        address.is_ipv4().then(|| "logs".into())
     }
 
     fn end(&self, session: u64) -> bool {

@@ -6,6 +6,7 @@
 
 use std::{
     collections::VecDeque,
+    sync::atomic::Ordering::Relaxed,
     time::{Duration, Instant},
 };
 
@@ -27,11 +28,22 @@ const TICK: Duration = Duration::from_millis(10);
 /// How often the send window is fitted to what the connection carries.
 const FITTED_FOR: Duration = Duration::from_millis(200);
 
+/// How much waits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Amount {
+    pub(super) objects: usize,
+    pub(super) bytes: usize,
+}
+
 /// Datagrams that wait for their connection, the oldest first.
 #[derive(Default)]
 pub(super) struct Backlog {
     waiting: VecDeque<Waiting>,
     bytes: usize,
+    /// What waits for streams.
+    streams: Amount,
+    /// What who looks from outside was told.
+    shown: Amount,
     /// When the send window was fitted.
     fitted: Option<Instant>,
 }
@@ -90,6 +102,34 @@ impl Driver {
         if !self.backlog.fitted.is_some_and(fits) {
             self.backlog.fitted = Some(now);
             self.transport.fit_window(self.limits.send_window);
+        }
+    }
+
+    /// What waits for a stream has changed.
+    pub(super) fn count_stream(&mut self, before: Amount, now: Amount) {
+        let streams = &mut self.backlog.streams;
+        streams.objects = (streams.objects + now.objects).saturating_sub(before.objects);
+        streams.bytes = (streams.bytes + now.bytes).saturating_sub(before.bytes);
+    }
+
+    /// Shows who looks from outside what waits.
+    pub(super) fn show_backlog(&mut self) {
+        let Backlog {
+            waiting,
+            bytes,
+            streams,
+            shown,
+            ..
+        } = &mut self.backlog;
+        let now = Amount {
+            objects: waiting.len() + streams.objects,
+            bytes: *bytes + streams.bytes,
+        };
+        if *shown != now {
+            *shown = now;
+            let levels = &self.card.levels;
+            levels.waiting_objects.store(now.objects as u64, Relaxed);
+            levels.waiting_bytes.store(now.bytes as u64, Relaxed);
         }
     }
 

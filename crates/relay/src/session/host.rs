@@ -7,6 +7,7 @@
 
 use std::{
     any::Any,
+    collections::VecDeque,
     future::Future,
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -16,6 +17,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll},
+    time::Instant,
 };
 
 use futures_util::task::AtomicWaker;
@@ -23,6 +25,7 @@ use tokio::sync::oneshot;
 
 use super::{Driver, Farewell, Setup, deliver::Batch, signal::Signal};
 use crate::{
+    load::{Inflow, Load, Overload},
     slab::Slab,
     stats::{Meters, Tally},
     track::{Outlet, ReaderKey},
@@ -30,6 +33,10 @@ use crate::{
 
 /// One round of so many is timed: enough for a histogram, too few to be felt.
 const LAG_EVERY: u32 = 16;
+
+/// Sessions that are served before packets are read that have waited too long. What quinn reads at a time, about 50
+/// packets, is more than they answer.
+const AT_ONCE: usize = 32;
 
 /// How the world reaches a host: lists of what there is to look at, and one waker.
 pub(crate) struct Hub {
@@ -62,6 +69,9 @@ pub(crate) struct Host {
     hub: Arc<Hub>,
     seats: Slab<Box<Seat>>,
     meters: Arc<Meters>,
+    load: Arc<Load>,
+    inflow: Arc<Inflow>,
+    overload: Overload,
     tally: Tally,
     rounds: u32,
 
@@ -70,7 +80,8 @@ pub(crate) struct Host {
     ready: Vec<u32>,
     outlets: Vec<Arc<Outlet>>,
     batches: Vec<Batch>,
-    touched: Vec<u32>,
+    /// Sessions with something due that have not had their turn in this round.
+    touched: VecDeque<u32>,
 }
 
 struct Seat {
@@ -124,7 +135,7 @@ impl Hub {
 }
 
 impl Host {
-    pub(crate) fn new(meters: Arc<Meters>) -> Self {
+    pub(crate) fn new(meters: Arc<Meters>, load: Arc<Load>, inflow: Arc<Inflow>) -> Self {
         let hub = Hub {
             inbox: Mutex::default(),
             awake: AtomicBool::new(false),
@@ -134,13 +145,16 @@ impl Host {
             hub: Arc::new(hub),
             seats: Slab::new(),
             meters,
+            load,
+            inflow,
+            overload: Overload::default(),
             tally: Tally::default(),
             rounds: 0,
             newcomers: Vec::new(),
             ready: Vec::new(),
             outlets: Vec::new(),
             batches: Vec::new(),
-            touched: Vec::new(),
+            touched: VecDeque::new(),
         }
     }
 
@@ -182,6 +196,7 @@ impl Host {
             ended_tx,
         };
         self.seats.put(number, Box::new(seat));
+        self.load.seated(self.seats.len());
         self.poll_session(number);
     }
 
@@ -197,21 +212,52 @@ impl Host {
         self.settle(number, polled);
     }
 
-    /// Takes new entries to the sessions that subscribe.
+    /// Takes new entries to the sessions that subscribe. When the worker does not read what comes, it does so for some
+    /// sessions only, and goes on in the next round.
     fn fan_out(&mut self) {
+        if self.touched.is_empty() {
+            self.collect();
+        }
+        let most = if self.inflow.is_late() {
+            AT_ONCE
+        } else {
+            usize::MAX
+        };
+        for _ in 0..most {
+            let Some(number) = self.touched.pop_front() else {
+                break;
+            };
+            self.deliver(number);
+        }
+        if self.touched.is_empty() {
+            self.note_lag();
+            for batch in &mut self.batches {
+                batch.clear();
+            }
+        }
+    }
+
+    /// Finds out what is new, and for whom.
+    fn collect(&mut self) {
         mem::swap(&mut self.hub.inbox().outlets, &mut self.outlets);
+        if self.outlets.is_empty() {
+            return;
+        }
+        let now = Instant::now();
+        let leave_out = self.overload.leave_out(now);
+        let mut late = false;
         for (index, outlet) in self.outlets.drain(..).enumerate() {
             if self.batches.len() == index {
                 self.batches.push(Batch::default());
             }
             let batch = &mut self.batches[index];
-            outlet.read(batch);
+            late |= outlet.read(batch, now, leave_out);
             outlet.for_each(|tap| {
                 let Some(seat) = self.seats.get_mut(tap.seat) else {
                     return;
                 };
                 if seat.due.is_empty() {
-                    self.touched.push(tap.seat);
+                    self.touched.push_back(tap.seat);
                 }
                 seat.due.push(Delivery {
                     slot: tap.slot,
@@ -220,15 +266,7 @@ impl Host {
                 });
             });
         }
-        let mut touched = mem::take(&mut self.touched);
-        for number in touched.drain(..) {
-            self.deliver(number);
-        }
-        self.touched = touched;
-        self.note_lag();
-        for batch in &mut self.batches {
-            batch.clear();
-        }
+        self.overload.note(late, now);
     }
 
     /// Notes, now and then, how long the oldest object of a round took through the relay.
@@ -267,6 +305,7 @@ impl Host {
         let Some(seat) = self.seats.release(number) else {
             return;
         };
+        self.load.seated(self.seats.len());
         let Seat {
             driver,
             span,
@@ -306,7 +345,7 @@ impl Future for Host {
             let inbox = self.hub.inbox();
             !(inbox.newcomers.is_empty() && inbox.sessions.is_empty() && inbox.outlets.is_empty())
         };
-        if more {
+        if more || !self.touched.is_empty() {
             // Connections have their turn first.
             self.hub.wake();
         }

@@ -12,6 +12,7 @@ use moqrelay_moqt::{Draft, GroupOrder, ResetCode, TrackAlias, data::SubgroupHead
 
 use super::{
     Driver, Due, Stream,
+    backlog::Amount,
     control::wire_code,
     deliver::{Active, Subscription},
     signal::{Signal, StreamBell},
@@ -50,6 +51,10 @@ pub(super) struct Out {
     rest_at: Instant,
     /// Positions in the log of what comes after `rest`.
     pending: VecDeque<u64>,
+    /// Bytes of their payloads.
+    pending_bytes: usize,
+    /// What the session's backlog counts of it.
+    counted: Amount,
     /// When the relay knew that nothing will be added to the subgroup.
     closed: Option<Instant>,
     /// When the stream ended; it is kept until the subgroup's timeout or the last acknowledgement.
@@ -131,6 +136,20 @@ impl Out {
         }
     }
 
+    /// Returns what the connection did not take yet.
+    fn waiting(&self) -> Amount {
+        Amount {
+            objects: self.pending.len() + usize::from(!self.rest_is_empty()),
+            bytes: self.pending_bytes + self.rest.iter().map(Bytes::len).sum::<usize>(),
+        }
+    }
+
+    /// Keeps an entry for later.
+    fn keep(&mut self, position: u64, entry: &Entry) {
+        self.pending.push_back(position);
+        self.pending_bytes += entry.item.payload_len();
+    }
+
     fn rest_is_empty(&self) -> bool {
         self.rest.iter().all(Bytes::is_empty)
     }
@@ -183,17 +202,27 @@ impl Out {
     /// The stream's header, and the object that comes first.
     fn first_bytes(&self, object: &SubgroupObject, alias: TrackAlias) -> Option<Bytes> {
         let from_start = object.previous.is_none();
-        let mut bytes = BytesMut::new();
-        self.header(alias, from_start)
-            .encode(self.draft, &mut bytes);
-        let object = if from_start {
-            self.wire(object, alias)?
-        } else {
-            let (subgroup, whole) = (&object.subgroup, object.whole);
-            track::object_wire(self.draft, alias, subgroup, &object.object, None, whole)?
+        let header = self.header(alias, from_start);
+        let begin = |object: Bytes| {
+            let mut bytes = BytesMut::new();
+            header.encode(self.draft, &mut bytes);
+            bytes.extend_from_slice(&object);
+            bytes.freeze()
         };
-        bytes.extend_from_slice(&object);
-        Some(bytes.freeze())
+        if !from_start {
+            // Who came in the middle of it.
+            let (subgroup, whole) = (&object.subgroup, object.whole);
+            let wire =
+                track::object_wire(self.draft, alias, subgroup, &object.object, None, whole)?;
+            return Some(begin(wire));
+        }
+        let make = || self.wire(object, alias).map(begin);
+        if header.priority == self.subgroup.priority {
+            // All who hear it from its beginning share it.
+            object.opening.of(self.draft, make)
+        } else {
+            make()
+        }
     }
 
     fn header(&self, alias: TrackAlias, from_start: bool) -> SubgroupHeader {
@@ -371,6 +400,8 @@ impl Driver {
             rest: [Bytes::new(), Bytes::new()],
             rest_at: Instant::now(),
             pending: VecDeque::new(),
+            pending_bytes: 0,
+            counted: Amount::default(),
             closed: None,
             finished: None,
         };
@@ -404,17 +435,19 @@ impl Driver {
             out.closed = Some(entry.at);
         }
         let mut at_hand = next;
-        if !out.pending.is_empty() {
-            // Not its turn yet.
-            out.pending
-                .extend(at_hand.take().map(|(position, _)| position));
+        if !out.pending.is_empty()
+            && let Some((position, entry)) = at_hand.take()
+        {
+            out.keep(position, entry); // Not its turn yet.
         }
         let outcome = loop {
             match out.flush(&self.signal) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(_unwanted)) => break Outcome::Unwanted,
                 Poll::Pending => {
-                    out.pending.extend(at_hand.map(|(position, _)| position));
+                    if let Some((position, entry)) = at_hand {
+                        out.keep(position, entry);
+                    }
                     break Outcome::Open;
                 }
             }
@@ -423,7 +456,10 @@ impl Driver {
                 (None, Some((_, entry))) => self.write_entry(timeouts, out, entry, track),
                 // The log has it, unless it is too old.
                 (Some(position), _) => match track.log().get(position).cloned() {
-                    Some(entry) => self.write_entry(timeouts, out, &entry, track),
+                    Some(entry) => {
+                        out.pending_bytes -= entry.item.payload_len();
+                        self.write_entry(timeouts, out, &entry, track)
+                    }
                     None => break Outcome::Reset(ResetCode::TooFarBehind),
                 },
             };
@@ -433,15 +469,24 @@ impl Driver {
             }
         };
         if matches!(outcome, Outcome::Open) {
+            let now = out.waiting();
+            let before = std::mem::replace(&mut out.counted, now);
+            if before != now {
+                self.count_stream(before, now);
+            }
             return self.watch_out(active, serial, slot);
         }
         let Some(out) = active.outs.remove(serial) else {
             return;
         };
         match outcome {
-            Outcome::Open | Outcome::Over => drop(self.streams.release(out.slot)),
+            Outcome::Open | Outcome::Over => {
+                self.count_stream(out.counted, Amount::default());
+                self.streams.release(out.slot);
+            }
             Outcome::Unwanted => {
                 active.bury(serial);
+                self.count_stream(out.counted, Amount::default());
                 self.streams.release(out.slot);
             }
             Outcome::Reset(code) => {
@@ -633,6 +678,7 @@ impl Driver {
             _ => Dropped::Cancelled,
         };
         self.tally.drop(why, unsent);
+        self.count_stream(out.counted, Amount::default());
         self.shared.meters().streams_reset.add(1);
         out.end(SubgroupEnd::Reset(code));
         self.streams.release(out.slot);

@@ -71,18 +71,18 @@ impl Namespaces {
     }
 
     /// Returns the best offer for a namespace: the longest prefix, among these the newest, that
-    /// `skip` does not refuse; and how many fields it has.
+    /// `skip` does not refuse.
     pub(super) fn best(
         &self,
         namespace: &Namespace,
         skip: impl Fn(&Offer) -> bool,
-    ) -> Option<(Offer, usize)> {
+    ) -> Option<Offer> {
         let mut fields = namespace.fields().len();
         loop {
             let prefix = Namespace::new(namespace.fields().iter().take(fields).cloned()).ok()?;
             let offers = self.offers.get(&prefix).map(Vec::as_slice).unwrap_or(&[]);
             if let Some(offer) = offers.iter().rev().find(|offer| !skip(offer)) {
-                return Some((*offer, fields));
+                return Some(*offer);
             }
             fields = fields.checked_sub(1)?;
         }

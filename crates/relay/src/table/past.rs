@@ -76,7 +76,7 @@ impl Table {
             let best = self.namespaces.best(name.namespace(), |offer| {
                 offer.session == asker || !sessions.contains_key(&offer.session)
             });
-            best.map(|(offer, _)| offer.session)
+            best.map(|offer| offer.session)
         };
         let is_live = publishers().next().is_some();
         let upstream = if is_live { publisher() } else { offered() };

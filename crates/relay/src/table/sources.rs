@@ -1,49 +1,54 @@
 //! Publishers: how they are found, replaced and lost.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use moqrelay_moqt::{Draft, FullTrackName, Location, Namespace, PublishDoneCode, RequestError};
 
 use super::{
-    Asking, Owner, Published, SessionId, Source, Table, Unavailable,
+    Asking, Known, Owner, Published, SessionId, Source, Table, Unavailable,
     namespaces::{Offer, Told},
 };
 use crate::{
     session::Mail,
-    track::{Ending, Inlet, Live, SourceId, Track},
+    track::{Ending, Inlet, Live, PUBLISHERS_MAX, SourceId, Track},
 };
 
 impl Table {
-    /// Asks the best publisher of the track's namespace that was not tried; false: there is none.
-    pub(super) fn ask(
-        &mut self,
-        name: &FullTrackName,
-        mut tried: BTreeSet<u64>,
-        new_group: Option<u64>,
-    ) -> bool {
-        let sessions = &self.sessions;
-        let best = self.namespaces.best(name.namespace(), |offer| {
-            tried.contains(&offer.id) || !sessions.contains_key(&offer.session)
-        });
-        let Some((offer, fields)) = best else {
-            return false;
-        };
+    /// Asks those who publish the track's namespace or a prefix of it, the best first, and as many as can be heard at a
+    /// time; false: there is nobody who was not asked before.
+    pub(super) fn ask(&mut self, name: &FullTrackName, new_group: Option<u64>) -> bool {
+        let mut asked = false;
+        while let Some(known) = self.tracks.get(name) {
+            if known.publishers.len() + known.asking.len() >= PUBLISHERS_MAX {
+                break;
+            }
+            let sessions = &self.sessions;
+            let best = self.namespaces.best(name.namespace(), |offer| {
+                known.tried.contains(&offer.id)
+                    || known.is_from(offer.session)
+                    || !sessions.contains_key(&offer.session)
+            });
+            let Some(offer) = best else {
+                break;
+            };
+            self.ask_one(name, offer, new_group);
+            asked = true;
+        }
+        asked
+    }
+
+    fn ask_one(&mut self, name: &FullTrackName, offer: Offer, new_group: Option<u64>) {
         let source = SourceId(self.new_id());
         let Some(known) = self.tracks.get_mut(name) else {
-            return false;
+            return;
         };
-        tried.insert(offer.id);
-        let track = known.track.clone();
-        let before = known.asking.replace(Asking {
+        known.tried.insert(offer.id);
+        known.asking.push(Asking {
             id: source,
             session: offer.session,
-            fields,
-            tried,
         });
-        if let Some(before) = before {
-            self.drop_source(before.id, before.session);
-        }
+        let track = known.track.clone();
         self.sources.insert(source, name.clone());
         let letter = Mail::Ask {
             source,
@@ -51,7 +56,6 @@ impl Table {
             new_group,
         };
         self.post(offer.session, letter);
-        true
     }
 
     pub(super) fn answered(
@@ -62,8 +66,8 @@ impl Table {
     ) -> Option<Inlet> {
         let name = self.sources.get(&source)?.clone();
         let known = self.tracks.get_mut(&name)?;
-        let asking = known.asking.take_if(|asking| asking.id == source)?;
-        let owner = Owner::Asked(asking.session, asking.fields);
+        let asking = known.answered(source)?;
+        let owner = Owner::Asked(asking.session);
         Some(self.install(&name, Source { id: source, owner }, properties, largest))
     }
 
@@ -74,15 +78,16 @@ impl Table {
         let Some(known) = self.tracks.get_mut(&name) else {
             return;
         };
-        let Some(asking) = known.asking.take_if(|asking| asking.id == source) else {
-            return;
-        };
-        if self.ask(&name, asking.tried, None) {
+        if known.answered(source).is_none() {
             return;
         }
+        self.ask(&name, None);
         let Some(known) = self.tracks.get_mut(&name) else {
             return;
         };
+        if !known.asking.is_empty() {
+            return; // Others may have it.
+        }
         match (known.publishers.is_empty(), known.orphaned.take()) {
             (false, _) => {} // Older publishers go on.
             (true, Some(ending)) => self.finish(&name, ending),
@@ -108,7 +113,13 @@ impl Table {
             return Err(Unavailable::Duplicate);
         }
         let forward = !known.listeners.is_empty();
-        if let Some(asking) = known.asking.take() {
+        // A writer of this process has the track to itself.
+        let superseded = known.asking.extract_if(.., |asking| {
+            owner
+                .session()
+                .is_none_or(|session| session == asking.session)
+        });
+        for asking in superseded.collect::<Vec<_>>() {
             self.drop_source(asking.id, asking.session);
         }
         self.sources.insert(source, name.clone());
@@ -212,9 +223,9 @@ impl Table {
         }
         let track = known.track.clone();
         let wanted = track.readers() > 0;
-        let asking = known.asking.is_some();
+        let asking = !known.asking.is_empty();
         self.lose_namespace(&name, live.owner);
-        if wanted && (asking || (replaceable && self.ask(&name, BTreeSet::new(), None))) {
+        if wanted && (asking || (replaceable && self.ask_again(&name))) {
             if let Some(known) = self.tracks.get_mut(&name) {
                 known.orphaned = Some(ending);
             }
@@ -224,6 +235,14 @@ impl Table {
             track.complete();
         }
         self.finish(&name, ending);
+    }
+
+    /// Asks everyone once more.
+    fn ask_again(&mut self, name: &FullTrackName) -> bool {
+        if let Some(known) = self.tracks.get_mut(name) {
+            known.tried.clear();
+        }
+        self.ask(name, None)
     }
 
     /// Ends a track for its readers; who comes later meets a new one.
@@ -236,23 +255,19 @@ impl Table {
 
     pub(super) fn offer(&mut self, namespace: &Namespace, session: SessionId) -> u64 {
         let id = self.new_id();
-        let told = self.namespaces.offer(namespace, Offer { id, session });
+        let offer = Offer { id, session };
+        let told = self.namespaces.offer(namespace, offer);
         self.tell(told, true);
-        let fields = namespace.fields().len();
+        let writer = |known: &Known| known.publishers.iter().any(|it| it.owner == Owner::Writer);
         let concerned: Vec<_> = self
             .below(namespace)
-            .filter(|known| known.track.readers() > 0)
-            .filter(|known| match (&known.asking, known.publishers.last()) {
-                (Some(asking), _) => asking.fields <= fields && asking.session != session,
-                (None, Some(live)) => {
-                    matches!(live.owner, Owner::Asked(s, n) if n <= fields && s != session)
-                }
-                (None, None) => true,
-            })
+            .filter(|known| known.track.readers() > 0 && known.asking.len() < PUBLISHERS_MAX)
+            .filter(|known| !known.is_from(session) && !writer(known))
             .map(|known| known.track.name.clone())
             .collect();
+        // Of those that are heard already the oldest gives way, when there are too many.
         for name in concerned {
-            self.ask(&name, BTreeSet::new(), None);
+            self.ask_one(&name, offer, None);
         }
         id
     }

@@ -13,7 +13,7 @@ use super::{
     Object, SourceId, Track,
     log::{Item, Subgroup, SubgroupEnd, SubgroupObject},
     merge::{Malformed, Merge, Place, Placed, Said, StreamEnd, Verdict},
-    wire::Wire,
+    wire::{ByDraft, Wire},
 };
 
 /// Payloads up to this size are copied behind their header, once for all subscribers: a second
@@ -187,6 +187,7 @@ impl Inlet {
             previous,
             wire: Wire::new(self.draft, wire.freeze()),
             whole,
+            opening: ByDraft::default(),
         }));
         self.track.skipped(said.location, &said.properties);
         Ok(true)

@@ -12,7 +12,11 @@ use moqrelay_moqt::{
     data::{self, ObjectStatus, SubgroupId},
 };
 
-use super::{Ending, Live, Object, merge::Ended, wire::Wire};
+use super::{
+    Ending, Live, Object,
+    merge::Ended,
+    wire::{ByDraft, Wire},
+};
 use crate::limits::TrackLimits;
 
 /// What an entry costs beside properties and payload, in bytes, roughly.
@@ -88,6 +92,8 @@ pub(crate) struct SubgroupObject {
     /// when `whole`, otherwise what stands before the payload.
     pub(crate) wire: Wire,
     pub(crate) whole: bool,
+    /// What a stream begins with that begins with this object: its header, then `wire`.
+    pub(crate) opening: ByDraft,
 }
 
 /// How a stream ended.
@@ -177,6 +183,14 @@ impl Log {
         lost
     }
 
+    /// Returns the first position from `cursor` on that came at that time or later, and never goes past the last entry:
+    /// it may be the track's end.
+    pub(crate) fn skip(&self, cursor: u64, from: Instant) -> u64 {
+        let index = self.entries.partition_point(|entry| entry.at < from);
+        let index = index.min(self.entries.len().saturating_sub(1));
+        cursor.max(self.first + index as u64)
+    }
+
     /// Returns one entry; `None`: it is gone.
     pub(crate) fn get(&self, position: u64) -> Option<&Arc<Entry>> {
         let index = usize::try_from(position.checked_sub(self.first)?).ok()?;
@@ -252,6 +266,15 @@ impl Item {
         }
     }
 
+    /// Returns how many bytes of payload it has.
+    pub(crate) fn payload_len(&self) -> usize {
+        match self {
+            Self::Datagram { object, .. } => object.payload.len(),
+            Self::Object(sent) => sent.object.payload.len(),
+            Self::Began(_) | Self::Closed { .. } | Self::Refused(_) | Self::Ended(_) => 0,
+        }
+    }
+
     /// Returns where an object is; `None`: it is something else.
     fn location(&self) -> Option<Location> {
         match self {
@@ -277,5 +300,29 @@ impl Entry {
                 Item::Began(live) => live.properties.len(),
                 Item::Closed { .. } | Item::Refused(_) | Item::Ended(_) => 0,
             }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn what_is_too_old_is_skipped_but_never_the_last_entry() {
+        let mut log = Log::default();
+        for reason in ["one", "two", "three"] {
+            log.push(Item::Ended(Ending::over(reason)), &TrackLimits::default());
+            // Their times differ.
+            while Some(Instant::now()) <= log.get(log.end() - 1).map(|last| last.at) {}
+        }
+        let at = |position| log.get(position).map(|entry| entry.at).unwrap();
+
+        assert_eq!(log.skip(0, at(0)), 0);
+        assert_eq!(log.skip(0, at(1)), 1);
+        assert_eq!(log.skip(2, at(1)), 2, "never back");
+        assert_eq!(log.skip(0, at(2) + Duration::from_secs(1)), 2);
+        assert_eq!(Log::default().skip(7, at(0)), 7);
     }
 }

@@ -6,12 +6,16 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::Waker,
+    time::Instant,
 };
 
 use futures_util::task::AtomicWaker;
 
 use super::Track;
-use crate::session::{Batch, Hub};
+use crate::{
+    load::Overload,
+    session::{Batch, Hub},
+};
 
 /// Entries of one track that a worker takes at a time, before other tracks have their turn: a
 /// second of voice.
@@ -117,21 +121,33 @@ impl Outlet {
         self.readers().taps.len()
     }
 
-    /// Moves what is new to `batch`, for the worker.
-    pub(crate) fn read(self: &Arc<Self>, batch: &mut Batch) {
+    /// Moves what is new to `batch`, for the worker. Returns whether some of it was late: then what came before
+    /// `leave_out` is not in it.
+    pub(crate) fn read(
+        self: &Arc<Self>,
+        batch: &mut Batch,
+        now: Instant,
+        leave_out: Option<Instant>,
+    ) -> bool {
         self.rung.swap(false, Ordering::AcqRel);
         let Some(track) = self.track.upgrade() else {
-            return;
+            return false;
         };
         let mut readers = self.readers();
-        track
-            .log()
-            .read(&mut readers.cursor, BATCH, &mut batch.entries);
+        let log = track.log();
+        let oldest = log.get(readers.cursor);
+        let late = oldest.is_some_and(|oldest| Overload::is_late(oldest.at, now));
+        if late && let Some(before) = leave_out {
+            readers.cursor = log.skip(readers.cursor, before);
+        }
+        log.read(&mut readers.cursor, BATCH, &mut batch.entries);
         batch.first = readers.cursor - batch.entries.len() as u64;
+        drop(log);
         drop(readers);
         if batch.entries.len() == BATCH {
             self.ring(); // There may be more.
         }
+        late
     }
 
     /// Calls `each` with every reader.

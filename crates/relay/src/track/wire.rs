@@ -19,16 +19,19 @@ const DRAFTS: usize = Draft::D19 as usize + 1;
 pub(crate) struct Wire {
     draft: Draft,
     bytes: Bytes,
-    /// Made with the first subscriber of another draft; most objects never have any.
-    others: OnceLock<Box<[OnceLock<Option<Bytes>>; DRAFTS]>>,
+    others: ByDraft,
 }
+
+/// Bytes that are made once for each draft that someone wants them in; most are never wanted.
+#[derive(Debug, Default)]
+pub(crate) struct ByDraft(OnceLock<Box<[OnceLock<Option<Bytes>>; DRAFTS]>>);
 
 impl Wire {
     pub(crate) fn new(draft: Draft, bytes: Bytes) -> Self {
         Self {
             draft,
             bytes,
-            others: OnceLock::new(),
+            others: ByDraft::default(),
         }
     }
 
@@ -42,8 +45,15 @@ impl Wire {
         if draft == self.draft {
             return Some(self.bytes.clone());
         }
-        let others = self.others.get_or_init(Box::default);
-        others.get(draft as usize)?.get_or_init(make).clone()
+        self.others.of(draft, make)
+    }
+}
+
+impl ByDraft {
+    /// Returns the bytes in a draft, which are made once; `None`: the draft has no way to write them.
+    pub(crate) fn of(&self, draft: Draft, make: impl FnOnce() -> Option<Bytes>) -> Option<Bytes> {
+        let drafts = self.0.get_or_init(Box::default);
+        drafts.get(draft as usize)?.get_or_init(make).clone()
     }
 }
 
