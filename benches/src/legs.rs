@@ -33,6 +33,12 @@ pub(crate) struct Args {
     /// Seconds that count; five go before them.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(3..=3600))]
     seconds: u64,
+    /// Opus, bits per second.
+    #[arg(long, default_value_t = 24_000, value_parser = clap::value_parser!(u32).range(6_000..=128_000))]
+    bitrate: u32,
+    /// The one core that relay and bridge have (by taskset); this program should then be given the others.
+    #[arg(long)]
+    core: Option<u32>,
 }
 
 /// Longer than the relay keeps objects, so that memory has its size.
@@ -47,6 +53,15 @@ const LATE_MS: u64 = 10;
 /// Memory that counts as flat: what the last third may have more than the first one.
 const GROWTH_MAX: f64 = 0.02;
 
+/// What a leg may cost more than its codec alone.
+const RATIO_MAX: f64 = 1.15;
+
+/// What all legs may take of the one core.
+const USED_MAX: f64 = 0.85;
+
+/// What the bridge may add to the jitter buffer's delay: a frame, and something to be late by.
+const DELAY_MS_MAX: f64 = 25.0;
+
 /// Sound that jitter buffers may have more, on average: less than a packet.
 const DEEPER_MS_MAX: f64 = 20.0;
 
@@ -59,6 +74,8 @@ struct Look {
     depth_ms: f64,
     /// Ticks later than [`LATE_MS`] so far.
     late: u64,
+    complexity: u8,
+    beyond_ms: Vec<f64>,
 }
 
 /// Everything that one measurement gave.
@@ -76,8 +93,8 @@ struct Seen {
 
 /// Runs the legs and says what they did.
 pub(crate) fn measure(args: &Args) -> Result<Vec<Row>> {
-    let codec = codec::pair(SampleRate::Hz16000)?;
-    let house = House::start(args.count)?;
+    let codec = codec::pair(SampleRate::Hz16000, args.bitrate)?;
+    let house = House::start(args)?;
     // One thread: the bridge has the other core.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -91,6 +108,7 @@ pub(crate) fn measure(args: &Args) -> Result<Vec<Row>> {
     Ok(vec![
         ticks_row(args, &seen),
         queues_row(args, &seen),
+        delay_row(args, &seen),
         cpu_row(args, &seen, codec),
         memory_row(args, &seen),
     ])
@@ -143,6 +161,8 @@ async fn run(args: &Args, mut house: House) -> Result<Seen> {
             resident: proc::resident_bytes(pid)? as f64,
             depth_ms: snapshot.depth_ms,
             late: later_than(&snapshot.ticks, LATE_MS),
+            complexity: snapshot.complexity,
+            beyond_ms: snapshot.beyond_ms,
         });
     }
     let (cpu, own, took) = (
@@ -276,23 +296,71 @@ fn queues_row(args: &Args, seen: &Seen) -> Row {
     )
 }
 
+fn delay_row(args: &Args, seen: &Seen) -> Row {
+    let mut beyond: Vec<f64> = seen
+        .looks
+        .iter()
+        .flat_map(|look| look.beyond_ms.iter().copied())
+        .collect();
+    beyond.sort_unstable_by(f64::total_cmp);
+    let at = |part: f64| {
+        let rank = (part * beyond.len() as f64) as usize;
+        beyond
+            .get(rank.min(beyond.len().saturating_sub(1)))
+            .copied()
+            .unwrap_or(0.0)
+    };
+    Row::new(
+        format!("{} AudioSocket legs, delay", args.count),
+        format!(
+            "sound is sent p50 {} ms, p99 {} ms, max {} ms after the jitter buffer's target",
+            short(at(0.5)),
+            short(at(0.99)),
+            short(at(1.0))
+        ),
+        "p99 ≤ 25 ms",
+        Verdict::of(!beyond.is_empty() && at(0.99) <= DELAY_MS_MAX),
+        "Same run. Each leg's delay from the earliest arrival of a packet to the tick that plays it, less its jitter buffer's \
+         target, once a second: most of it is the 20 ms of the tick itself.",
+    )
+}
+
 fn cpu_row(args: &Args, seen: &Seen, codec: Duration) -> Row {
     let legs = f64::from(args.count);
-    let each = seen.cpu.used.as_secs_f64() / seen.took.as_secs_f64() / legs;
+    let used = seen.cpu.used.as_secs_f64() / seen.took.as_secs_f64();
+    let each = used / legs;
     let pure = codec.as_secs_f64() * 50.0;
+    let complexity = seen.looks.iter().map(|look| look.complexity);
+    let (least, most) = (complexity.clone().min(), complexity.max());
+    let (least, most) = (least.unwrap_or_default(), most.unwrap_or_default());
+    let (goal, verdict) = match args.core {
+        None => ("", Verdict::Info),
+        Some(_) => (
+            "ratio ≤ 1.15, core ≥ 15 % idle",
+            Verdict::of(each / pure <= RATIO_MAX && used <= USED_MAX),
+        ),
+    };
     Row::new(
         format!("{} AudioSocket legs, CPU", args.count),
         format!(
-            "{} % of a core for each leg; one Opus encoding and decoding: {} ms for each 20 ms, {} %; ratio {}",
+            "{} % of a core for each leg, {} % for all; one Opus encoding and decoding: {} ms for each 20 ms, {} %; ratio {}; \
+             complexity {least} to {most}",
             short(each * 100.0),
+            short(used * 100.0),
             short(ms(codec)),
             short(pure * 100.0),
             short(each / pure)
         ),
-        "",
-        Verdict::Info,
-        "Same run. CPU time of all threads of the bridge's process; the codec alone on one thread of the generator, same \
-         settings, same sound, median of 5 runs of 10 s of sound.",
+        goal,
+        verdict,
+        format!(
+            "Same run. CPU time of all threads of the bridge's process{}; the codec alone on one thread of the generator, same \
+             settings ({} kbit/s), same sound, median of 5 runs of 10 s of sound. Complexity: what the load governor allowed.",
+            args.core.map_or(String::new(), |core| format!(
+                ", which has core {core} and no other"
+            )),
+            args.bitrate / 1000,
+        ),
     )
 }
 
@@ -343,9 +411,19 @@ struct House {
 }
 
 impl House {
-    fn start(count: u32) -> Result<Self> {
-        let mut child = Command::new(std::env::current_exe()?)
-            .args(["legs-house", "--count", &count.to_string()])
+    fn start(args: &Args) -> Result<Self> {
+        let exe = std::env::current_exe()?;
+        let mut command = match args.core {
+            None => Command::new(exe),
+            Some(core) => {
+                let mut pinned = Command::new("taskset");
+                pinned.args(["--cpu-list", &core.to_string()]).arg(exe);
+                pinned
+            }
+        };
+        let mut child = command
+            .args(["legs-house", "--count", &args.count.to_string()])
+            .args(["--bitrate", &args.bitrate.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -10,6 +10,7 @@ mod legs;
 mod load;
 mod peers;
 mod proc;
+mod saving;
 mod table;
 mod voice;
 
@@ -85,8 +86,14 @@ enum Command {
     /// A child process has the relay and the bridge; this one plays all Asterisks, over loopback.
     ///
     /// Example: moqrelay-load legs --count 100 --seconds 60
+    /// Example: taskset -c 1 moqrelay-load legs --count 150 --core 0
     #[command(verbatim_doc_comment)]
     Legs(legs::Args),
+    /// What the voice mode `saving` saves on recorded speech, and what it costs; in virtual time.
+    ///
+    /// Example: moqrelay-load saving --speech /usr/share/asterisk/sounds/en_US_f_Allison
+    #[command(verbatim_doc_comment)]
+    Saving(saving::Args),
     /// The child process of `legs`.
     #[command(hide = true)]
     LegsHouse(legs::house::Args),
@@ -134,6 +141,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
             return Ok(ExitCode::SUCCESS);
         }
         Command::Legs(args) => legs::measure(&args)?,
+        Command::Saving(args) => saving::measure(&args)?,
         Command::LegsHouse(args) => {
             legs::house::run(&args)?;
             return Ok(ExitCode::SUCCESS);

@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context, Result};
 use moqrelay_bridge::{
     Bridge, Config, Event, Events, LegId, Place,
-    leg::{Lateness, OutRate, Spec, Stats},
+    leg::{Coding, Lateness, OutRate, Spec, Stats},
 };
 use moqrelay_relay::{self as relay, Relay};
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,8 @@ use uuid::Uuid;
 pub(crate) struct Args {
     #[arg(long)]
     pub(crate) count: u32,
+    #[arg(long)]
+    pub(crate) bitrate: u32,
 }
 
 /// The first line.
@@ -58,6 +60,10 @@ pub(crate) struct Snapshot {
     pub(crate) overflowed: u64,
     /// Concealed sound, in ms.
     pub(crate) concealed_ms: f64,
+    /// libopus's complexity that the load governor allows.
+    pub(crate) complexity: u8,
+    /// By how much each source's delay exceeds its jitter buffer's target, in ms.
+    pub(crate) beyond_ms: Vec<f64>,
 }
 
 /// Lines of standard input that may wait.
@@ -72,7 +78,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(serve(args.count))
+    runtime.block_on(serve(args.count, args.bitrate))
 }
 
 /// What the connection of a leg says.
@@ -80,11 +86,15 @@ pub(crate) fn uuid(leg: u32) -> Uuid {
     Uuid::from_u128(0x6d6f_7172_656c_6179 << 64 | u128::from(leg))
 }
 
-async fn serve(count: u32) -> Result<()> {
+async fn serve(count: u32, bitrate_bps: u32) -> Result<()> {
     let relay = Relay::new(relay::Config::default());
     let config = Config {
         listen: (Ipv4Addr::LOCALHOST, 0).into(),
         legs_max: usize::try_from(count)?.max(Config::default().legs_max),
+        coding: Coding {
+            bitrate_bps,
+            ..Coding::default()
+        },
         ..Config::default()
     };
     let (bridge, events, serving) = Bridge::bind(config, relay)?;
@@ -163,6 +173,7 @@ fn snapshot(legs: &[(LegId, Stats)], ended: &BTreeMap<LegId, &str>) -> Snapshot 
     };
     for (_, stats) in legs {
         lateness.add(&stats.lateness);
+        all.complexity = stats.complexity;
         all.frames_out += stats.frames_out;
         all.frames_skipped += stats.frames_skipped;
         all.frames_unsent += stats.frames_unsent;
@@ -175,6 +186,8 @@ fn snapshot(legs: &[(LegId, Stats)], ended: &BTreeMap<LegId, &str>) -> Snapshot 
             all.underruns += jitter.underruns;
             all.overflowed += jitter.overflowed;
             all.concealed_ms += jitter.concealed.as_secs_f64() * 1e3;
+            let beyond = jitter.delay.saturating_sub(jitter.target);
+            all.beyond_ms.push(beyond.as_secs_f64() * 1e3);
         }
     }
     all.ticks = lateness

@@ -34,6 +34,30 @@ fn a_tone_is_heard_soon_without_a_gap_and_as_loud_as_it_was() {
 }
 
 #[test]
+fn a_peer_that_says_it_is_silent_is_silent_at_once() {
+    for announced in [true, false] {
+        let mut mixer = Mixer::default();
+        mixer.add(1);
+        play(&mut mixer, 50, &[(1, 440.0, 0.3)]);
+
+        if announced {
+            assert!(mixer.pause(1, (1 << 32) + 49 * FRAME as u64));
+        }
+        for quantum in 0..100 {
+            mixer.render(QUANTUM, (50 * FRAME + quantum * QUANTUM) as u64);
+        }
+
+        let [_, _, _, concealed_ms, _, underruns, _] = mixer.numbers(1).unwrap();
+        assert_eq!(
+            announced,
+            concealed_ms == 0.0 && underruns == 0.0,
+            "{concealed_ms} ms"
+        );
+    }
+    assert!(!Mixer::default().pause(1, 0), "nobody is there");
+}
+
+#[test]
 fn two_peers_are_heard_together() {
     let mut mixer = Mixer::default();
     mixer.add(1);

@@ -78,6 +78,11 @@ impl Network {
         }
     }
 
+    /// Does otherwise from now on.
+    pub fn change(&mut self, conditions: Conditions) {
+        self.conditions = conditions;
+    }
+
     /// Returns when what is sent at `at_ms` arrives, if it does.
     pub fn carry(&mut self, at_ms: f64) -> Option<f64> {
         let Conditions {

@@ -77,6 +77,19 @@ pub extern "C" fn playout_push(peer: u32, at: f64, samples: u32, frame: f64) -> 
     })
 }
 
+/// Takes a peer's word that it is silent from `at` of its clock on.
+#[unsafe(no_mangle)]
+pub extern "C" fn playout_pause(peer: u32, at: f64) -> i32 {
+    // A float to integer cast saturates and maps NaN to 0.
+    INSTANCE.with_borrow_mut(|instance| {
+        if instance.mixer.pause(peer, at as u64) {
+            OK
+        } else {
+            UNKNOWN
+        }
+    })
+}
+
 /// Returns the `samples` floats to play from `frame` on; at most 4096. Valid until the next call.
 #[unsafe(no_mangle)]
 pub extern "C" fn playout_render(samples: u32, frame: f64) -> *const f32 {

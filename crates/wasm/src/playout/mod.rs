@@ -129,6 +129,15 @@ impl Mixer {
         Some(peer.player.push(at, samples, time(frame)))
     }
 
+    /// Takes a peer's word that it is silent from `at` (1/48000 s, its own clock) on. False for an unknown peer.
+    pub fn pause(&mut self, id: u32, at: u64) -> bool {
+        let Some(peer) = self.peers.iter_mut().find(|peer| peer.id == id) else {
+            return false;
+        };
+        peer.player.pause(at);
+        true
+    }
+
     /// Returns the next `count` samples, the first of which is heard at `frame`.
     pub fn render(&mut self, count: usize, frame: u64) -> &[f32] {
         let count = count.min(RENDER_SAMPLES_MAX);

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use moqrelay_audio::packet;
 use moqrelay_moqt::data::ObjectStatus;
 use moqrelay_moqt::{DecodeError, Location, ResetCode, TrackAlias};
-use moqrelay_wire::audio_object::Properties;
+use moqrelay_wire::audio_object::{self, Properties};
 
 use super::inbound::{Step, Stream};
 use super::{Client, Kind, NO_LEVEL, NO_STAMP, Record, Track};
@@ -104,7 +104,7 @@ impl Client {
         );
     }
 
-    /// Tells of an Opus packet.
+    /// Tells of an Opus packet, or of announced silence: a packet without bytes.
     pub(super) fn packet(
         &mut self,
         key: u32,
@@ -114,10 +114,13 @@ impl Client {
         payload: Bytes,
     ) {
         // Neither kills the session: what a publisher says of its objects is not the relay's fault.
-        let (Ok(duration), Ok(properties)) =
-            (packet::duration(&payload), Properties::decode(properties))
-        else {
+        let Ok(properties) = Properties::decode(properties) else {
             return;
+        };
+        let (duration, payload) = match packet::duration(&payload) {
+            _ if properties.kind == audio_object::Kind::Silence => (Duration::ZERO, Bytes::new()),
+            Ok(duration) => (duration, payload),
+            Err(_) => return,
         };
         let stamp = properties.timestamp_48k(timescale);
         let record = Record {

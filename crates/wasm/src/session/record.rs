@@ -37,7 +37,7 @@ pub enum Kind {
     GoAway = 21,
     /// Track `id` brought an Opus packet, `bytes`; `group`, `object`: its location; `at`: its
     /// timestamp, 1/48000 s, negative: none; `ticks`: its duration in the same unit; `code`: its
-    /// level (RFC 6464), or 255 when it has none.
+    /// level (RFC 6464), or 255 when it has none. Without bytes: it is silent from `at` on.
     Packet = 22,
     /// The fallback: the relay opened a stream, which is called `id`; `code` 1: a bidirectional one.
     Incoming = 32,

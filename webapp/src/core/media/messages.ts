@@ -89,6 +89,8 @@ export type PlayoutOrder =
 	| { type: "add"; id: number; room: string; participant: string }
 	| { type: "remove"; id: number }
 	| { type: "gain"; id: number; gain: number }
+	/** It is silent from `at` on, until the next sound. */
+	| { type: "pause"; id: number; at: number }
 	| { type: "play"; id: number; at: number; pcm: Float32Array<ArrayBuffer> };
 
 /** Playout worklet to Worker: buffers that may be filled again. */

@@ -10,6 +10,7 @@ interface Exports {
 	playout_remove(peer: number): void;
 	playout_gain(peer: number, gain: number): number;
 	playout_push(peer: number, at: number, samples: number, frame: number): number;
+	playout_pause(peer: number, at: number): number;
 	playout_render(samples: number, frame: number): number;
 	playout_level(peer: number): number;
 	playout_heard(peer: number): number;
@@ -53,6 +54,11 @@ export class Playout {
 		if (pointer === 0) return;
 		this.#memory().set(samples, pointer / 4);
 		this.#wasm.playout_push(peer, at, samples.length, frame);
+	}
+
+	/** `peer` says itself that it is silent from `at` on: what is missing there was not lost. */
+	pause(peer: number, at: number): void {
+		this.#wasm.playout_pause(peer, at);
 	}
 
 	/** Fills `output` with what is heard from `frame` on. */

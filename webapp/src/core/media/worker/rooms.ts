@@ -515,7 +515,8 @@ export class Rooms {
 	#past(player: Player, record: Record): void {
 		switch (record.kind) {
 			case Kind.Packet:
-				player.packet(record);
+				// What is silent takes its time by the next packet's place.
+				if (record.bytes.length > 0) player.packet(record);
 				return;
 			case Kind.Refused:
 				player.refused();
@@ -547,7 +548,8 @@ export class Rooms {
 		peer.seconds.heard(record);
 		peer.heardAt = performance.now();
 		if (room.held || this.#playout === null) return;
-		peer.decoder.decode(record.bytes, at);
+		if (record.bytes.length === 0) this.#play({ type: "pause", id: peer.id, at });
+		else peer.decoder.decode(record.bytes, at);
 	}
 }
 

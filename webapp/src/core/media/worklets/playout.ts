@@ -91,6 +91,9 @@ class PlayoutProcessor extends scope.AudioWorkletProcessor {
 			case "gain":
 				this.#wasm?.setGain(order.id, order.gain);
 				return;
+			case "pause":
+				this.#wasm?.pause(order.id, order.at);
+				return;
 			case "play": {
 				this.#wasm?.push(order.id, order.at, order.pcm, scope.currentFrame);
 				const back: PlayoutReturn = { pcm: order.pcm };
