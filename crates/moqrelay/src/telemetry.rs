@@ -200,6 +200,22 @@ const COUNTERS: &[(&str, &str)] = &[
         "Audio objects published by legs.",
     ),
     (
+        "moqrelay_bridge_packets_made_total",
+        "Opus packets made for Asterisk because what a leg hears had to be mixed.",
+    ),
+    (
+        "moqrelay_bridge_packets_passed_total",
+        "Opus packets that went to Asterisk untouched.",
+    ),
+    (
+        "moqrelay_bridge_rtp_dropped_total",
+        "RTP packets not taken, by cause: stranger (no leg expects its sender), source (another SSRC), late, duplicate, full.",
+    ),
+    (
+        "moqrelay_bridge_rtp_lost_total",
+        "RTP packets of Asterisk's that never came.",
+    ),
+    (
         "moqrelay_bridge_silent_total",
         "Times that a leg's direction was not heard for 3 s.",
     ),
