@@ -35,7 +35,7 @@ fuzz_target!(|data: &[u8]| {
 fn use_it(mux: &mut Mux, now: Duration) {
     for direction in [Direction::Bi, Direction::Uni] {
         if let Some(key) = mux.open(direction) {
-            drop(mux.write(key, &mut [Bytes::from_static(b"hello")]));
+            let _written = mux.write(key, &mut [Bytes::from_static(b"hello")]);
             mux.release_send(key);
             mux.release_recv(key);
         }
@@ -47,8 +47,7 @@ fn use_it(mux: &mut Mux, now: Duration) {
     }
     while mux.receive_datagram().is_some() {}
     while mux.poll_event().is_some() {}
-    while let Some(record) = mux.poll_transmit(now) {
-        let mut record = record;
+    while let Some(mut record) = mux.poll_transmit(now) {
         while let Ok(Some(_)) = Frame::decode(&mut record) {}
         assert!(record.is_empty(), "what we send can be read");
     }

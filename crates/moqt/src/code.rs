@@ -27,6 +27,13 @@ macro_rules! codes {
                     .unwrap_or_default()
             }
 
+            /// Returns the number by which people know it: that of draft 18, or else of a draft that has the code.
+            pub fn number(self) -> u64 {
+                let drafts = [Draft::D18, Draft::D19, Draft::D16, Draft::D14];
+                let known = drafts.into_iter().find_map(|draft| self.code_in(draft));
+                known.unwrap_or_else(|| self.to_code(Draft::D18))
+            }
+
             /// Reads the number from the wire.
             pub fn from_code(draft: Draft, code: u64) -> Self {
                 let found = Self::ALL.iter().find(|known| known.code_in(draft) == Some(code));
@@ -259,6 +266,14 @@ fn of_kind(draft: Draft, kind: RequestKind) -> &'static [(u64, RequestCode)] {
 mod tests {
     use super::*;
     use crate::Draft;
+
+    #[test]
+    fn a_code_is_known_by_one_number_whatever_the_draft() {
+        assert_eq!(RequestCode::DuplicateSubscription.number(), 0x19);
+        assert_eq!(RequestCode::InvalidFilter.number(), 0x36);
+        assert_eq!(SessionCode::TooManyRequests.number(), 0x7);
+        assert_eq!(PublishDoneCode::TooFarBehind.number(), 0x5);
+    }
 
     #[test]
     fn unknown_codes_are_kept() {

@@ -148,7 +148,7 @@ impl Meters {
         // The peer chooses unknown codes; each would be a new time series.
         let label = match code {
             SessionCode::Other(_) => "other".to_owned(),
-            known => known.to_code(Draft::D18).to_string(),
+            known => known.number().to_string(),
         };
         metrics::counter!("moqrelay_relay_session_ends_total", "code" => label).increment(1);
         match code {
@@ -175,7 +175,7 @@ impl Meters {
     pub(crate) fn request_refused(&self, request: &'static str, code: RequestCode) {
         let label = match code {
             RequestCode::Other(_) => "other".to_owned(),
-            known => known.to_code(Draft::D18).to_string(),
+            known => known.number().to_string(),
         };
         let name = "moqrelay_relay_requests_refused_total";
         metrics::counter!(name, "type" => request, "code" => label).increment(1);
