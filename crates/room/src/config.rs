@@ -17,6 +17,8 @@ pub struct Config {
     pub grace: Duration,
     /// How long a ticket waits for its AudioSocket connection.
     pub ticket_ttl: Duration,
+    /// Whether a telephone that transfers may send the call to a number.
+    pub telephones_dial: bool,
     /// What is refused beyond which size.
     pub limits: Limits,
 }
@@ -33,6 +35,8 @@ impl Default for Config {
             grace: Duration::from_secs(10),
             // The dialplan connects in milliseconds; what comes later is somebody else.
             ticket_ttl: Duration::from_secs(30),
+            // A caller from outside could otherwise call on at the house's expense.
+            telephones_dial: false,
             limits: Limits::default(),
         }
     }
@@ -49,6 +53,8 @@ pub struct Limits {
     pub calls_per_device: usize,
     /// Calls of one user at the same time over all devices.
     pub calls_per_user: usize,
+    /// Participants of one call; each hears a mix of all others.
+    pub participants_per_call: usize,
     /// Calls of the whole node.
     pub calls: usize,
     /// Tickets that wait for their connection.
@@ -63,6 +69,7 @@ impl Default for Limits {
             // One that is held and one that talks or waits.
             calls_per_device: 2,
             calls_per_user: 4,
+            participants_per_call: 8,
             calls: 500,
             tickets: 500,
         }

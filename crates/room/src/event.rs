@@ -59,6 +59,33 @@ pub enum Event {
         /// What.
         digit: Digit,
     },
+    /// Somebody is asked to take a participant's place; the others hear a ringing tone.
+    Transferring {
+        /// The call.
+        call: CallId,
+        /// Who transfers.
+        by: ParticipantId,
+        /// Who is asked.
+        to: Party,
+    },
+    /// Nobody took the place: the call is as before.
+    TransferFailed {
+        /// The call.
+        call: CallId,
+        /// Why.
+        cause: Cause,
+    },
+    /// Others are in the call now, or it has moved into another one's room.
+    Changed {
+        /// The call as the device knows it.
+        call: CallId,
+        /// Its name from now on.
+        now: CallId,
+        /// The other side; the first of several.
+        peer: Party,
+        /// Where to publish and whom to hear.
+        media: Media,
+    },
     /// The call is over for this device; once for each call it was part of.
     Ended {
         /// The call.
@@ -148,4 +175,15 @@ pub struct CallView {
     pub muted: Vec<ParticipantId>,
     /// Present when there is something to hear.
     pub media: Option<Media>,
+    /// Present while somebody is asked to take a participant's place.
+    pub transferring: Option<Transferring>,
+}
+
+/// A transfer on its way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transferring {
+    /// Who transfers.
+    pub by: ParticipantId,
+    /// Who is asked.
+    pub to: Party,
 }

@@ -30,6 +30,27 @@ pub enum Request {
     Mute(CallId, bool),
     /// Sends digits, at most [`Switchboard::DIGITS_MAX`](crate::Switchboard::DIGITS_MAX).
     Dtmf(CallId, Vec<Digit>),
+    /// Lets somebody else take the device's place; without an answer the call comes back.
+    Transfer {
+        /// An answered call between two.
+        call: CallId,
+        /// A user's id, a number or a service, as typed.
+        to: String,
+    },
+    /// Connects the others of two answered calls and leaves both.
+    Connect {
+        /// Goes on.
+        call: CallId,
+        /// Ends: who is in it moves to the first.
+        with: CallId,
+    },
+    /// Makes two answered calls one.
+    Merge {
+        /// Goes on.
+        call: CallId,
+        /// Ends: who is in it moves to the first.
+        with: CallId,
+    },
 }
 
 /// What a user says about being there.
@@ -96,6 +117,28 @@ pub enum Input {
         leg: LegId,
         /// The key.
         digit: Digit,
+    },
+    /// The telephone holds the call, or takes it up again.
+    LegHeld {
+        /// The leg.
+        leg: LegId,
+        /// Whether it is held now.
+        held: bool,
+    },
+    /// The telephone transfers its call: SIP's REFER. [`Output::Transfer`](crate::Output::Transfer)
+    /// tells it what becomes of that.
+    LegTransfers {
+        /// The leg.
+        leg: LegId,
+        /// A user's id, a number or a service.
+        to: String,
+    },
+    /// The telephone has two calls here and connects the others: REFER with Replaces.
+    LegConnects {
+        /// The leg of the call that goes on.
+        leg: LegId,
+        /// The leg of the other one.
+        with: LegId,
     },
     /// Whether numbers can be dialled now. They cannot at start.
     TrunkAvailable(bool),

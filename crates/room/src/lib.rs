@@ -2,8 +2,8 @@
 //!
 //! [`Switchboard`] decides; it opens no socket and reads no clock. A **device** is one signaling
 //! session of a user. A **leg** is a party that the daemon must set up and tear down itself:
-//! a telephone channel or a built-in service. A **call** is a room of two: the caller is always
-//! participant `p1`, the callee `p2`.
+//! a telephone channel or a built-in service. A **call** is a room: the caller is always
+//! participant `p1`, the first who is called `p2`; who joins later is counted on.
 
 mod config;
 mod event;
@@ -14,11 +14,11 @@ mod party;
 mod switchboard;
 
 pub use config::{Config, Limits};
-pub use event::{CallView, Direction, Event, Media, Peer, Progress, Snapshot, UserPresence};
+pub use event::{CallView, Direction, Event, Media, Peer, Progress, Snapshot, Transferring, UserPresence};
 pub use id::{
     Attachment, CallId, DeviceId, Digit, InvalidId, LegId, Number, ParticipantId, UserId,
 };
 pub use input::{Arrival, Input, OwnPresence, Reason, Refusal, Request, Trunk};
-pub use output::{CallRecord, Output};
+pub use output::{CallRecord, LegRecord, Output, TransferProgress};
 pub use party::{Caller, Cause, Party, PartyKind, Presence, Service, User};
 pub use switchboard::{Counts, Switchboard};

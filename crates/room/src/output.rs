@@ -48,6 +48,26 @@ pub enum Output {
     PlayRingback(LegId),
     /// End the ringing tone.
     StopTone(LegId),
+    /// Play music to a telephone leg that is held, until [`Output::StopMusic`].
+    PlayMusic(LegId),
+    /// End the music.
+    StopMusic(LegId),
+    /// From now on a leg's sound is `room/<call>/<participant>`. It listens to nobody then.
+    Move {
+        /// The leg.
+        leg: LegId,
+        /// Its new call and room.
+        call: CallId,
+        /// Its place there.
+        participant: ParticipantId,
+    },
+    /// Tell a telephone that transfers what becomes of it.
+    Transfer {
+        /// The leg that asked.
+        leg: LegId,
+        /// How far it is.
+        progress: TransferProgress,
+    },
     /// Let a leg hear a participant of its room.
     Listen {
         /// The leg.
@@ -84,6 +104,17 @@ pub enum Output {
     Ended(CallRecord),
 }
 
+/// How far a transfer is, for the telephone that asked for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransferProgress {
+    /// The new one rings.
+    Ringing,
+    /// The new one has answered: the leg is not needed any more.
+    Answered,
+    /// Nothing came of it; the call is as before.
+    Failed(Cause),
+}
+
 /// What remains of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallRecord {
@@ -105,6 +136,38 @@ pub struct CallRecord {
     pub cause: Cause,
     /// Which side ended it; `None` when no side did.
     pub ended_by: Option<ParticipantId>,
+    /// The call whose room those who were in it have moved to.
+    pub went_on_in: Option<CallId>,
+    /// Everyone who was in it or was called, in the order of their ends.
+    pub legs: Vec<LegRecord>,
+}
+
+/// What remains of one party's part in a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LegRecord {
+    /// Its place in the room.
+    pub participant: ParticipantId,
+    /// Who.
+    pub party: Party,
+    /// The telephone channel or service; `None` for a device.
+    pub leg: Option<LegId>,
+    /// When it called or was called.
+    pub began: Instant,
+    /// When it was answered.
+    pub answered: Option<Instant>,
+    /// When its part was over.
+    pub ended: Instant,
+    /// Why.
+    pub cause: Cause,
+}
+
+impl LegRecord {
+    /// Returns how long it was up; zero when it was never answered.
+    pub fn talked(&self) -> Duration {
+        self.answered.map_or(Duration::ZERO, |since| {
+            self.ended.saturating_duration_since(since)
+        })
+    }
 }
 
 impl CallRecord {

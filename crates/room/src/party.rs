@@ -102,6 +102,8 @@ pub enum Cause {
     AnsweredElsewhere,
     /// The connection to one side was lost.
     Lost,
+    /// It went on without this side: somebody else has taken its place.
+    Transferred,
     /// The longest duration was reached.
     TooLong,
     /// Something broke.

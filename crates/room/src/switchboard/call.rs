@@ -1,15 +1,19 @@
-//! One call.
+//! One call: who is in its room, and who is asked in.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use crate::{DeviceId, LegId, ParticipantId, Party, UserId};
+use crate::{Cause, DeviceId, LegId, LegRecord, ParticipantId, Party, UserId};
 
 #[derive(Debug)]
 pub(super) struct Call {
     pub(super) from: Party,
     pub(super) to: Party,
-    pub(super) caller: Side,
+    /// Who is in the room.
+    pub(super) ends: BTreeMap<ParticipantId, End>,
+    /// Who was in the room, or asked in.
+    pub(super) past: Vec<LegRecord>,
+    pub(super) next_participant: u32,
     pub(super) state: State,
     pub(super) started: Instant,
     pub(super) rang: Option<Instant>,
@@ -19,16 +23,34 @@ pub(super) struct Call {
 
 #[derive(Debug)]
 pub(super) enum State {
-    Offered {
-        to: Offer,
-        stage: Stage,
-        until: Instant,
-    },
-    Up {
-        callee: Side,
+    /// The caller waits for somebody to answer.
+    Offered { invite: Invite, until: Instant },
+    /// Answered.
+    Up { since: Instant, until: Instant },
+    /// Answered, and somebody is asked in to take the place of one who is in it.
+    Transferring {
         since: Instant,
         until: Instant,
+        transfer: Transfer,
     },
+}
+
+#[derive(Debug)]
+pub(super) struct Transfer {
+    /// Who transfers; may have left.
+    pub(super) by: ParticipantId,
+    pub(super) invite: Invite,
+    pub(super) until: Instant,
+}
+
+/// Somebody who is asked in.
+#[derive(Debug)]
+pub(super) struct Invite {
+    pub(super) participant: ParticipantId,
+    pub(super) party: Party,
+    pub(super) offer: Offer,
+    pub(super) stage: Stage,
+    pub(super) began: Instant,
 }
 
 /// Who could answer.
@@ -48,27 +70,41 @@ pub(super) enum Stage {
     Early,
 }
 
+/// One who is in the room.
+#[derive(Debug)]
+pub(super) struct End {
+    pub(super) side: Side,
+    pub(super) party: Party,
+    pub(super) began: Instant,
+    pub(super) answered: Option<Instant>,
+}
+
 /// One party's end.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Side {
     Device(DeviceId),
     Leg(Leg),
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct Leg {
     pub(super) id: LegId,
     pub(super) kind: LegKind,
-    /// Whether the leg was told to listen to the other side.
-    pub(super) listens: bool,
+    pub(super) hears: Hears,
+}
+
+/// What a leg was told to hear.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Hears {
+    pub(super) participants: BTreeSet<ParticipantId>,
+    pub(super) ringback: bool,
+    pub(super) music: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LegKind {
     /// A telephone that called and waits for us to answer.
     Unanswered,
-    /// A telephone that called, is answered, and hears our ringing tone.
-    HearsRingback,
     /// Any other telephone.
     Phone,
     /// A built-in party.
@@ -80,7 +116,117 @@ impl Leg {
         Self {
             id,
             kind,
-            listens: false,
+            hears: Hears::default(),
+        }
+    }
+}
+
+impl Side {
+    pub(super) fn device(&self) -> Option<DeviceId> {
+        match self {
+            Self::Device(device) => Some(*device),
+            Self::Leg(_) => None,
+        }
+    }
+
+    pub(super) fn leg(&self) -> Option<&Leg> {
+        match self {
+            Self::Leg(leg) => Some(leg),
+            Self::Device(_) => None,
+        }
+    }
+}
+
+impl End {
+    pub(super) fn record(
+        self,
+        participant: ParticipantId,
+        ended: Instant,
+        cause: Cause,
+    ) -> LegRecord {
+        LegRecord {
+            participant,
+            party: self.party,
+            leg: self.side.leg().map(|leg| leg.id),
+            began: self.began,
+            answered: self.answered,
+            ended,
+            cause,
+        }
+    }
+}
+
+impl Invite {
+    pub(super) fn leg(&self) -> Option<&Leg> {
+        match &self.offer {
+            Offer::Phone(leg) => Some(leg),
+            Offer::User { .. } => None,
+        }
+    }
+
+    pub(super) fn devices(&self) -> BTreeSet<DeviceId> {
+        match &self.offer {
+            Offer::User { devices, .. } => devices.clone(),
+            Offer::Phone(_) => BTreeSet::new(),
+        }
+    }
+
+    /// Returns whether it is a built-in party: those answer at once.
+    pub(super) fn is_service(&self) -> bool {
+        self.leg().is_some_and(|leg| leg.kind == LegKind::Service)
+    }
+
+    pub(super) fn record(self, ended: Instant, cause: Cause) -> LegRecord {
+        LegRecord {
+            participant: self.participant,
+            leg: self.leg().map(|leg| leg.id),
+            party: self.party,
+            began: self.began,
+            answered: None,
+            ended,
+            cause,
+        }
+    }
+}
+
+impl State {
+    pub(super) fn invite(&self) -> Option<&Invite> {
+        match self {
+            Self::Offered { invite, .. } => Some(invite),
+            Self::Transferring { transfer, .. } => Some(&transfer.invite),
+            Self::Up { .. } => None,
+        }
+    }
+
+    pub(super) fn invite_mut(&mut self) -> Option<&mut Invite> {
+        match self {
+            Self::Offered { invite, .. } => Some(invite),
+            Self::Transferring { transfer, .. } => Some(&mut transfer.invite),
+            Self::Up { .. } => None,
+        }
+    }
+
+    /// Returns when the call was answered.
+    pub(super) fn since(&self) -> Option<Instant> {
+        match self {
+            Self::Up { since, .. } | Self::Transferring { since, .. } => Some(*since),
+            Self::Offered { .. } => None,
+        }
+    }
+
+    /// Returns when the call ends at the latest.
+    pub(super) fn until(&self) -> Instant {
+        match self {
+            Self::Offered { until, .. }
+            | Self::Up { until, .. }
+            | Self::Transferring { until, .. } => *until,
+        }
+    }
+
+    pub(super) fn transfer(&self) -> Option<&Transfer> {
+        match self {
+            Self::Transferring { transfer, .. } => Some(transfer),
+            Self::Offered { .. } | Self::Up { .. } => None,
         }
     }
 }
@@ -88,137 +234,135 @@ impl Leg {
 impl Call {
     /// Returns which participant a device is: none while it is only rung.
     pub(super) fn participant(&self, device: DeviceId) -> Option<ParticipantId> {
-        if self.caller == Side::Device(device) {
-            return Some(ParticipantId::CALLER);
-        }
-        match &self.state {
-            State::Up { callee, .. } if *callee == Side::Device(device) => {
-                Some(ParticipantId::CALLEE)
-            }
-            State::Up { .. } | State::Offered { .. } => None,
-        }
+        let is = |end: &End| end.side.device() == Some(device);
+        let mut ends = self.ends.iter();
+        ends.find(|(_, end)| is(end)).map(|(id, _)| *id)
+    }
+
+    /// Returns which participant a leg is: none while it is only called.
+    pub(super) fn participant_of_leg(&self, leg: LegId) -> Option<ParticipantId> {
+        let is = |end: &End| end.side.leg().is_some_and(|it| it.id == leg);
+        let mut ends = self.ends.iter();
+        ends.find(|(_, end)| is(end)).map(|(id, _)| *id)
     }
 
     /// Returns whether the call rings on a device.
     pub(super) fn is_offered_to(&self, device: DeviceId) -> bool {
-        match &self.state {
-            State::Offered {
-                to: Offer::User { devices, .. },
-                ..
-            } => devices.contains(&device),
-            State::Offered {
-                to: Offer::Phone(_),
-                ..
-            }
-            | State::Up { .. } => false,
-        }
+        self.state
+            .invite()
+            .is_some_and(|invite| invite.devices().contains(&device))
     }
 
-    /// Returns the leg at the callee's end.
-    pub(super) fn callee_leg(&self) -> Option<&Leg> {
-        match &self.state {
-            State::Offered {
-                to: Offer::Phone(leg),
-                ..
-            } => Some(leg),
-            State::Up {
-                callee: Side::Leg(leg),
-                ..
-            } => Some(leg),
-            State::Offered {
-                to: Offer::User { .. },
-                ..
-            }
-            | State::Up {
-                callee: Side::Device(_),
-                ..
-            } => None,
-        }
+    /// Returns the leg that is called and has not answered.
+    pub(super) fn called_leg(&self) -> Option<&Leg> {
+        self.state.invite().and_then(Invite::leg)
     }
 
-    /// Returns every leg with its place in the room and whom it may hear.
-    pub(super) fn legs_mut(&mut self) -> impl Iterator<Item = (&mut Leg, ParticipantId)> {
-        let caller = match &mut self.caller {
-            Side::Leg(leg) => Some((leg, ParticipantId::CALLEE)),
-            Side::Device(_) => None,
-        };
-        let callee = match &mut self.state {
-            State::Offered {
-                to: Offer::Phone(leg),
-                ..
-            } => Some((leg, ParticipantId::CALLER)),
-            State::Up {
-                callee: Side::Leg(leg),
-                ..
-            } => Some((leg, ParticipantId::CALLER)),
-            State::Offered {
-                to: Offer::User { .. },
-                ..
-            }
-            | State::Up {
-                callee: Side::Device(_),
-                ..
-            } => None,
-        };
-        caller.into_iter().chain(callee)
+    /// Returns the others in the room.
+    pub(super) fn others(
+        &self,
+        participant: ParticipantId,
+    ) -> impl Iterator<Item = (ParticipantId, &End)> {
+        self.ends
+            .iter()
+            .map(|(id, end)| (*id, end))
+            .filter(move |(id, _)| *id != participant)
+    }
+
+    /// Returns whom a participant talks to first: who is there, or else who is called.
+    pub(super) fn peer_of(&self, participant: ParticipantId) -> &Party {
+        let by = self.state.transfer().map(|transfer| transfer.by);
+        let mut others = self.others(participant).filter(|(id, _)| Some(*id) != by);
+        match (others.next(), self.state.invite()) {
+            (Some((_, end)), _) => &end.party,
+            (None, Some(invite)) => &invite.party,
+            (None, None) => &self.to,
+        }
     }
 
     /// Returns every device that knows of the call.
     pub(super) fn devices(&self) -> BTreeSet<DeviceId> {
-        let mut devices = BTreeSet::new();
-        if let Side::Device(device) = self.caller {
-            devices.insert(device);
-        }
-        match &self.state {
-            State::Offered {
-                to: Offer::User { devices: rung, .. },
-                ..
-            } => devices.extend(rung),
-            State::Up {
-                callee: Side::Device(device),
-                ..
-            } => {
-                devices.insert(*device);
-            }
-            State::Offered {
-                to: Offer::Phone(_),
-                ..
-            }
-            | State::Up {
-                callee: Side::Leg(_),
-                ..
-            } => {}
-        }
+        let mut devices = self.state.invite().map(Invite::devices).unwrap_or_default();
+        devices.extend(self.ends.values().filter_map(|end| end.side.device()));
         devices
     }
 
-    /// Returns what is at the other end from a participant; none when nobody has answered.
-    pub(super) fn other_side(&self, participant: ParticipantId) -> Option<&Side> {
-        if participant == ParticipantId::CALLEE {
-            return Some(&self.caller);
-        }
+    pub(super) fn new_participant(&mut self) -> ParticipantId {
+        let participant = ParticipantId(self.next_participant);
+        self.next_participant += 1;
+        participant
+    }
+
+    /// Returns every leg with what it is to hear now.
+    pub(super) fn legs_to_hear(&mut self) -> Vec<(&mut Leg, Hears)> {
+        let wanted: BTreeMap<ParticipantId, Hears> = self
+            .ends
+            .iter()
+            .filter_map(|(id, end)| Some((*id, self.end_hears(*id, end.side.leg()?))))
+            .collect();
+        let called = self.called_hears();
+        let ends = self.ends.iter_mut().filter_map(|(id, end)| match &mut end.side {
+            Side::Leg(leg) => Some((leg, wanted.get(id).cloned().unwrap_or_default())),
+            Side::Device(_) => None,
+        });
+        let invited = match self.state.invite_mut() {
+            Some(Invite {
+                offer: Offer::Phone(leg),
+                ..
+            }) => Some((leg, called)),
+            _ => None,
+        };
+        ends.chain(invited).collect()
+    }
+
+    fn end_hears(&self, own: ParticipantId, leg: &Leg) -> Hears {
+        let is_phone = leg.kind == LegKind::Phone;
         match &self.state {
-            State::Up { callee, .. } => Some(callee),
-            State::Offered { .. } => None,
+            State::Offered { invite, .. } if invite.stage == Stage::Early => Hears {
+                participants: BTreeSet::from([invite.participant]),
+                ..Hears::default()
+            },
+            State::Offered { .. } => Hears {
+                ringback: is_phone,
+                ..Hears::default()
+            },
+            State::Transferring { transfer, .. } if transfer.by == own => Hears::default(),
+            State::Transferring { .. } => Hears {
+                ringback: is_phone,
+                ..Hears::default()
+            },
+            State::Up { .. } if self.held_by.contains(&own) => Hears::default(),
+            State::Up { .. } => {
+                let others = self.others(own).map(|(id, _)| id);
+                let (held, talking) =
+                    others.partition::<BTreeSet<_>, _>(|id| self.held_by.contains(id));
+                Hears {
+                    music: is_phone && talking.is_empty() && !held.is_empty(),
+                    participants: talking,
+                    ringback: false,
+                }
+            }
+        }
+    }
+
+    /// The network may want to hear the caller before it answers.
+    fn called_hears(&self) -> Hears {
+        match &self.state {
+            State::Offered { invite, .. } if invite.stage == Stage::Early => Hears {
+                participants: self.ends.keys().copied().collect(),
+                ..Hears::default()
+            },
+            State::Offered { .. } | State::Up { .. } | State::Transferring { .. } => {
+                Hears::default()
+            }
         }
     }
 
     /// Returns whether there is something to hear: answered or early.
     pub(super) fn has_sound(&self) -> bool {
         match &self.state {
-            State::Up { .. } => true,
-            State::Offered { stage, .. } => *stage == Stage::Early,
-        }
-    }
-
-    /// Returns whether legs are to listen.
-    pub(super) fn legs_listen(&self) -> bool {
-        self.has_sound() && self.held_by.is_empty()
-    }
-
-    pub(super) fn until(&self) -> Instant {
-        match &self.state {
-            State::Offered { until, .. } | State::Up { until, .. } => *until,
+            State::Up { .. } | State::Transferring { .. } => true,
+            State::Offered { invite, .. } => invite.stage == Stage::Early,
         }
     }
 }

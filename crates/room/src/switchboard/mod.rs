@@ -1,6 +1,6 @@
 //! The state machine. Who is there: `roster`. How a call begins: `place`. What devices ask of it:
 //! `steer`. What the telephone side tells: `phone`. What becomes of it: `progress`. What devices see
-//! of it: `view`.
+//! of it: `view`. How somebody takes another's place, and two calls become one: `transfer`.
 
 mod call;
 mod phone;
@@ -8,6 +8,7 @@ mod place;
 mod progress;
 mod roster;
 mod steer;
+mod transfer;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -15,6 +16,7 @@ use std::time::Instant;
 
 use self::call::{Call, State};
 use self::roster::Roster;
+use self::transfer::{Asker, Then};
 use crate::{
     Arrival, Attachment, CallId, Cause, Config, DeviceId, Event, Input, LegId, Output, Reason,
     Refusal, Request, Snapshot, User, UserId,
@@ -57,6 +59,7 @@ struct Ticket {
 enum Due {
     Grace(DeviceId),
     Call(CallId),
+    Transfer(CallId),
     Ticket(LegId),
 }
 
@@ -169,6 +172,17 @@ impl Switchboard {
             Request::Hold(call, held) => self.hold(device, call, held),
             Request::Mute(call, muted) => self.mute(device, call, muted),
             Request::Dtmf(call, digits) => self.dtmf(device, call, digits),
+            Request::Transfer { call, to } => {
+                self.transfer(Asker::Device(device), call, &to, now)
+            }
+            Request::Connect { call, with } => {
+                let asker = Asker::Device(device);
+                self.merge((asker, asker), call, with, Then::Leave, now)
+            }
+            Request::Merge { call, with } => {
+                let asker = Asker::Device(device);
+                self.merge((asker, asker), call, with, Then::Stay, now)
+            }
         }
     }
 
@@ -223,6 +237,9 @@ impl Switchboard {
             Input::LegAnswered(leg) => self.leg_answered(leg, now),
             Input::LegEnded { leg, cause } => self.leg_ended(leg, cause, now),
             Input::LegDigit { leg, digit } => self.leg_digit(leg, digit),
+            Input::LegHeld { leg, held } => self.leg_held(leg, held),
+            Input::LegTransfers { leg, to } => self.leg_transfers(leg, &to, now),
+            Input::LegConnects { leg, with } => self.leg_connects(leg, with, now),
             Input::TrunkAvailable(available) => self.trunk = available,
             Input::Drain => self.drain(now),
             Input::Retire => {
@@ -242,9 +259,12 @@ impl Switchboard {
                 Due::Grace(device) => self.remove_device(device, now),
                 Due::Call(call) => match self.calls.get(&call).map(|call| &call.state) {
                     Some(State::Offered { .. }) => self.end(call, Cause::NoAnswer, None, now),
-                    Some(State::Up { .. }) => self.end(call, Cause::TooLong, None, now),
+                    Some(State::Up { .. } | State::Transferring { .. }) => {
+                        self.end(call, Cause::TooLong, None, now);
+                    }
                     None => {}
                 },
+                Due::Transfer(call) => self.transfer_failed(call, Cause::NoAnswer, None, now),
                 Due::Ticket(leg) => {
                     self.tickets.remove(&leg);
                 }
@@ -267,7 +287,7 @@ impl Switchboard {
 
     /// Returns how much is going on.
     pub fn counts(&self) -> Counts {
-        let up = |call: &&Call| matches!(call.state, State::Up { .. });
+        let up = |call: &&Call| call.state.since().is_some();
         Counts {
             users: self.roster.users_len(),
             devices: self.roster.devices_len(),

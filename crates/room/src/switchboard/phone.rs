@@ -2,9 +2,12 @@
 
 use std::time::Instant;
 
-use super::call::{Offer, Side, Stage, State};
+use super::call::{Call, Stage, State};
+use super::transfer::{Asker, Then};
 use super::{Due, Switchboard};
-use crate::{CallId, Cause, Digit, Event, LegId, ParticipantId};
+use crate::{
+    CallId, Cause, Digit, Event, LegId, Output, ParticipantId, Refusal, TransferProgress,
+};
 
 impl Switchboard {
     pub(super) fn leg_rings(&mut self, leg: LegId, now: Instant) {
@@ -20,23 +23,24 @@ impl Switchboard {
         let Some(call) = self.calls.get_mut(&id) else {
             return;
         };
-        let State::Offered { stage, .. } = &mut call.state else {
+        // Who is transferred hears our ringing tone until the answer.
+        let State::Offered { invite, .. } = &mut call.state else {
             return;
         };
-        if *stage == Stage::Early {
+        if invite.stage == Stage::Early {
             return;
         }
-        *stage = Stage::Early;
-        if let Side::Device(device) = call.caller {
-            let media = call.media(ParticipantId::CALLER);
+        invite.stage = Stage::Early;
+        let media = call.media(ParticipantId::CALLER);
+        if let Some(device) = self.device_at(id, ParticipantId::CALLER) {
             self.notify(device, Event::Early { call: id, media });
         }
-        self.sync_listening(id);
+        self.sync_hearing(id);
     }
 
     pub(super) fn leg_answered(&mut self, leg: LegId, now: Instant) {
         if let Some(id) = self.offered_to_leg(leg) {
-            self.callee_leg_up(id, now);
+            self.called_leg_up(id, now);
         }
     }
 
@@ -50,35 +54,29 @@ impl Switchboard {
         let Some(call) = self.calls.get(&id) else {
             return;
         };
-        let by = match &call.caller {
-            Side::Leg(caller) if caller.id == leg => ParticipantId::CALLER,
-            Side::Leg(_) | Side::Device(_) => ParticipantId::CALLEE,
-        };
-        let cause = match (&call.state, by) {
-            (State::Up { .. }, _) => after_answer(cause),
-            (State::Offered { .. }, ParticipantId::CALLER) => by_caller(cause),
-            (State::Offered { .. }, _) => by_callee(cause),
-        };
-        self.end(id, cause, Some(by), now);
+        match (call.participant_of_leg(leg), call.state.invite()) {
+            (Some(by), _) if call.state.since().is_some() => {
+                self.depart(id, by, after_answer(cause), now);
+            }
+            (Some(by), _) => self.end(id, by_caller(cause), Some(by), now),
+            (None, Some(invite)) => {
+                let by = invite.participant;
+                self.declined(id, by_callee(cause), by, now);
+            }
+            (None, None) => {}
+        }
     }
 
     pub(super) fn leg_digit(&mut self, leg: LegId, digit: Digit) {
-        let Some((&id, call)) = self
-            .legs
-            .get(&leg)
-            .and_then(|id| Some((id, self.calls.get(id)?)))
-        else {
+        let Some((id, participant)) = self.place_of(leg) else {
             return;
         };
-        if !call.has_sound() {
+        let Some(call) = self.calls.get(&id).filter(|call| call.has_sound()) else {
             return;
-        }
-        let participant = match &call.caller {
-            Side::Leg(caller) if caller.id == leg => ParticipantId::CALLER,
-            Side::Leg(_) | Side::Device(_) => ParticipantId::CALLEE,
         };
-        if let Some(Side::Device(device)) = call.other_side(participant) {
-            let device = *device;
+        let others = call.others(participant);
+        let devices: Vec<_> = others.filter_map(|(_, end)| end.side.device()).collect();
+        for device in devices {
             self.notify(
                 device,
                 Event::Dtmf {
@@ -90,16 +88,72 @@ impl Switchboard {
         }
     }
 
+    /// The telephone holds: it hears nothing, and Asterisk plays music to us.
+    pub(super) fn leg_held(&mut self, leg: LegId, held: bool) {
+        let Some((id, by)) = self.place_of(leg) else {
+            return;
+        };
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
+        if call.state.since().is_none() {
+            return;
+        }
+        let changed = if held {
+            call.held_by.insert(by)
+        } else {
+            call.held_by.remove(&by)
+        };
+        if changed {
+            self.sync_hearing(id);
+            self.tell_all(id, &Event::Held { call: id, held, by });
+        }
+    }
+
+    /// The telephone transfers its call.
+    pub(super) fn leg_transfers(&mut self, leg: LegId, to: &str, now: Instant) {
+        let Some(id) = self.legs.get(&leg).copied() else {
+            return;
+        };
+        let result = self.transfer(Asker::Leg(leg), id, to, now);
+        self.refuse_leg(leg, result);
+    }
+
+    /// The telephone connects the two whom it talks to.
+    pub(super) fn leg_connects(&mut self, leg: LegId, with: LegId, now: Instant) {
+        let (Some(id), Some(other)) = (self.legs.get(&leg), self.legs.get(&with)) else {
+            return;
+        };
+        let (id, other) = (*id, *other);
+        let asker = (Asker::Leg(leg), Asker::Leg(with));
+        let result = self.merge(asker, id, other, Then::Leave, now);
+        self.refuse_leg(leg, result);
+    }
+
+    fn refuse_leg(&mut self, leg: LegId, result: Result<(), Refusal>) {
+        if let Err(refusal) = result {
+            let progress = TransferProgress::Failed(refusal.cause());
+            self.outputs.push_back(Output::Transfer { leg, progress });
+        }
+    }
+
+    /// Returns the call that a leg is in, and as whom: not while it is only called.
+    fn place_of(&self, leg: LegId) -> Option<(CallId, ParticipantId)> {
+        let id = *self.legs.get(&leg)?;
+        let call = self.calls.get(&id)?;
+        if let Some(participant) = call.participant_of_leg(leg) {
+            return Some((id, participant));
+        }
+        let invite = call.state.invite()?;
+        let is_called = invite.leg().is_some_and(|called| called.id == leg);
+        is_called.then_some((id, invite.participant))
+    }
+
     /// Returns the call that waits for this leg's answer.
     fn offered_to_leg(&self, leg: LegId) -> Option<CallId> {
         let id = self.legs.get(&leg)?;
-        match &self.calls.get(id)?.state {
-            State::Offered {
-                to: Offer::Phone(callee),
-                ..
-            } if callee.id == leg => Some(*id),
-            State::Offered { .. } | State::Up { .. } => None,
-        }
+        let called = self.calls.get(id).and_then(Call::called_leg);
+        called.is_some_and(|called| called.id == leg).then_some(*id)
     }
 }
 
@@ -116,6 +170,7 @@ fn after_answer(cause: Cause) -> Cause {
         | Cause::Unreachable
         | Cause::AnsweredElsewhere
         | Cause::TooLong
+        | Cause::Transferred
         | Cause::Shutdown => Cause::Normal,
     }
 }
@@ -131,7 +186,9 @@ fn by_caller(cause: Cause) -> Cause {
 /// A callee who hangs up without answering has turned the call down.
 fn by_callee(cause: Cause) -> Cause {
     match cause {
-        Cause::Normal | Cause::Cancelled | Cause::AnsweredElsewhere => Cause::Rejected,
+        Cause::Normal | Cause::Cancelled | Cause::AnsweredElsewhere | Cause::Transferred => {
+            Cause::Rejected
+        }
         Cause::TooLong | Cause::Shutdown => Cause::Failed,
         Cause::Rejected
         | Cause::Busy

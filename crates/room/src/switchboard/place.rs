@@ -1,9 +1,9 @@
 //! How a call begins.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use super::call::{Call, Leg, LegKind, Offer, Side, Stage, State};
+use super::call::{Call, End, Invite, Leg, LegKind, Offer, Side, Stage, State};
 use super::{Due, Switchboard, refusal};
 use crate::{
     Arrival, CallId, Cause, DeviceId, Event, LegId, Number, Output, OwnPresence, ParticipantId,
@@ -61,14 +61,10 @@ impl Switchboard {
         now: Instant,
     ) {
         self.legs.insert(leg, arrival.call);
-        let kind = match (arrival.trunk, &target) {
-            (Trunk::Early, _) => LegKind::Unanswered,
-            (Trunk::Answered, Target::User(..)) => LegKind::HearsRingback,
-            (Trunk::Answered, Target::Number(_) | Target::Service(_)) => LegKind::Phone,
+        let kind = match arrival.trunk {
+            Trunk::Early => LegKind::Unanswered,
+            Trunk::Answered => LegKind::Phone,
         };
-        if kind == LegKind::HearsRingback {
-            self.outputs.push_back(Output::PlayRingback(leg));
-        }
         let caller = Side::Leg(Leg::new(leg, kind));
         self.place(
             arrival.call,
@@ -106,19 +102,12 @@ impl Switchboard {
     /// Returns the calls that ring for a user.
     pub(super) fn offers_to(&self, user: &UserId) -> Vec<CallId> {
         let mut calls = self.roster.calls_of_user(user);
-        calls.retain(|call| match self.calls.get(call).map(|call| &call.state) {
-            Some(State::Offered {
-                to: Offer::User { user: callee, .. },
-                ..
-            }) => callee == user,
-            Some(
-                State::Offered {
-                    to: Offer::Phone(_),
-                    ..
-                }
-                | State::Up { .. },
-            )
-            | None => false,
+        calls.retain(|call| {
+            let invite = self.calls.get(call).and_then(|call| call.state.invite());
+            match invite.map(|invite| &invite.offer) {
+                Some(Offer::User { user: callee, .. }) => callee == user,
+                Some(Offer::Phone(_)) | None => false,
+            }
         });
         calls.into_iter().collect()
     }
@@ -131,15 +120,17 @@ impl Switchboard {
         let Some(call) = self.calls.get_mut(&id) else {
             return;
         };
-        let State::Offered {
-            to: Offer::User { devices, .. },
-            ..
-        } = &mut call.state
+        let by = call.state.transfer().map(|transfer| transfer.by);
+        let from = match by {
+            Some(by) => call.peer_of(by).clone(),
+            None => call.from.clone(),
+        };
+        let Some(Offer::User { devices, .. }) =
+            call.state.invite_mut().map(|invite| &mut invite.offer)
         else {
             return;
         };
         devices.insert(device);
-        let from = call.from.clone();
         self.roster.add_call(device, id);
         self.notify(device, Event::Incoming { call: id, from });
     }
@@ -155,7 +146,7 @@ impl Switchboard {
         Ok(())
     }
 
-    fn find_target(&self, to: &str, caller: Option<DeviceId>) -> Result<Target, Refusal> {
+    pub(super) fn find_target(&self, to: &str, caller: Option<DeviceId>) -> Result<Target, Refusal> {
         if let Some(service) = Service::ALL
             .into_iter()
             .find(|service| service.name() == to)
@@ -213,51 +204,69 @@ impl Switchboard {
             self.roster.add_call(device, id);
         }
         let engaged = self.user_at(&caller);
-        let (to, offer) = self.offer(id, &from, target);
-        let rung = match &offer {
-            Offer::User { devices, .. } => devices.clone(),
-            Offer::Phone(_) => BTreeSet::new(),
-        };
-        let answers = matches!(&offer, Offer::Phone(leg) if leg.kind == LegKind::Service);
-        let state = State::Offered {
-            to: offer,
+        let participant = ParticipantId::CALLEE;
+        let (to, offer) = self.offer(id, participant, &from, target);
+        let invite = Invite {
+            participant,
+            party: to.clone(),
+            offer,
             stage: Stage::Calling,
-            until,
+            began: now,
         };
-        let (held_by, muted) = (BTreeSet::new(), BTreeSet::new());
+        let (rung, service) = (invite.devices(), invite.is_service());
+        let caller = End {
+            side: caller,
+            party: from.clone(),
+            began: now,
+            answered: None,
+        };
         let shown = from.clone();
         let call = Call {
             from,
             to,
-            caller,
-            state,
+            ends: BTreeMap::from([(ParticipantId::CALLER, caller)]),
+            past: Vec::new(),
+            next_participant: ParticipantId::CALLEE.0 + 1,
+            state: State::Offered { invite, until },
             started: now,
             rang: None,
-            held_by,
-            muted,
+            held_by: BTreeSet::new(),
+            muted: BTreeSet::new(),
         };
         self.calls.insert(id, call);
-        for device in rung {
-            self.roster.add_call(device, id);
-            self.notify(
-                device,
-                Event::Incoming {
-                    call: id,
-                    from: shown.clone(),
-                },
-            );
-        }
-        if answers {
-            self.callee_leg_up(id, now);
+        self.ring_devices(id, rung, &shown);
+        if service {
+            self.called_leg_up(id, now);
+        } else {
+            self.sync_hearing(id);
         }
         if let Some(user) = engaged {
             self.refresh_presence(&user, None, false);
         }
     }
 
+    /// Offers a call to devices.
+    pub(super) fn ring_devices(&mut self, id: CallId, devices: BTreeSet<DeviceId>, from: &Party) {
+        for device in devices {
+            self.roster.add_call(device, id);
+            self.notify(
+                device,
+                Event::Incoming {
+                    call: id,
+                    from: from.clone(),
+                },
+            );
+        }
+    }
+
     /// Begins the callee's end, as far as it is ours to begin.
-    fn offer(&mut self, call: CallId, from: &Party, target: Target) -> (Party, Offer) {
-        let participant = ParticipantId::CALLEE;
+    pub(super) fn offer(
+        &mut self,
+        call: CallId,
+        participant: ParticipantId,
+        from: &Party,
+        target: Target,
+    ) -> (Party, Offer) {
         match target {
             Target::User(user, devices) => (
                 Party::user(&user),

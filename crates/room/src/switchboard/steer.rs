@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::call::{Call, LegKind, Side, Stage, State};
+use super::progress::Joins;
 use super::{Switchboard, refusal};
 use crate::{CallId, Cause, DeviceId, Digit, Event, Output, ParticipantId, Reason, Refusal};
 
@@ -27,14 +28,15 @@ impl Switchboard {
         now: Instant,
     ) -> Result<(), Refusal> {
         let call = self.call_of(device, id)?;
-        if call.participant(device) == Some(ParticipantId::CALLEE) {
-            return Ok(());
+        match call.participant(device) {
+            Some(participant) if participant != ParticipantId::CALLER => return Ok(()),
+            Some(_) | None => {}
         }
         if !call.is_offered_to(device) {
             return Err(wrong_state("the call does not ring here"));
         }
         self.take_from_others(id, device);
-        self.up(id, Side::Device(device), now);
+        self.join(id, Joins::Device(device), now);
         Ok(())
     }
 
@@ -44,20 +46,34 @@ impl Switchboard {
         id: CallId,
         now: Instant,
     ) -> Result<(), Refusal> {
-        if !self.call_of(device, id)?.is_offered_to(device) {
-            return Err(wrong_state("the call does not ring here"));
+        let call = self.call_of(device, id)?;
+        match call.state.invite() {
+            Some(invite) if call.is_offered_to(device) => {
+                let by = invite.participant;
+                self.declined(id, Cause::Rejected, by, now);
+                Ok(())
+            }
+            Some(_) | None => Err(wrong_state("the call does not ring here")),
         }
-        self.end(id, Cause::Rejected, Some(ParticipantId::CALLEE), now);
-        Ok(())
     }
 
+    /// The caller gives up, or the one who transfers wants the call back.
     pub(super) fn cancel(
         &mut self,
         device: DeviceId,
         id: CallId,
         now: Instant,
     ) -> Result<(), Refusal> {
-        if self.call_of(device, id)?.participant(device) != Some(ParticipantId::CALLER) {
+        let call = self.call_of(device, id)?;
+        let participant = call.participant(device);
+        if let Some(transfer) = call.state.transfer() {
+            if participant != Some(transfer.by) {
+                return Err(wrong_state("only who transfers can take the call back"));
+            }
+            self.cancel_transfer(id, now);
+            return Ok(());
+        }
+        if participant != Some(ParticipantId::CALLER) {
             return Err(wrong_state("only the caller can give up"));
         }
         self.hang_up(device, id, now)
@@ -71,12 +87,11 @@ impl Switchboard {
         now: Instant,
     ) -> Result<(), Refusal> {
         let call = self.call_of(device, id)?;
-        let (cause, by) = match (call.participant(device), &call.state) {
-            (None, _) => (Cause::Rejected, ParticipantId::CALLEE),
-            (Some(by), State::Offered { .. }) => (Cause::Cancelled, by),
-            (Some(by), State::Up { .. }) => (Cause::Normal, by),
-        };
-        self.end(id, cause, Some(by), now);
+        match (call.participant(device), call.state.since()) {
+            (None, _) => self.reject(device, id, now)?,
+            (Some(by), None) => self.end(id, Cause::Cancelled, Some(by), now),
+            (Some(by), Some(_)) => self.depart(id, by, Cause::Normal, now),
+        }
         Ok(())
     }
 
@@ -91,7 +106,7 @@ impl Switchboard {
             call.held_by.remove(&by)
         };
         if changed {
-            self.sync_listening(id);
+            self.sync_hearing(id);
             self.tell_all(id, &Event::Held { call: id, held, by });
         }
         Ok(())
@@ -114,7 +129,7 @@ impl Switchboard {
             muted_by.remove(&participant)
         };
         // Before the answer nobody is there to be told; the one who answers is told then.
-        if changed && matches!(call.state, State::Up { .. }) {
+        if changed && call.state.since().is_some() {
             self.tell_all(
                 id,
                 &Event::Muted {
@@ -141,41 +156,41 @@ impl Switchboard {
         let Some(participant) = call.participant(device) else {
             return Err(wrong_state("the call is not answered"));
         };
-        // A telephone network may ask for digits before it answers.
-        let early = matches!(
-            call.state,
-            State::Offered {
-                stage: Stage::Early,
-                ..
+        let mut devices = Vec::new();
+        let mut legs = Vec::new();
+        for (_, end) in call.others(participant) {
+            match &end.side {
+                Side::Device(other) => devices.push(*other),
+                Side::Leg(leg) => legs.push((leg.id, leg.kind)),
             }
-        );
-        let far_leg = match call.other_side(participant) {
-            Some(Side::Device(other)) => {
-                let other = *other;
-                for digit in digits {
-                    self.notify(
-                        other,
-                        Event::Dtmf {
-                            call: id,
-                            participant,
-                            digit,
-                        },
-                    );
-                }
-                return Ok(());
-            }
-            Some(Side::Leg(leg)) => Some(leg),
-            None if early => call.callee_leg(),
-            None => None,
-        };
-        match far_leg.map(|leg| (leg.id, leg.kind)) {
-            Some((_, LegKind::Service)) => Ok(()),
-            Some((leg, LegKind::Phone | LegKind::Unanswered | LegKind::HearsRingback)) => {
-                self.outputs.push_back(Output::SendDigits { leg, digits });
-                Ok(())
-            }
-            None => Err(wrong_state("the call is not answered")),
         }
+        // A telephone network may ask for digits before it answers.
+        if let State::Offered { invite, .. } = &call.state
+            && invite.stage == Stage::Early
+            && let Some(leg) = invite.leg()
+        {
+            legs.push((leg.id, leg.kind));
+        }
+        if devices.is_empty() && legs.is_empty() {
+            return Err(wrong_state("the call is not answered"));
+        }
+        for other in devices {
+            for digit in digits.iter().copied() {
+                let event = Event::Dtmf {
+                    call: id,
+                    participant,
+                    digit,
+                };
+                self.notify(other, event);
+            }
+        }
+        for (leg, kind) in legs {
+            if kind != LegKind::Service {
+                let digits = digits.clone();
+                self.outputs.push_back(Output::SendDigits { leg, digits });
+            }
+        }
+        Ok(())
     }
 
     fn call_of(&self, device: DeviceId, id: CallId) -> Result<&Call, Refusal> {

@@ -5,7 +5,7 @@ use super::call::{Call, Side, Stage, State};
 use super::roster::Engaged;
 use crate::{
     CallId, CallView, Caller, DeviceId, Direction, Event, Media, Number, ParticipantId, Party,
-    PartyKind, Peer, Progress, Service, Snapshot, User, UserId,
+    PartyKind, Peer, Progress, Service, Snapshot, Transferring, User, UserId,
 };
 
 impl Switchboard {
@@ -76,54 +76,60 @@ impl Switchboard {
 impl Call {
     /// Returns where a participant publishes and whom it hears.
     pub(super) fn media(&self, participant: ParticipantId) -> Media {
-        let (other, party) = if participant == ParticipantId::CALLER {
-            (ParticipantId::CALLEE, &self.to)
-        } else {
-            (ParticipantId::CALLER, &self.from)
-        };
-        let peer = Peer {
-            participant: other,
+        let peer = |(participant, party): (ParticipantId, &Party)| Peer {
+            participant,
             name: party.name.clone(),
             kind: party.kind,
         };
+        let others = self.others(participant).map(|(id, end)| (id, &end.party));
+        let called = match &self.state {
+            State::Offered { invite, .. } => Some((invite.participant, &invite.party)),
+            State::Up { .. } | State::Transferring { .. } => None,
+        };
         Media {
             participant,
-            peers: vec![peer],
+            peers: others.chain(called).map(peer).collect(),
         }
     }
 
     fn view(&self, call: CallId, device: DeviceId) -> CallView {
         let participant = self.participant(device);
-        let (direction, peer) = if participant == Some(ParticipantId::CALLER) {
-            (Direction::Out, self.to.clone())
-        } else {
-            (Direction::In, self.from.clone())
+        let direction = match participant {
+            Some(ParticipantId::CALLER) => Direction::Out,
+            Some(_) | None => Direction::In,
         };
-        let (progress, sound) = match &self.state {
-            State::Offered {
-                stage: Stage::Calling,
-                ..
-            } => (Progress::Calling, false),
-            State::Offered {
-                stage: Stage::Ringing,
-                ..
-            } => (Progress::Ringing, false),
-            State::Offered {
-                stage: Stage::Early,
-                ..
-            } => (Progress::Early, true),
-            State::Up { since, .. } => (Progress::Up { since: *since }, true),
+        let by = self.state.transfer().map(|transfer| transfer.by);
+        let peer = match (participant, by) {
+            (Some(participant), _) => self.peer_of(participant),
+            (None, Some(by)) => self.peer_of(by),
+            (None, None) => &self.from,
         };
+        let (progress, sound) = match (&self.state, participant) {
+            (State::Offered { invite, .. }, _) => match invite.stage {
+                Stage::Calling => (Progress::Calling, false),
+                Stage::Ringing => (Progress::Ringing, false),
+                Stage::Early => (Progress::Early, true),
+            },
+            (State::Transferring { .. }, None) => (Progress::Ringing, false),
+            (State::Up { since, .. } | State::Transferring { since, .. }, _) => {
+                (Progress::Up { since: *since }, true)
+            }
+        };
+        let transferring = self.state.transfer().filter(|_| participant.is_some());
         CallView {
             call,
             direction,
             progress,
-            peer,
+            peer: peer.clone(),
             held_by: self.held_by.iter().copied().collect(),
             muted: self.muted.iter().copied().collect(),
             media: participant
                 .filter(|_| sound)
                 .map(|participant| self.media(participant)),
+            transferring: transferring.map(|transfer| Transferring {
+                by: transfer.by,
+                to: transfer.invite.party.clone(),
+            }),
         }
     }
 }

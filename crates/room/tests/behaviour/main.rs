@@ -10,4 +10,5 @@ mod limits;
 mod presence;
 mod random;
 mod telephone;
+mod transfers;
 mod world;

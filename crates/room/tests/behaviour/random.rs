@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use moqrelay_room::{
     Arrival, Attachment, CallId, Caller, Cause, Config, DeviceId, Event, Input, LegId, Limits,
-    Output, OwnPresence, Request, Trunk,
+    Output, OwnPresence, ParticipantId, Request, Trunk,
 };
 use proptest::prelude::*;
 
@@ -32,6 +32,9 @@ enum LegStep {
     Answered,
     Ended(Cause),
     Digit,
+    Held(bool),
+    Transfers(&'static str),
+    Connects(u64),
 }
 
 const DEVICES: u64 = 6;
@@ -132,6 +135,12 @@ fn leg_input(leg: LegId, step: LegStep) -> Input {
         LegStep::Early => Input::LegEarly(leg),
         LegStep::Answered => Input::LegAnswered(leg),
         LegStep::Ended(cause) => Input::LegEnded { leg, cause },
+        LegStep::Held(held) => Input::LegHeld { leg, held },
+        LegStep::Transfers(to) => Input::LegTransfers { leg, to: to.into() },
+        LegStep::Connects(with) => Input::LegConnects {
+            leg,
+            with: LegId(with),
+        },
         LegStep::Digit => Input::LegDigit {
             leg,
             digit: digits("5")[0],
@@ -145,8 +154,9 @@ struct Books {
     /// The calls each device was told of and not yet told of the end of.
     open: BTreeMap<DeviceId, BTreeSet<CallId>>,
     /// Who listens to what.
-    listening: BTreeSet<(LegId, CallId)>,
+    listening: BTreeSet<(LegId, CallId, ParticipantId)>,
     tones: BTreeSet<LegId>,
+    music: BTreeSet<LegId>,
     dead_legs: BTreeSet<LegId>,
     began: usize,
     ended: usize,
@@ -184,14 +194,36 @@ impl Books {
                     self.alive(leg);
                     assert!(self.tones.remove(&leg), "no tone to end");
                 }
-                Output::Listen { leg, room, .. } => {
+                Output::PlayMusic(leg) => {
+                    self.alive(leg);
+                    assert!(self.music.insert(leg), "music begins twice");
+                }
+                Output::StopMusic(leg) => {
+                    self.alive(leg);
+                    assert!(self.music.remove(&leg), "no music to end");
+                }
+                Output::Transfer { leg, .. } => self.alive(leg),
+                Output::Move { leg, .. } => {
+                    self.alive(leg);
+                    let listens = self.listening.iter().any(|(other, ..)| *other == leg);
+                    assert!(!listens, "moves with an ear in its old room");
+                }
+                Output::Listen {
+                    leg,
+                    room,
+                    participant,
+                } => {
                     self.alive(leg);
                     assert!(!self.tones.contains(&leg), "listens over its ringing tone");
-                    assert!(self.listening.insert((leg, room)), "listens twice");
+                    assert!(self.listening.insert((leg, room, participant)), "listens twice");
                 }
-                Output::Unlisten { leg, room, .. } => {
+                Output::Unlisten {
+                    leg,
+                    room,
+                    participant,
+                } => {
                     self.alive(leg);
-                    assert!(self.listening.remove(&(leg, room)), "did not listen");
+                    assert!(self.listening.remove(&(leg, room, participant)), "did not listen");
                 }
                 // Said again when a connection comes for a leg that is over.
                 Output::HangUp { leg, .. } => {
@@ -222,7 +254,15 @@ impl Books {
             Event::Up { call, .. } => {
                 open.insert(call);
             }
-            Event::Held { call, .. } | Event::Muted { call, .. } | Event::Dtmf { call, .. } => {
+            Event::Changed { call, now, .. } => {
+                assert!(open.remove(&call), "a call changes that is not open");
+                assert!(open.insert(now), "two calls of a device become one");
+            }
+            Event::Held { call, .. }
+            | Event::Muted { call, .. }
+            | Event::Dtmf { call, .. }
+            | Event::Transferring { call, .. }
+            | Event::TransferFailed { call, .. } => {
                 assert!(open.contains(&call), "an event of a call that is not open");
             }
             Event::Ended { call, .. } => {
@@ -242,7 +282,8 @@ impl Books {
     fn check_counts(&self, world: &World) {
         let counts = world.board.counts();
         assert!(counts.calls_up <= counts.calls);
-        assert!(counts.legs <= counts.calls * 2);
+        let participants = world.board.config().limits.participants_per_call;
+        assert!(counts.legs <= counts.calls * participants);
         if counts.calls > 0 {
             assert!(
                 world.board.poll_timeout().is_some(),
@@ -267,6 +308,7 @@ fn config() -> Config {
     Config {
         users: vec![user("carla", Some("7003"))],
         limits,
+        telephones_dial: true,
         ..Config::default()
     }
 }
@@ -304,7 +346,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn request(
     call: impl Strategy<Value = CallId> + Clone + 'static,
-    target: impl Strategy<Value = &'static str> + 'static,
+    target: impl Strategy<Value = &'static str> + Clone + 'static,
 ) -> impl Strategy<Value = Request> {
     let own = prop::sample::select(vec![
         OwnPresence::Available,
@@ -312,6 +354,7 @@ fn request(
         OwnPresence::Available,
         OwnPresence::Busy,
     ]);
+    let to = target.clone();
     prop_oneof![
         1 => own.prop_map(Request::Presence),
         8 => (call.clone(), target).prop_map(|(call, to)| Request::Call { call, to: to.into() }),
@@ -322,7 +365,10 @@ fn request(
         1 => call.clone().prop_map(Request::Hangup),
         3 => (call.clone(), any::<bool>()).prop_map(|(call, held)| Request::Hold(call, held)),
         2 => (call.clone(), any::<bool>()).prop_map(|(call, muted)| Request::Mute(call, muted)),
-        2 => call.prop_map(|call| Request::Dtmf(call, digits("12"))),
+        2 => call.clone().prop_map(|call| Request::Dtmf(call, digits("12"))),
+        4 => (call.clone(), to).prop_map(|(call, to)| Request::Transfer { call, to: to.into() }),
+        3 => (call.clone(), call.clone()).prop_map(|(call, with)| Request::Connect { call, with }),
+        3 => (call.clone(), call).prop_map(|(call, with)| Request::Merge { call, with }),
     ]
 }
 
@@ -338,6 +384,12 @@ fn leg_step() -> impl Strategy<Value = LegStep> {
         LegStep::Answered,
         LegStep::Answered,
         LegStep::Digit,
+        LegStep::Held(true),
+        LegStep::Held(false),
+        LegStep::Transfers("carla"),
+        LegStep::Transfers("0301234"),
+        LegStep::Connects(3),
+        LegStep::Connects(5),
         LegStep::Ended(Cause::Normal),
         LegStep::Ended(Cause::Busy),
         LegStep::Ended(Cause::Shutdown),
