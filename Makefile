@@ -83,7 +83,7 @@ e2e-asterisk: webapp
 	@$(need) browsers asterisk
 	deploy/asterisk/rootfs
 	cargo build --locked --package moqrelay --bins --example foreign_listener
-	cd webapp/e2e && node --test --test-concurrency=1 asterisk.test.mjs foreign.test.mjs
+	cd webapp/e2e && node --test --test-concurrency=1 asterisk.test.mjs callcontrol.test.mjs foreign.test.mjs
 
 bench: release
 	@deploy/dev/bench

@@ -8,7 +8,9 @@
 #[expect(unreachable_pub, reason = "a module of a test")]
 mod real;
 
-use moqrelay_bridge::ari::{Caller, Client, Config, Event, Handle, Incoming, LegId, Secret};
+use moqrelay_bridge::ari::{
+    Caller, Client, Config, Event, Handle, Incoming, LegId, Secret, TransferProgress,
+};
 use moqrelay_wire::signal::Cause;
 use real::{Asterisk, Phone, Proxy, Stub, share, soon, strength, wav_tail};
 use tokio::sync::mpsc;
@@ -276,6 +278,43 @@ async fn a_telephone_can_be_held_and_hears_music() {
     assert!(share(&heard, 48_000, Stub::HZ) < 0.5);
     assert!(heard.iter().any(|sample| sample.abs() > 500));
     world.assert_clean().await;
+}
+
+#[tokio::test]
+#[ignore = "needs root and deploy/asterisk/rootfs"]
+async fn a_telephone_that_transfers_asks_us_and_is_told_the_result() {
+    let mut world = World::start().await;
+    let mut phone = Phone::start(&world.asterisk, "alice", 700).await;
+    for (progress, heard) in [
+        (TransferProgress::Failed(Cause::Busy), "TRANSFER_FAILED"),
+        (TransferProgress::Answered, "CALL_CLOSED"),
+    ] {
+        let uuid = Uuid::new_v4();
+        phone.dial("7001").await;
+        let call = world.incoming().await;
+        world.handle.adopt(call.call, LEG).unwrap();
+        world.handle.answer(LEG, uuid).unwrap();
+        phone.expect("CALL_ESTABLISHED").await;
+        world.stub.second(uuid).await;
+
+        phone.tell("transfer", "sip:7002@127.0.0.1").await;
+        let to = "7002".into();
+        assert_eq!(world.event().await, Event::Transfers { leg: LEG, to });
+        world
+            .handle
+            .transfer(LEG, TransferProgress::Ringing)
+            .unwrap();
+        world.handle.transfer(LEG, progress).unwrap();
+        phone.expect(heard).await;
+        if progress != TransferProgress::Answered {
+            // The sound goes on.
+            world.stub.second(uuid).await;
+        }
+        world.handle.hang_up(LEG, Cause::Transferred).unwrap();
+        let end = world.event().await;
+        assert!(matches!(end, Event::Ended { leg: LEG, .. }), "{end:?}");
+        world.assert_clean().await;
+    }
 }
 
 #[tokio::test]

@@ -39,6 +39,18 @@ pub(crate) fn request(request: signal::Request) -> Option<(room::Request, Option
                 let digits = digits.as_str().chars().filter_map(digit).collect();
                 room::Request::Dtmf(call(id), digits)
             }
+            signal::Request::Transfer { call: id, to } => {
+                let call = call(id);
+                room::Request::Transfer { call, to }
+            }
+            signal::Request::Connect { call: id, with } => {
+                let (call, with) = (call(id), call(with));
+                room::Request::Connect { call, with }
+            }
+            signal::Request::Merge { call: id, with } => {
+                let (call, with) = (call(id), call(with));
+                room::Request::Merge { call, with }
+            }
         },
         None,
     ))
@@ -91,6 +103,30 @@ pub(crate) fn event(event: room::Event, mint: Mint<'_>) -> signal::Event {
                 digit,
             }
         }
+        room::Event::Transferring { call, by, to } => signal::Event::Transferring {
+            call: id(call),
+            by: by.to_string(),
+            to: party(to),
+        },
+        room::Event::TransferFailed { call, cause: why } => {
+            let (cause, reason) = cause(why);
+            signal::Event::TransferFailed {
+                call: id(call),
+                cause,
+                reason: reason.to_owned(),
+            }
+        }
+        room::Event::Changed {
+            call,
+            now,
+            peer,
+            media: from,
+        } => signal::Event::Changed {
+            call: id(call),
+            now: id(now),
+            peer: party(peer),
+            media: media(now, from, mint),
+        },
         room::Event::Ended { call, cause: why } => {
             let (cause, reason) = cause(why);
             signal::Event::Ended {
@@ -163,6 +199,10 @@ fn call_view(view: room::CallView, now: Instant, mint: Mint<'_>) -> signal::Call
         muted: names(view.muted),
         up_ms,
         media: view.media.map(|from| media(view.call, from, mint)),
+        transferring: view.transferring.map(|transfer| signal::Transferring {
+            by: transfer.by.to_string(),
+            to: party(transfer.to),
+        }),
     }
 }
 
@@ -245,6 +285,7 @@ fn cause(cause: room::Cause) -> (signal::Cause, &'static str) {
             "answered on another device",
         ),
         room::Cause::Lost => (signal::Cause::Lost, "the connection was lost"),
+        room::Cause::Transferred => (signal::Cause::Transferred, "somebody else has taken over"),
         room::Cause::TooLong => (signal::Cause::TooLong, "the longest duration was reached"),
         room::Cause::Failed => (signal::Cause::Failed, "something broke on the way"),
         room::Cause::Shutdown => (signal::Cause::Shutdown, "the server is going down"),

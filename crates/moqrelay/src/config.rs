@@ -523,6 +523,8 @@ pub(crate) struct Asterisk {
     /// What the dialplan shows to get a ticket; absent: no tickets.
     pub(crate) secret: Option<Secret>,
     pub(crate) legs_max: usize,
+    /// Whether telephones may transfer calls to numbers.
+    pub(crate) transfers_dial: bool,
     /// The UDP port of all RTP; absent: none.
     pub(crate) rtp: Option<SocketAddr>,
     /// Where Asterisk's WebSocket channels connect to us; absent: nowhere.
@@ -536,6 +538,7 @@ impl Default for Asterisk {
             audiosocket: SocketAddr::from(([127, 0, 0, 1], 9092)),
             secret: None,
             legs_max: 500,
+            transfers_dial: false,
             rtp: None,
             websocket: None,
             ari: None,

@@ -914,6 +914,7 @@ fn room_config(config: &Config, directory: &Directory) -> room::Config {
         users: directory.users().cloned().collect(),
         ring_timeout: config.calls.ring_timeout,
         call_duration_max: config.calls.duration_max,
+        telephones_dial: config.asterisk.transfers_dial,
         limits: room::Limits {
             calls: config.calls.calls_max,
             users: config.calls.users_max,

@@ -16,7 +16,7 @@ use moqrelay_bridge::{
 use moqrelay_control::{Control, Request, Requests};
 use moqrelay_room::{
     Arrival, CallId, CallRecord, Caller, Cause, Config, Counts, Digit, Input, LegId, Number,
-    Output, ParticipantId, Party, Refusal, Service, Switchboard, Trunk, UserId,
+    Output, ParticipantId, Party, Refusal, Service, Switchboard, TransferProgress, Trunk, UserId,
 };
 use moqrelay_wire::signal;
 use tokio::sync::{mpsc, watch};
@@ -297,7 +297,17 @@ impl Driver {
                 }
             }
             ari::Event::Held { leg, held } => {
-                tracing::debug!(leg = %LegId(leg.0), held, "the telephone holds");
+                let leg = LegId(leg.0);
+                tracing::debug!(%leg, held, "the telephone holds");
+                self.handle(Input::LegHeld { leg, held });
+            }
+            ari::Event::Transfers { leg, to } => {
+                let leg = LegId(leg.0);
+                self.handle(Input::LegTransfers { leg, to });
+            }
+            ari::Event::Connects { leg, with } => {
+                let (leg, with) = (LegId(leg.0), LegId(with.0));
+                self.handle(Input::LegConnects { leg, with });
             }
             ari::Event::Chosen { leg, plan } => {
                 told(self.bridge.explain(to_bridge(LegId(leg.0)), plan.why));
@@ -403,6 +413,24 @@ impl Driver {
                 told(self.bridge.play(self.to_bridge(leg), Tone::Ringback));
             }
             Output::StopTone(leg) => told(self.bridge.stop_tone(self.to_bridge(leg))),
+            // A telephone without ARI hears silence.
+            Output::PlayMusic(leg) => self.with_ari(leg, |ari, _| ari.hold(to_ari(leg))),
+            Output::StopMusic(leg) => self.with_ari(leg, |ari, _| ari.resume(to_ari(leg))),
+            Output::Move {
+                leg,
+                call,
+                participant,
+            } => self.move_leg(leg, call, participant),
+            Output::Transfer { leg, progress } => {
+                let progress = match progress {
+                    TransferProgress::Ringing => ari::TransferProgress::Ringing,
+                    TransferProgress::Answered => ari::TransferProgress::Answered,
+                    TransferProgress::Failed(cause) => {
+                        ari::TransferProgress::Failed(to_wire(cause))
+                    }
+                };
+                self.with_ari(leg, |ari, _| ari.transfer(to_ari(leg), progress));
+            }
             Output::Listen {
                 leg,
                 room,
@@ -435,6 +463,14 @@ impl Driver {
             Output::HangUp { leg, cause } => self.hang_up(leg, cause),
             Output::Ended(record) => log_ended(&record),
         }
+    }
+
+    fn move_leg(&self, leg: LegId, call: CallId, participant: ParticipantId) {
+        let Some(place) = place(call, participant) else {
+            return;
+        };
+        tracing::info!(%leg, %call, %participant, "the leg goes on in another call");
+        told(self.bridge.join(self.to_bridge(leg), place));
     }
 
     /// ARI sends digits as they should be; a leg without it gets them as tones in its sound.
@@ -561,11 +597,24 @@ fn log_ended(record: &CallRecord) {
         to = record.to.id,
         cause = ?record.cause,
         ended_by = record.ended_by.map(|by| by.to_string()),
+        went_on_in = record.went_on_in.map(|call| call.to_string()),
         rang_ms = record.rang.map(|at| millis(at - record.started)),
         answered_ms = record.answered.map(|at| millis(at - record.started)),
         talked_s = record.talked().as_secs_f32(),
         "the call has ended"
     );
+    for leg in &record.legs {
+        tracing::info!(
+            call = %record.call,
+            participant = %leg.participant,
+            party = leg.party.id,
+            leg = leg.leg.map(|leg| leg.to_string()),
+            began_ms = millis(leg.began - record.started),
+            talked_s = leg.talked().as_secs_f32(),
+            cause = ?leg.cause,
+            "a leg's part has ended"
+        );
+    }
     metrics::counter!("moqrelay_calls_ended_total", "cause" => word(record.cause)).increment(1);
     if let Some(answered) = record.answered {
         metrics::histogram!("moqrelay_call_answer_seconds")
@@ -642,6 +691,7 @@ fn word(cause: Cause) -> &'static str {
         Cause::Unreachable => "unreachable",
         Cause::AnsweredElsewhere => "answered_elsewhere",
         Cause::Lost => "lost",
+        Cause::Transferred => "transferred",
         Cause::TooLong => "too_long",
         Cause::Failed => "failed",
         Cause::Shutdown => "shutdown",
@@ -659,6 +709,7 @@ fn to_wire(cause: Cause) -> signal::Cause {
         Cause::Unreachable => signal::Cause::Unreachable,
         Cause::AnsweredElsewhere => signal::Cause::AnsweredElsewhere,
         Cause::Lost => signal::Cause::Lost,
+        Cause::Transferred => signal::Cause::Transferred,
         Cause::TooLong => signal::Cause::TooLong,
         Cause::Failed => signal::Cause::Failed,
         Cause::Shutdown => signal::Cause::Shutdown,
@@ -676,6 +727,7 @@ fn from_wire(cause: signal::Cause) -> Cause {
         signal::Cause::Unreachable => Cause::Unreachable,
         signal::Cause::AnsweredElsewhere => Cause::AnsweredElsewhere,
         signal::Cause::Lost => Cause::Lost,
+        signal::Cause::Transferred => Cause::Transferred,
         signal::Cause::TooLong => Cause::TooLong,
         signal::Cause::Failed => Cause::Failed,
         signal::Cause::Shutdown => Cause::Shutdown,

@@ -14,7 +14,9 @@ mod party;
 mod switchboard;
 
 pub use config::{Config, Limits};
-pub use event::{CallView, Direction, Event, Media, Peer, Progress, Snapshot, Transferring, UserPresence};
+pub use event::{
+    CallView, Direction, Event, Media, Peer, Progress, Snapshot, Transferring, UserPresence,
+};
 pub use id::{
     Attachment, CallId, DeviceId, Digit, InvalidId, LegId, Number, ParticipantId, UserId,
 };

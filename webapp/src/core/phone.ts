@@ -12,7 +12,7 @@ import { Monitor } from "./monitor.ts";
 import { RelayLink } from "./relay-link.ts";
 import type { DeviceErrorCode, Levels, LinkState, MediaEngine, RelayAddress, ReplayState, TrackState } from "./media/api.ts";
 import { People } from "./people.ts";
-import type { CallId, Event, OwnPresence, Party, Registered, Resume } from "./schema.ts";
+import type { CallId, Cause, Event, OwnPresence, Party, Registered, Resume } from "./schema.ts";
 import { findRelay } from "./session/api.ts";
 import type { Session } from "./session/session.ts";
 import type { Settings, SettingsStore } from "./settings.ts";
@@ -50,6 +50,7 @@ export type Notice = { readonly id: number } & (
 	| { readonly about: "voice"; readonly code: VoiceFailure }
 	| { readonly about: "request"; readonly code: RequestFailure }
 	| { readonly about: "replay"; readonly code: ReplayFailure }
+	| { readonly about: "transfer"; readonly code: Cause }
 	| { readonly about: "device"; readonly code: DeviceErrorCode }
 );
 
@@ -192,6 +193,27 @@ export class Phone {
 
 	digit(key: string, digit: string): void {
 		this.#dispatch({ type: "digit", key, digit });
+	}
+
+	/** Gives the call to somebody else. */
+	transfer(key: string, typed: string): void {
+		const to = normalize(typed);
+		if (to !== "") this.#dispatch({ type: "transfer", key, to });
+	}
+
+	/** Nobody has answered yet: the call comes back. */
+	takeBack(key: string): void {
+		this.#dispatch({ type: "take_back", key });
+	}
+
+	/** Connects the others of two calls and leaves. */
+	connect(key: string, other: string): void {
+		this.#dispatch({ type: "connect", key, with: other });
+	}
+
+	/** Makes two calls one. */
+	merge(key: string, other: string): void {
+		this.#dispatch({ type: "merge", key, with: other });
 	}
 
 	/** Plays the last seconds of the other side once more. */
@@ -405,6 +427,9 @@ export class Phone {
 			case "say":
 				this.#say({ about: "request", code: effect.code });
 				return;
+			case "returned":
+				this.#say({ about: "transfer", code: effect.cause });
+				return;
 			case "record":
 				this.history.value?.add(effect.record);
 		}
@@ -438,6 +463,7 @@ type About =
 	| { about: "voice"; code: VoiceFailure }
 	| { about: "request"; code: RequestFailure }
 	| { about: "replay"; code: ReplayFailure }
+	| { about: "transfer"; code: Cause }
 	| { about: "device"; code: DeviceErrorCode };
 
 function failureOf(error: unknown): RequestFailure {

@@ -65,6 +65,13 @@ export interface CallView {
 	muted: string[];
 	up_ms?: number;
 	media?: Media;
+	transferring?: Transferring;
+}
+
+/** A transfer on its way. */
+export interface Transferring {
+	by: string;
+	to: Party;
 }
 
 /** Why a call ended. */
@@ -78,6 +85,7 @@ export type Cause =
 	| "unreachable"
 	| "answered_elsewhere"
 	| "lost"
+	| "transferred"
 	| "too_long"
 	| "failed"
 	| "shutdown";
@@ -122,7 +130,10 @@ export type Request =
 	| { type: "hangup"; call: CallId }
 	| { type: "hold"; call: CallId; held: boolean }
 	| { type: "mute"; call: CallId; muted: boolean }
-	| { type: "dtmf"; call: CallId; digits: string };
+	| { type: "dtmf"; call: CallId; digits: string }
+	| { type: "transfer"; call: CallId; to: string }
+	| { type: "connect"; call: CallId; with: CallId }
+	| { type: "merge"; call: CallId; with: CallId };
 
 /** What the server allows a device. */
 export interface Limits {
@@ -155,6 +166,9 @@ export type Event =
 	| { type: "held"; call: CallId; held: boolean; by: string }
 	| { type: "muted"; call: CallId; participant: string; muted: boolean }
 	| { type: "dtmf"; call: CallId; participant: string; digit: string }
+	| { type: "transferring"; call: CallId; by: string; to: Party }
+	| { type: "transfer_failed"; call: CallId; cause: Cause; reason: string }
+	| { type: "changed"; call: CallId; now: CallId; peer: Party; media: Media }
 	| { type: "ended"; call: CallId; cause: Cause; reason: string };
 
 /** An answer, or a word about the connection. */

@@ -123,6 +123,45 @@ describe("the screen", () => {
 		expect(find("notice")?.textContent).toContain(en.replayFailures.nothing);
 	});
 
+	it("gives the call to somebody else, and takes it back", async () => {
+		const { find, click, type, socket, hear } = await talking();
+		await click("call-transfer");
+		expect(find("transfer-now")).toHaveProperty("disabled", true);
+		await type("transfer-input", "7003");
+		await click("transfer-now");
+		expect(socket().last("transfer")).toMatchObject({ call: CALL, to: "7003" });
+		expect(find("transfer")).toBeNull();
+		const carla = { id: "carla", name: "Carla", number: "7003", kind: "browser" };
+		await hear({ type: "transferring", call: CALL, by: "p1", to: carla, seq: 10 });
+		expect(find("call-state")?.textContent).toBe(en.transferringTo("Carla"));
+		expect(find("call-hold")).toHaveProperty("disabled", true);
+
+		await click("transfer-cancel");
+		expect(socket().last("cancel")).toMatchObject({ call: CALL });
+		await hear({ type: "transfer_failed", call: CALL, cause: "busy", reason: "", seq: 11 });
+
+		expect(find("transfer-cancel")).toBeNull();
+		expect(find("notice")?.textContent).toContain(en.callIsBack(en.causes.busy));
+	});
+
+	it("puts a held call and the one in front together", async () => {
+		const { find, click, type, socket, hear } = await talking();
+		await click("call-transfer");
+		await type("transfer-input", "7003");
+		await click("transfer-ask");
+		const other = "f".repeat(32);
+		await hear({ type: "ok", id: socket().last("call")?.["id"], call: other });
+		expect(find("waiting-connect")).toBeNull();
+		const peers = [{ participant: "p2", namespace: ["room", other, "p2"], name: "Carla", kind: "browser" }];
+		const media = { room: other, participant: "p1", namespace: ["room", other, "p1"], token: "t", peers };
+		await hear({ type: "up", call: other, media, seq: 10 });
+
+		await click("waiting-connect");
+		expect(socket().last("connect")).toMatchObject({ call: CALL, with: other });
+		await click("waiting-merge");
+		expect(socket().last("merge")).toMatchObject({ call: CALL, with: other });
+	});
+
 	it("says when sound goes by TCP, and where it goes", async () => {
 		const { find, click, engine } = await talking();
 		expect(find("way-tcp")).toBeNull();
@@ -198,6 +237,17 @@ describe("the keyboard", () => {
 		await act(() => void document.dispatchEvent(new KeyboardEvent("keyup", { key: " ", bubbles: true })));
 
 		expect(socket().last("mute")).toMatchObject({ muted: true });
+	});
+
+	it("opens and closes the transfer with T and Esc", async () => {
+		const { press, find } = await talking();
+
+		await press("t");
+		expect(document.activeElement).toBe(find("transfer-input"));
+		await press("Escape", find("transfer-input"));
+
+		expect(find("transfer")).toBeNull();
+		expect(find("call")).not.toBeNull();
 	});
 
 	it("leaves typing alone", async () => {

@@ -195,6 +195,8 @@ function noticeInWords(notice: Notice, t: Messages): string {
 			return t.voice[notice.code];
 		case "replay":
 			return t.replayFailures[notice.code];
+		case "transfer":
+			return t.callIsBack(t.causes[notice.code]);
 		case "request":
 			return t.refusals[notice.code];
 	}

@@ -1,21 +1,23 @@
 /** The call in front, and those that wait behind it. */
 import { useEffect, useRef } from "preact/hooks";
-import { type Call, mediaOf } from "../core/call/state.ts";
+import { type Call, canJoin, mediaOf } from "../core/call/state.ts";
 import { words } from "../i18n/index.ts";
 import type { Messages } from "../i18n/en.ts";
 import { DevicePickers } from "./devices.tsx";
 import { Icon, type IconName } from "./icons.tsx";
 import { Keypad } from "./keypad.tsx";
-import { detailOf, nameOf } from "./names.ts";
+import { detailOf, nameOf, namesOf } from "./names.ts";
 import { Avatar, Meter, Timer, useLevel } from "./pieces.tsx";
 import { QualityChip, QualityPanel, WayChip } from "./quality.tsx";
 import { ReplayBar } from "./replay.tsx";
+import { TakeBack, TransferPanel } from "./transfer.tsx";
 import { type CallPanel, useView } from "./view.ts";
 
 export function CallScreen({ call }: { call: Call }) {
 	const { panel, ongoing, pending } = useView();
 	const t = words.value;
-	const name = nameOf(call.peer, t);
+	const name = namesOf(call, t);
+	const several = (mediaOf(call)?.peers.length ?? 0) > 1;
 	const silent = !call.heard && pending.value.some((track) => track.startsWith(`${call.id}/`));
 	const heading = useRef<HTMLHeadingElement>(null);
 	useEffect(() => heading.current?.focus({ preventScroll: true }), [call.key]);
@@ -40,7 +42,7 @@ export function CallScreen({ call }: { call: Call }) {
 				<h2 ref={heading} tabIndex={-1} data-testid="call-name">
 					{name}
 				</h2>
-				<p class="call-detail number">{detailOf(call.peer, t)}</p>
+				<p class="call-detail number">{several ? "" : detailOf(call.peer, t)}</p>
 				<p class="call-state">
 					<output aria-live="polite" data-testid="call-state">
 						{silent && call.phase.name === "up" && !call.held ? t.connectingSound : stateInWords(call, name, t)}
@@ -52,9 +54,10 @@ export function CallScreen({ call }: { call: Call }) {
 			{mediaOf(call) !== null && <Meters call={call} name={name} />}
 			{call.phase.name === "up" && <ReplayBar call={call} name={name} />}
 			<Panel call={call} />
+			{call.transfer?.mine === true && <TakeBack call={call} />}
 			<Controls call={call} />
 			{others.map((other) => (
-				<WaitingRow key={other.key} call={other} />
+				<WaitingRow key={other.key} call={other} front={call} />
 			))}
 		</section>
 	);
@@ -62,7 +65,9 @@ export function CallScreen({ call }: { call: Call }) {
 
 /** The state as tests and styles see it. */
 function stateOf(call: Call): string {
-	return call.phase.name === "up" && call.held ? "held" : call.phase.name;
+	if (call.phase.name !== "up") return call.phase.name;
+	if (call.transfer !== null) return "transferring";
+	return call.held ? "held" : "up";
 }
 
 function stateInWords(call: Call, name: string, t: Messages): string {
@@ -78,6 +83,10 @@ function stateInWords(call: Call, name: string, t: Messages): string {
 		case "answering":
 			return t.answering;
 		case "up":
+			if (call.transfer !== null) {
+				const to = nameOf(call.transfer.to, t);
+				return call.transfer.mine ? t.transferringTo(to) : t.beingTransferredTo(to);
+			}
 			if (call.held) return t.onHold;
 			return call.heldBy.length > 0 ? t.heldByOther(name) : t.connected;
 	}
@@ -168,9 +177,17 @@ function Controls({ call }: { call: Call }) {
 				icon={call.held ? "play" : "pause"}
 				label={call.held ? t.resume : t.hold}
 				pressed={call.held}
-				disabled={!up}
+				disabled={!up || call.transfer !== null}
 				testid="call-hold"
 				onClick={() => phone.hold(call.key, !call.held)}
+			/>
+			<Control
+				icon="transfer"
+				label={t.transfer}
+				expanded={panel.value === "transfer"}
+				disabled={!up || call.transfer !== null || (mediaOf(call)?.peers.length ?? 0) > 1}
+				testid="call-transfer"
+				onClick={() => toggle("transfer")}
 			/>
 			<Control
 				icon="pad"
@@ -235,6 +252,7 @@ function Panel({ call }: { call: Call }) {
 			</div>
 		);
 	}
+	if (panel.value === "transfer" && call.phase.name === "up" && call.transfer === null) return <TransferPanel call={call} />;
 	if (panel.value === "quality" && call.phase.name === "up") return <QualityPanel />;
 	if (panel.value === "devices") {
 		return (
@@ -246,10 +264,10 @@ function Panel({ call }: { call: Call }) {
 	return null;
 }
 
-function WaitingRow({ call }: { call: Call }) {
+function WaitingRow({ call, front }: { call: Call; front: Call }) {
 	const { phone } = useView();
 	const t = words.value;
-	const name = nameOf(call.peer, t);
+	const name = namesOf(call, t);
 	return (
 		<div class="waiting-row" data-testid="waiting-call" data-call={call.id ?? ""} data-state={stateOf(call)}>
 			<Avatar name={call.peer.kind === "service" ? call.peer.id : name} kind={call.peer.kind} size="small" />
@@ -262,6 +280,24 @@ function WaitingRow({ call }: { call: Call }) {
 					<Icon name="swap" size={18} />
 					{t.swap}
 				</button>
+			)}
+			{canJoin(front, call) && (
+				<>
+					<button
+						type="button"
+						class="button small"
+						title={t.connectHint(namesOf(front, t), name)}
+						data-testid="waiting-connect"
+						onClick={() => phone.connect(call.key, front.key)}
+					>
+						<Icon name="transfer" size={18} />
+						{t.connect}
+					</button>
+					<button type="button" class="button small" title={t.mergeHint} data-testid="waiting-merge" onClick={() => phone.merge(call.key, front.key)}>
+						<Icon name="join" size={18} />
+						{t.merge}
+					</button>
+				</>
 			)}
 			<button type="button" class="icon-button stop" aria-label={t.hangUp} title={t.hangUp} data-testid="waiting-hangup" onClick={() => phone.hangup(call.key)}>
 				<Icon name="hangup" />

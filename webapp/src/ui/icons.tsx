@@ -64,6 +64,8 @@ const SHAPES = {
 	arrowOut: <path d="M6 18 17 7M9 7h8v8" />,
 	missed: <path d="m5 8 7 7 7-7M5 8v6M5 8h6" />,
 	swap: <path d="M7 4v14M7 18l-3.5-3.500M7 18l3.5-3.500M17 20V6M17 6l-3.5 3.500M17 6l3.5 3.5" />,
+	transfer: <path d="M4 17v-3a5 5 0 0 1 5-5h10M15 5l4 4-4 4" />,
+	join: <path d="M4 6h3a5 5 0 0 1 5 5v8M20 6h-3a5 5 0 0 0-5 5M8.500 15.500 12 19l3.5-3.5" />,
 	again: <path d="M4.5 12a7.500 7.500 0 1 0 2.4-5.5M7.500 2.500 6.500 6.900l4.400 1" />,
 	live: (
 		<>

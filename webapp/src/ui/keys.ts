@@ -1,4 +1,4 @@
-/** The keyboard: digits, Enter, A, D, M, H, Space, Esc. */
+/** The keyboard: digits, Enter, A, D, M, T, H, Space, Esc. */
 import { mediaOf } from "../core/call/state.ts";
 import { isTyping } from "./incoming.tsx";
 import { REPLAY_SECONDS } from "./replay.tsx";
@@ -68,6 +68,10 @@ function shortcut(view: View, key: string, hangup: () => void): boolean {
 		case "m":
 			if (call !== undefined) view.phone.mute(call.key, !call.muted);
 			return call !== undefined;
+		case "t":
+			if (call?.phase.name !== "up" || call.transfer !== null) return false;
+			view.panel.value = view.panel.value === "transfer" ? "none" : "transfer";
+			return true;
 		case "r":
 			return again(view, key === "R" ? LONG_S : SHORT_S);
 		case "h":

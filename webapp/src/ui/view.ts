@@ -10,7 +10,7 @@ import type { Store } from "../core/store.ts";
 export type Tab = "people" | "keypad" | "recent";
 
 /** What is open beside the call. */
-export type CallPanel = "none" | "keypad" | "devices" | "quality";
+export type CallPanel = "none" | "keypad" | "devices" | "quality" | "transfer";
 
 export type View = ReturnType<typeof createView>;
 

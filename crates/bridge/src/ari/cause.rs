@@ -38,7 +38,7 @@ pub fn after_answer(q850: u16) -> Cause {
 /// Returns what Asterisk is told when we end a leg.
 pub fn to_q850(cause: Cause) -> u16 {
     match cause {
-        Cause::Normal | Cause::Cancelled | Cause::TooLong => 16,
+        Cause::Normal | Cause::Cancelled | Cause::Transferred | Cause::TooLong => 16,
         Cause::Rejected => 21,
         Cause::Busy => 17,
         Cause::NoAnswer => 19,

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use super::driver::{Driver, Order};
-use super::{Caller, Command, Config, ConfigError, Event, IncomingId, LegId};
+use super::{Caller, Command, Config, ConfigError, Event, IncomingId, LegId, TransferProgress};
 
 /// Commands that wait; a call needs about four.
 const COMMANDS_MAX: usize = 1024;
@@ -202,6 +202,15 @@ impl Handle {
     /// When the command was not taken.
     pub fn resume(&self, leg: LegId) -> Result<(), CommandRefused> {
         self.command(Command::Resume(leg))
+    }
+
+    /// Tells a telephone that transfers what becomes of it.
+    ///
+    /// # Errors
+    ///
+    /// When the command was not taken.
+    pub fn transfer(&self, leg: LegId, progress: TransferProgress) -> Result<(), CommandRefused> {
+        self.command(Command::Transfer { leg, progress })
     }
 
     fn command(&self, command: Command) -> Result<(), CommandRefused> {

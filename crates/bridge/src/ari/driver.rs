@@ -307,6 +307,8 @@ fn log(event: &Event) {
         }
         Event::Ended { leg, cause } => tracing::info!(%leg, ?cause, "leg ended"),
         Event::Answered(leg) => tracing::info!(%leg, "leg answered"),
+        Event::Transfers { leg, to } => tracing::info!(%leg, to, "the telephone transfers"),
+        Event::Connects { leg, with } => tracing::info!(%leg, %with, "the telephone connects two"),
         Event::Chosen { leg, plan } => {
             tracing::info!(%leg, road = plan.road.name(), codec = %plan.codec, why = plan.why, "way of the sound");
         }

@@ -87,6 +87,22 @@ pub enum Event {
         /// Where.
         way: Way,
     },
+    /// The telephone transfers its call; tell it by [`Handle::transfer`](super::Handle::transfer)
+    /// what becomes of that.
+    Transfers {
+        /// The leg.
+        leg: LegId,
+        /// The number. Free text.
+        to: String,
+    },
+    /// The telephone connects the other ends of two of its calls; tell the first leg what becomes
+    /// of that.
+    Connects {
+        /// The leg of the call that goes on.
+        leg: LegId,
+        /// The leg of the other one.
+        with: LegId,
+    },
     /// The leg is over. Exactly once for each leg, also after
     /// [`Handle::hang_up`](super::Handle::hang_up).
     Ended {
@@ -95,6 +111,17 @@ pub enum Event {
         /// Why.
         cause: Cause,
     },
+}
+
+/// How far a transfer is that a telephone asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransferProgress {
+    /// The new one rings.
+    Ringing,
+    /// The new one has answered. The leg can be ended now; the telephone hears of this before.
+    Answered,
+    /// Nothing came of it, and why.
+    Failed(Cause),
 }
 
 /// What to do. Commands for a leg that is over, or in a state that does not allow them, are
@@ -164,4 +191,11 @@ pub enum Command {
     Hold(LegId),
     /// End the music.
     Resume(LegId),
+    /// Tell a telephone that transfers what becomes of it.
+    Transfer {
+        /// The leg.
+        leg: LegId,
+        /// How far it is.
+        progress: TransferProgress,
+    },
 }

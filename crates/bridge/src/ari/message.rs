@@ -61,6 +61,13 @@ pub enum Message {
         /// Whether it is held now.
         held: bool,
     },
+    /// A telephone asks for a transfer (SIP's REFER).
+    Refer {
+        /// The id of the channel that asks.
+        channel: String,
+        /// Where to.
+        to: ReferTarget,
+    },
     /// Another client has taken an application's place.
     Replaced {
         /// Its name.
@@ -68,6 +75,17 @@ pub enum Message {
     },
     /// Something we do not care about.
     Other,
+}
+
+/// Where a telephone transfers its call to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReferTarget {
+    /// A number, as dialled.
+    Number(String),
+    /// Another of its calls (Replaces), by its channel's id in Asterisk.
+    Channel(String),
+    /// Another of its calls, which this Asterisk does not know, or nothing at all.
+    Unknown,
 }
 
 /// A channel, as far as we care.
@@ -189,6 +207,43 @@ struct Raw {
     digit: Option<String>,
     #[serde(default)]
     application: String,
+    refer_to: Option<ReferTo>,
+    referred_by: Option<ReferredBy>,
+}
+
+#[derive(Deserialize)]
+struct ReferTo {
+    #[serde(default)]
+    requested_destination: Destination,
+    destination_channel: Option<Channel>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Destination {
+    destination: Option<String>,
+    /// The other call's SIP Call-ID.
+    protocol_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct ReferredBy {
+    source_channel: Channel,
+}
+
+impl ReferTo {
+    fn target(self) -> ReferTarget {
+        let Destination {
+            destination,
+            protocol_id,
+        } = self.requested_destination;
+        let other_call = protocol_id.is_some_and(|id| !id.is_empty());
+        match (self.destination_channel, destination) {
+            (Some(channel), _) => ReferTarget::Channel(channel.id),
+            (None, Some(number)) if !other_call => ReferTarget::Number(number),
+            (None, _) => ReferTarget::Unknown,
+        }
+    }
 }
 
 impl Raw {
@@ -235,6 +290,13 @@ impl Raw {
             ("ChannelUnhold", Some(channel), _) => Message::Hold {
                 channel: channel.id,
                 held: false,
+            },
+            ("ChannelTransfer", _, _) => match (self.referred_by, self.refer_to) {
+                (Some(by), Some(to)) => Message::Refer {
+                    channel: by.source_channel.id,
+                    to: to.target(),
+                },
+                _ => Message::Other,
             },
             ("ApplicationReplaced", _, _) => Message::Replaced {
                 app: self.application,

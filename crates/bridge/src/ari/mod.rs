@@ -25,6 +25,13 @@
 //!    announcements before the answer are heard.
 //! 3. [`Event::Ended`], exactly once, whoever ended it.
 //!
+//! # Transfers
+//!
+//! SIP telephones that are in our application themselves (`PJSIP/…`) are asked to leave transfers to
+//! us: [`Event::Transfers`] or [`Event::Connects`], then [`Handle::transfer`] until it is answered or
+//! has failed. Asterisk before 20.13 and 22.3 cannot, and transfers our AudioSocket instead, which
+//! ends the leg.
+//!
 //! # Digits
 //!
 //! A key pressed on the telephone is reported twice: as [`Event::Digit`], and by the AudioSocket
@@ -49,8 +56,10 @@ pub use crate::LegId;
 pub use cause::{after_answer, before_answer, to_q850};
 pub use client::{Client, CommandRefused, Handle};
 pub use config::{Config, ConfigError, Secret};
-pub use event::{Caller, Command, Event, Incoming, IncomingId};
-pub use message::{CallerId, Channel, ChannelState, DialStatus, Dialplan, Message, MessageError};
+pub use event::{Caller, Command, Event, Incoming, IncomingId, TransferProgress};
+pub use message::{
+    CallerId, Channel, ChannelState, DialStatus, Dialplan, Message, MessageError, ReferTarget,
+};
 pub use probe::{Deaf, Ears, Probe, Reply};
 pub use request::{Failure, Method, Request, RequestId, Response};
 pub use road::{Choice, Plan, Road};

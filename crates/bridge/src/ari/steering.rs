@@ -15,7 +15,7 @@ use moqrelay_wire::signal::Cause;
 use super::message::is_digit;
 use super::road::{Abilities, Choice};
 use super::{Caller, Command, Config, Event, Failure, Incoming, IncomingId, LegId};
-use super::{Message, Request, RequestId, Response, to_q850};
+use super::{Message, Request, RequestId, Response, TransferProgress, to_q850};
 use doom::Doom;
 use leg::{Joining, Leg, Part, Phase, Piece, Saying};
 use responses::Purpose;
@@ -91,6 +91,8 @@ struct Waiting {
     until: Instant,
     /// Known since before the connection was lost.
     stale: bool,
+    /// A SIP telephone's own channel.
+    sip: bool,
 }
 
 impl Steering {
@@ -216,6 +218,7 @@ impl Steering {
             Command::Answer { leg, uuid } => self.answer(leg, uuid, now),
             Command::HangUp { leg, cause } => self.end(leg, cause),
             Command::Dtmf { leg, digits } => self.dtmf(leg, &digits),
+            Command::Transfer { leg, progress } => self.report_transfer(leg, progress),
             Command::Hold(leg) => self.hold(leg, true),
             Command::Resume(leg) => self.hold(leg, false),
         }
@@ -246,6 +249,9 @@ impl Steering {
             });
             return;
         };
+        if waiting.sip {
+            self.take_transfers(&channel);
+        }
         self.channels.insert(channel.clone(), (id, Piece::Far));
         let until = now + self.config.ring_timeout + RING_GRACE;
         let mut leg = Leg::new(channel, Part::Ready, Phase::Offered { until });
@@ -365,9 +371,9 @@ impl Steering {
         self.channels.remove(&leg.far);
         let external = self.name(id, "audio");
         self.channels.remove(&external);
-        // The far end goes first: it is told the cause.
+        // The far end goes first: it is told the cause, after all else that it was told.
         if let Some(after) = leg.far_part.to_remove() {
-            self.doom_channel(leg.far, to_q850(cause), after);
+            self.doom_channel(leg.far, to_q850(cause), after.or(leg.farewell));
         }
         if let Some(after) = leg.external.to_remove() {
             self.doom_channel(external, to_q850(Cause::Normal), after);

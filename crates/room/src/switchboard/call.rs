@@ -301,10 +301,13 @@ impl Call {
             .filter_map(|(id, end)| Some((*id, self.end_hears(*id, end.side.leg()?))))
             .collect();
         let called = self.called_hears();
-        let ends = self.ends.iter_mut().filter_map(|(id, end)| match &mut end.side {
-            Side::Leg(leg) => Some((leg, wanted.get(id).cloned().unwrap_or_default())),
-            Side::Device(_) => None,
-        });
+        let ends = self
+            .ends
+            .iter_mut()
+            .filter_map(|(id, end)| match &mut end.side {
+                Side::Leg(leg) => Some((leg, wanted.get(id).cloned().unwrap_or_default())),
+                Side::Device(_) => None,
+            });
         let invited = match self.state.invite_mut() {
             Some(Invite {
                 offer: Offer::Phone(leg),

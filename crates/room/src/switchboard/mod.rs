@@ -172,9 +172,7 @@ impl Switchboard {
             Request::Hold(call, held) => self.hold(device, call, held),
             Request::Mute(call, muted) => self.mute(device, call, muted),
             Request::Dtmf(call, digits) => self.dtmf(device, call, digits),
-            Request::Transfer { call, to } => {
-                self.transfer(Asker::Device(device), call, &to, now)
-            }
+            Request::Transfer { call, to } => self.transfer(Asker::Device(device), call, &to, now),
             Request::Connect { call, with } => {
                 let asker = Asker::Device(device);
                 self.merge((asker, asker), call, with, Then::Leave, now)

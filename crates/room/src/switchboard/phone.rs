@@ -5,9 +5,7 @@ use std::time::Instant;
 use super::call::{Call, Stage, State};
 use super::transfer::{Asker, Then};
 use super::{Due, Switchboard};
-use crate::{
-    CallId, Cause, Digit, Event, LegId, Output, ParticipantId, Refusal, TransferProgress,
-};
+use crate::{CallId, Cause, Digit, Event, LegId, Output, ParticipantId, Refusal, TransferProgress};
 
 impl Switchboard {
     pub(super) fn leg_rings(&mut self, leg: LegId, now: Instant) {

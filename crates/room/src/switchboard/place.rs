@@ -146,7 +146,11 @@ impl Switchboard {
         Ok(())
     }
 
-    pub(super) fn find_target(&self, to: &str, caller: Option<DeviceId>) -> Result<Target, Refusal> {
+    pub(super) fn find_target(
+        &self,
+        to: &str,
+        caller: Option<DeviceId>,
+    ) -> Result<Target, Refusal> {
         if let Some(service) = Service::ALL
             .into_iter()
             .find(|service| service.name() == to)

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::call::{Call, End, Hears, Invite, Side, Stage, State, Transfer};
+use super::call::{Call, End, Hears, Invite, LegKind, Side, Stage, State, Transfer};
 use super::place::Target;
 use super::progress::hear;
 use super::{Due, Switchboard, refusal};
@@ -100,9 +100,12 @@ impl Switchboard {
         };
         let mut target = self.find_target(to, device)?;
         match &mut target {
-            Target::Number(number) if device.is_none() && !self.config.telephones_dial => Err(
-                refusal(Reason::Forbidden, format!("telephones may not dial {number}")),
-            ),
+            Target::Number(number) if device.is_none() && !self.config.telephones_dial => {
+                Err(refusal(
+                    Reason::Forbidden,
+                    format!("telephones may not dial {number}"),
+                ))
+            }
             Target::Number(_) if !self.trunk => Err(refusal(
                 Reason::NoRoute,
                 "the telephone network cannot be reached",
@@ -184,12 +187,7 @@ impl Switchboard {
     }
 
     /// Tells the telephone that transfers how it goes; devices hear events.
-    pub(super) fn tell_asker(
-        &mut self,
-        id: CallId,
-        by: ParticipantId,
-        progress: TransferProgress,
-    ) {
+    pub(super) fn tell_asker(&mut self, id: CallId, by: ParticipantId, progress: TransferProgress) {
         let end = self.calls.get(&id).and_then(|call| call.ends.get(&by));
         if let Some(leg) = end.and_then(|end| end.side.leg()) {
             let leg = leg.id;
@@ -277,8 +275,20 @@ impl Switchboard {
         if !up(call) || !up(joined) {
             return Err(wrong("both calls must be answered"));
         }
+        let is_service = |end: &End| {
+            end.side
+                .leg()
+                .is_some_and(|leg| leg.kind == LegKind::Service)
+        };
+        if joined.ends.values().any(is_service) {
+            return Err(wrong("a built-in party cannot be brought along"));
+        }
         let here = call.devices();
-        let twice = |end: &End| end.side.device().is_some_and(|device| here.contains(&device));
+        let twice = |end: &End| {
+            end.side
+                .device()
+                .is_some_and(|device| here.contains(&device))
+        };
         if joined.others(by_other).any(|(_, end)| twice(end)) {
             return Err(wrong("somebody is in both calls"));
         }

@@ -1,8 +1,8 @@
 //! Hold and mute.
 
-use moqrelay_room::{Attachment, Event, Input, Output, Reason, Request};
+use moqrelay_room::{Attachment, Event, Reason, Request};
 
-use crate::world::{ANNA, BERT, CALL, P1, P2, World, actions};
+use crate::world::{ANNA, BERT, CALL, P1, P2, World};
 
 #[test]
 fn both_sides_are_told_who_holds() {
@@ -45,35 +45,6 @@ fn an_unanswered_call_cannot_be_held() {
     assert_eq!(
         world.ask(BERT, Request::Hold(CALL, true)),
         Err(Reason::WrongState)
-    );
-}
-
-#[test]
-fn a_held_telephone_hears_nothing_until_it_is_taken_up() {
-    let (mut world, leg) = World::dialling();
-    world.tell(Input::LegAnswered(leg));
-    world.outputs();
-
-    world.ask(ANNA, Request::Hold(CALL, true)).unwrap();
-    let held = actions(world.outputs());
-    world.ask(ANNA, Request::Hold(CALL, false)).unwrap();
-    let taken_up = actions(world.outputs());
-
-    assert_eq!(
-        held,
-        [Output::Unlisten {
-            leg,
-            room: CALL,
-            participant: P1
-        }]
-    );
-    assert_eq!(
-        taken_up,
-        [Output::Listen {
-            leg,
-            room: CALL,
-            participant: P1
-        }]
     );
 }
 

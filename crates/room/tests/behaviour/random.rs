@@ -215,7 +215,10 @@ impl Books {
                 } => {
                     self.alive(leg);
                     assert!(!self.tones.contains(&leg), "listens over its ringing tone");
-                    assert!(self.listening.insert((leg, room, participant)), "listens twice");
+                    assert!(
+                        self.listening.insert((leg, room, participant)),
+                        "listens twice"
+                    );
                 }
                 Output::Unlisten {
                     leg,
@@ -223,7 +226,10 @@ impl Books {
                     participant,
                 } => {
                     self.alive(leg);
-                    assert!(self.listening.remove(&(leg, room, participant)), "did not listen");
+                    assert!(
+                        self.listening.remove(&(leg, room, participant)),
+                        "did not listen"
+                    );
                 }
                 // Said again when a connection comes for a leg that is over.
                 Output::HangUp { leg, .. } => {

@@ -153,10 +153,7 @@ fn a_refused_transfer_changes_nothing() {
         assert_eq!(transfer(&mut world, CALL, to), Err(reason), "{to}");
     }
     world.tell(Input::TrunkAvailable(false));
-    assert_eq!(
-        transfer(&mut world, CALL, "0309999"),
-        Err(Reason::NoRoute)
-    );
+    assert_eq!(transfer(&mut world, CALL, "0309999"), Err(Reason::NoRoute));
 
     assert_eq!(world.outputs(), []);
     world.ask(ANNA, Request::Hangup(CALL)).unwrap();
@@ -242,10 +239,7 @@ fn a_telephone_that_transfers_is_told_how_it_ends() {
     let progress = |progress| Output::Transfer { leg, progress };
     assert_eq!(
         rings,
-        [
-            unlisten(leg, CALL, P2),
-            progress(TransferProgress::Ringing)
-        ]
+        [unlisten(leg, CALL, P2), progress(TransferProgress::Ringing)]
     );
     let cause = Cause::Transferred;
     assert_eq!(
@@ -336,7 +330,13 @@ fn two_telephones_are_connected_after_a_consultation() {
     assert_eq!(
         events(outputs.clone()),
         [
-            (ANNA, Event::Ended { call: OTHER_CALL, cause }),
+            (
+                ANNA,
+                Event::Ended {
+                    call: OTHER_CALL,
+                    cause
+                }
+            ),
             (ANNA, Event::Ended { call: CALL, cause }),
         ]
     );
@@ -495,7 +495,11 @@ fn a_telephone_that_holds_is_seen_to() {
     let outputs = world.outputs();
     assert_eq!(actions(outputs.clone()), [unlisten(leg, CALL, P1)]);
     let (held, by) = (true, P2);
-    let event = Event::Held { call: CALL, held, by };
+    let event = Event::Held {
+        call: CALL,
+        held,
+        by,
+    };
     assert_eq!(events(outputs), [(ANNA, event)]);
 }
 

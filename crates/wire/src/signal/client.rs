@@ -88,6 +88,27 @@ pub enum Request {
         /// What was pressed.
         digits: Digits,
     },
+    /// Lets somebody else take one's place; without an answer the call comes back.
+    Transfer {
+        /// An answered call between two.
+        call: CallId,
+        /// A user's id, a number or a service.
+        to: String,
+    },
+    /// Connects the others of two answered calls, and leaves both.
+    Connect {
+        /// The call that goes on.
+        call: CallId,
+        /// The other one, which ends.
+        with: CallId,
+    },
+    /// Makes two answered calls one.
+    Merge {
+        /// The call that goes on.
+        call: CallId,
+        /// The other one, which ends.
+        with: CallId,
+    },
 }
 
 /// The session to take over.
@@ -159,7 +180,7 @@ fn check_lengths(request: &Request) -> Result<(), String> {
             within("session", &resume.session, TARGET_LEN_MAX)?;
             within("key", &resume.key, TARGET_LEN_MAX)
         }
-        Request::Call { to } => within("to", to, TARGET_LEN_MAX),
+        Request::Call { to } | Request::Transfer { to, .. } => within("to", to, TARGET_LEN_MAX),
         Request::Presence { .. }
         | Request::Ringing { .. }
         | Request::Answer { .. }
@@ -168,7 +189,9 @@ fn check_lengths(request: &Request) -> Result<(), String> {
         | Request::Hangup { .. }
         | Request::Hold { .. }
         | Request::Mute { .. }
-        | Request::Dtmf { .. } => Ok(()),
+        | Request::Dtmf { .. }
+        | Request::Connect { .. }
+        | Request::Merge { .. } => Ok(()),
     }
 }
 
@@ -242,6 +265,9 @@ mod tests {
             json!({"id": 3, "type": "dtmf", "call": CALL, "digits": ""}),
             json!({"id": 3, "type": "dtmf", "call": CALL, "digits": "1a"}),
             json!({"id": 3, "type": "dtmf", "call": CALL, "digits": "1".repeat(DIGITS_MAX + 1)}),
+            json!({"id": 3, "type": "transfer", "call": CALL, "to": ""}),
+            json!({"id": 3, "type": "transfer", "call": CALL}),
+            json!({"id": 3, "type": "merge", "call": CALL, "with": "x"}),
             json!({"id": 3, "type": "register", "token": "x".repeat(TOKEN_LEN_MAX + 1)}),
             json!({"id": 3, "type": "register", "token": "x", "resume": {"session": "s"}}),
         ];
@@ -325,11 +351,11 @@ mod tests {
     fn hostile() -> impl Strategy<Value = serde_json::Value> {
         let kind = prop::sample::select(vec![
             "register", "presence", "call", "ringing", "answer", "reject", "cancel", "hangup",
-            "hold", "mute", "dtmf", "pong", "ok", "",
+            "hold", "mute", "dtmf", "transfer", "connect", "merge", "pong", "ok", "",
         ]);
         let field = prop::sample::select(vec![
-            "id", "token", "resume", "state", "to", "call", "held", "muted", "digits", "seq",
-            "type",
+            "id", "token", "resume", "state", "to", "call", "with", "held", "muted", "digits",
+            "seq", "type",
         ]);
         let value = prop_oneof![
             Just(json!(null)),

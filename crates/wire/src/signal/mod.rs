@@ -12,7 +12,7 @@ pub use client::{ClientMessage, DecodeError, Request, Resume, decode};
 pub use server::{Done, Event, Limits, Notice, Registered, Sequenced, ServerMessage};
 pub use types::{
     CallId, CallState, CallView, Cause, Code, Digits, Direction, InvalidCallId, InvalidDigits,
-    Media, OwnPresence, Party, PartyKind, Peer, Presence, PresenceState,
+    Media, OwnPresence, Party, PartyKind, Peer, Presence, PresenceState, Transferring,
 };
 pub use typescript::to_typescript;
 
@@ -25,7 +25,7 @@ pub const MESSAGE_LEN_MAX: usize = 16 * 1024;
 /// The longest token in a `register`, in bytes; ours are below one KiB.
 pub const TOKEN_LEN_MAX: usize = 8 * 1024;
 
-/// The longest `to` of a call, in bytes: the longest user id.
+/// The longest `to` of a call or transfer, in bytes: the longest user id.
 pub const TARGET_LEN_MAX: usize = 64;
 
 /// How many digits one `dtmf` carries at most; at four a second this is eight seconds of tones.

@@ -90,6 +90,35 @@ pub enum Event {
         /// One of `0-9A-D*#`.
         digit: char,
     },
+    /// Somebody is asked to take a participant's place; the others hear a ringing tone.
+    Transferring {
+        /// The call.
+        call: CallId,
+        /// The participant that transfers.
+        by: String,
+        /// Who is asked.
+        to: Party,
+    },
+    /// Nobody took the place: the call is as before.
+    TransferFailed {
+        /// The call.
+        call: CallId,
+        /// Why.
+        cause: Cause,
+        /// For people.
+        reason: String,
+    },
+    /// Others are in the call now, or it has moved into another one's room.
+    Changed {
+        /// The call as it was called until now.
+        call: CallId,
+        /// What it is called from now on.
+        now: CallId,
+        /// The other side; the first of several.
+        peer: Party,
+        /// Where to publish and whom to hear.
+        media: Media,
+    },
     /// The call is over; exactly once for each call.
     Ended {
         /// The call.

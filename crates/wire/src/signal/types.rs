@@ -231,6 +231,18 @@ pub struct CallView {
     /// Present when there is something to hear.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub media: Option<Media>,
+    /// Present while somebody is asked to take a participant's place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transferring: Option<Transferring>,
+}
+
+/// A transfer on its way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transferring {
+    /// The participant that transfers.
+    pub by: String,
+    /// Who is asked.
+    pub to: Party,
 }
 
 /// Why a call ended.
@@ -255,6 +267,8 @@ pub enum Cause {
     AnsweredElsewhere,
     /// The connection to one side was lost.
     Lost,
+    /// It went on without this side: somebody else has taken its place.
+    Transferred,
     /// The longest duration was reached.
     TooLong,
     /// Something broke.

@@ -185,7 +185,13 @@ const TYPES: &[Type] = &[
             ("muted", "string[]"),
             ("up_ms?", "number"),
             ("media?", "Media"),
+            ("transferring?", "Transferring"),
         ]),
+    },
+    Type {
+        doc: "A transfer on its way.",
+        name: "Transferring",
+        shape: Shape::Object(&[("by", "string"), ("to", "Party")]),
     },
     Type {
         doc: "Why a call ended.",
@@ -200,6 +206,7 @@ const TYPES: &[Type] = &[
             "unreachable",
             "answered_elsewhere",
             "lost",
+            "transferred",
             "too_long",
             "failed",
             "shutdown",
@@ -249,6 +256,9 @@ const TYPES: &[Type] = &[
             Variant::Tagged("hold", &[CALL, ("held", "boolean")]),
             Variant::Tagged("mute", &[CALL, ("muted", "boolean")]),
             Variant::Tagged("dtmf", &[CALL, ("digits", "string")]),
+            Variant::Tagged("transfer", &[CALL, ("to", "string")]),
+            Variant::Tagged("connect", &[CALL, ("with", "CallId")]),
+            Variant::Tagged("merge", &[CALL, ("with", "CallId")]),
         ]),
     },
     Type {
@@ -293,6 +303,20 @@ const TYPES: &[Type] = &[
             Variant::Tagged(
                 "dtmf",
                 &[CALL, ("participant", "string"), ("digit", "string")],
+            ),
+            Variant::Tagged("transferring", &[CALL, ("by", "string"), ("to", "Party")]),
+            Variant::Tagged(
+                "transfer_failed",
+                &[CALL, ("cause", "Cause"), ("reason", "string")],
+            ),
+            Variant::Tagged(
+                "changed",
+                &[
+                    CALL,
+                    ("now", "CallId"),
+                    ("peer", "Party"),
+                    ("media", "Media"),
+                ],
             ),
             Variant::Tagged("ended", &[CALL, ("cause", "Cause"), ("reason", "string")]),
         ]),

@@ -7,6 +7,7 @@ import { wanted } from "./wanted.ts";
 const ID = "0123456789abcdef0123456789abcdef";
 const OTHER = "fedcba9876543210fedcba9876543210";
 const BERT: Party = { id: "bert", name: "Bert", number: "7002", kind: "browser" };
+const CARLA: Party = { id: "carla", name: "Carla", number: "7003", kind: "browser" };
 const PHONE: Party = { id: "+4930123", name: "", number: "+4930123", kind: "phone" };
 const NOW = 1_800_000_000_000;
 
@@ -398,6 +399,138 @@ describe("bounds", () => {
 });
 
 /** A state with what it asked for so far. */
+describe("a transfer", () => {
+	it("is asked for, shown, and silent here until it is done", () => {
+		const phone = talking();
+
+		phone.do({ type: "transfer", key: "out-1", to: "7003" });
+		expect(phone.requests()).toEqual([{ type: "transfer", call: ID, to: "7003" }]);
+		phone.hear({ type: "transferring", call: ID, by: "p1", to: CARLA });
+		expect(phone.front()?.transfer).toEqual({ mine: true, to: CARLA });
+		expect(wanted(phone.state).rooms[0]?.held).toBe(true);
+		phone.hear({ type: "ended", call: ID, cause: "transferred", reason: "" }, NOW + 1_000);
+
+		expect(phone.state.ended?.outcome).toEqual({ kind: "cause", cause: "transferred" });
+		expect(phone.records()[0]?.result).toBe("answered");
+	});
+
+	it("that fails gives the call back and says why", () => {
+		const phone = talking();
+		phone.hear({ type: "transferring", call: ID, by: "p1", to: CARLA });
+
+		phone.hear({ type: "transfer_failed", call: ID, cause: "busy", reason: "" });
+
+		expect(phone.front()?.transfer).toBeNull();
+		expect(phone.effects).toContainEqual({ type: "returned", cause: "busy" });
+		expect(wanted(phone.state).rooms[0]?.held).toBe(false);
+	});
+
+	it("can be taken back, without a word about it", () => {
+		const phone = talking();
+		phone.hear({ type: "transferring", call: ID, by: "p1", to: CARLA });
+		phone.requests();
+
+		phone.do({ type: "take_back", key: "out-1" });
+		phone.hear({ type: "transfer_failed", call: ID, cause: "cancelled", reason: "" });
+
+		expect(phone.requests()).toEqual([{ type: "cancel", call: ID }]);
+		expect(phone.effects.filter((effect) => effect.type === "returned")).toEqual([]);
+	});
+
+	it("of the other side rings here, then brings somebody else", () => {
+		const phone = talking();
+
+		phone.hear({ type: "transferring", call: ID, by: "p2", to: CARLA });
+		expect(wanted(phone.state).tone).toBe("ringback");
+		phone.hear({ type: "changed", call: ID, now: ID, peer: CARLA, media: mediaWith("p1", "p3") });
+
+		expect(wanted(phone.state).tone).toBeNull();
+		expect(phone.front()).toMatchObject({ peer: CARLA, transfer: null, phase: { name: "up", since: NOW } });
+		expect(wanted(phone.state).rooms[0]?.media.peers[0]?.participant).toBe("p3");
+	});
+
+	it("after a consultation connects the two others", () => {
+		const phone = consulting();
+
+		phone.do({ type: "connect", key: "out-1", with: "out-2" });
+		expect(phone.requests()).toEqual([{ type: "connect", call: ID, with: OTHER }]);
+		phone.hear({ type: "ended", call: OTHER, cause: "transferred", reason: "" });
+		phone.hear({ type: "ended", call: ID, cause: "transferred", reason: "" });
+
+		expect(phone.state.calls).toEqual([]);
+		expect(phone.state.ended?.outcome).toEqual({ kind: "cause", cause: "transferred" });
+	});
+
+	it("moves a call that was asked into the other one's room", () => {
+		const phone = talking();
+
+		phone.hear({ type: "changed", call: ID, now: OTHER, peer: PHONE, media: { ...mediaWith("p3", "p2"), room: OTHER } });
+		phone.hear({ type: "held", call: OTHER, held: true, by: "p2" });
+		phone.do({ type: "hangup", key: "out-1", at: NOW });
+
+		expect(phone.requests().at(-1)).toEqual({ type: "hangup", call: OTHER });
+		expect(phone.state.closed).toEqual([ID, OTHER]);
+	});
+
+	it("is not possible with a call that is not answered", () => {
+		const phone = talking();
+		phone.do({ type: "dial", to: "7003", peer: CARLA, at: NOW });
+		phone.do({ type: "called", key: "out-2", call: OTHER });
+		phone.requests();
+
+		phone.do({ type: "connect", key: "out-1", with: "out-2" });
+		phone.do({ type: "merge", key: "out-1", with: "out-2" });
+		phone.do({ type: "transfer", key: "out-2", to: "7003" });
+
+		expect(phone.requests()).toEqual([]);
+	});
+
+	it("refused is said and changes nothing", () => {
+		const phone = talking();
+		const request = { type: "transfer", call: ID, to: "9999" } as const;
+
+		phone.do({ type: "refused", key: "out-1", request, code: "not_found", at: NOW });
+
+		expect(phone.front()?.phase.name).toBe("up");
+		expect(phone.effects).toContainEqual({ type: "say", code: "not_found" });
+	});
+});
+
+describe("two calls made one", () => {
+	it("have all in the room, and nobody on hold", () => {
+		const phone = consulting();
+
+		phone.do({ type: "merge", key: "out-1", with: "out-2" });
+		expect(phone.requests()).toEqual([{ type: "merge", call: ID, with: OTHER }]);
+		phone.hear({ type: "ended", call: OTHER, cause: "transferred", reason: "" });
+		phone.hear({ type: "held", call: ID, held: false, by: "p1" });
+		phone.hear({ type: "changed", call: ID, now: ID, peer: BERT, media: mediaWith("p1", "p2", "p3") });
+
+		expect(phone.state.calls).toHaveLength(1);
+		expect(phone.state.ended).toBeNull();
+		expect(phone.front()).toMatchObject({ held: false });
+		expect(wanted(phone.state).rooms[0]?.media.peers).toHaveLength(2);
+	});
+
+	it("forget who has left", () => {
+		const phone = talking();
+		phone.hear({ type: "held", call: ID, held: true, by: "p2" });
+
+		phone.hear({ type: "changed", call: ID, now: ID, peer: CARLA, media: mediaWith("p1", "p3") });
+
+		expect(phone.front()?.heldBy).toEqual([]);
+	});
+
+	it("are known again after the page was loaded anew", () => {
+		const phone = new Bench();
+		const transferring = { by: "p1", to: CARLA };
+
+		phone.do({ type: "snapshot", calls: [view({ call: ID, transferring })], resumed: false, at: NOW });
+
+		expect(phone.front()?.transfer).toEqual({ mine: true, to: CARLA });
+	});
+});
+
 class Bench {
 	state: CallsState = NO_CALLS;
 	effects: Effect[] = [];
@@ -442,6 +575,21 @@ function ringing(): Bench {
 	const phone = new Bench();
 	phone.hear({ type: "incoming", call: ID, from: BERT });
 	return phone;
+}
+
+/** Bert is held, Carla answered. */
+function consulting(): Bench {
+	const phone = talking();
+	phone.do({ type: "dial", to: "7003", peer: CARLA, at: NOW });
+	phone.do({ type: "called", key: "out-2", call: OTHER });
+	phone.hear({ type: "up", call: OTHER, media: media(OTHER) });
+	phone.requests();
+	return phone;
+}
+
+function mediaWith(own: string, ...all: string[]): Media {
+	const peers = all.map((participant) => ({ participant, namespace: ["room", ID, participant], name: participant, kind: "browser" as const }));
+	return { ...media(ID), participant: own, peers: peers.filter(({ participant }) => participant !== own) };
 }
 
 function media(room: string): Media {

@@ -17,6 +17,7 @@ import {
 	type Outcome,
 	type Phase,
 	type Result,
+	canJoin,
 	mediaOf,
 	ongoing,
 } from "./state.ts";
@@ -46,6 +47,13 @@ function apply(work: Work, event: CallsEvent): void {
 			return mute(work, event.key, event.muted);
 		case "digit":
 			return digit(work, event.key, event.digit);
+		case "transfer":
+			return transfer(work, event.key, event.to);
+		case "take_back":
+			return takeBack(work, event.key);
+		case "connect":
+		case "merge":
+			return putTogether(work, event.type, event.key, event.with);
 		case "dismiss":
 			work.state = { ...work.state, ended: null };
 			return;
@@ -192,6 +200,24 @@ function digit(work: Work, key: string, pressed: string): void {
 	work.effects.push({ type: "digit", digit: pressed });
 }
 
+function transfer(work: Work, key: string, to: string): void {
+	const call = work.find(key);
+	if (call?.id == null || call.phase.name !== "up" || call.transfer !== null) return;
+	work.ask(call.key, { type: "transfer", call: call.id, to });
+}
+
+function takeBack(work: Work, key: string): void {
+	const call = work.find(key);
+	if (call?.id != null && call.transfer?.mine === true) work.ask(call.key, { type: "cancel", call: call.id });
+}
+
+function putTogether(work: Work, type: "connect" | "merge", key: string, other: string): void {
+	const call = work.find(key);
+	const second = work.find(other);
+	if (call?.id == null || second?.id == null || call === second || !canJoin(call, second)) return;
+	work.ask(call.key, { type, call: call.id, with: second.id });
+}
+
 function signal(work: Work, event: Exclude<Event, { type: "presence" }>, at: number): void {
 	if (work.isClosed(event.call)) return;
 	switch (event.type) {
@@ -209,6 +235,15 @@ function signal(work: Work, event: Exclude<Event, { type: "presence" }>, at: num
 			return work.change(event.call, (call) => mutedChanged(call, event.participant, event.muted));
 		case "dtmf":
 			return work.change(event.call, (call) => digitHeard(call, event.participant, event.digit));
+		case "transferring":
+			return work.change(event.call, (call) => ({
+				...call,
+				transfer: { mine: event.by === mediaOf(call)?.participant, to: event.to },
+			}));
+		case "transfer_failed":
+			return returned(work, event.call, event.cause);
+		case "changed":
+			return changed(work, event);
 		case "ended": {
 			const call = work.find(event.call);
 			if (call !== undefined) work.close(call, { kind: "cause", cause: event.cause }, at);
@@ -232,6 +267,29 @@ function up(work: Work, id: CallId, media: Media, at: number): void {
 	const phase: Phase = { name: "up", media: keptMedia(call, media), since };
 	work.change(id, (it) => ({ ...it, peer: knownBy(it.peer, media), phase }));
 	if (call.muted && call.phase.name !== "up") work.ask(call.key, { type: "mute", call: id, muted: true });
+}
+
+/** Nobody took the call. Who has taken it back knows. */
+function returned(work: Work, id: CallId, cause: Cause): void {
+	const mine = work.find(id)?.transfer?.mine === true;
+	work.change(id, (call) => ({ ...call, transfer: null }));
+	if (mine && cause !== "cancelled") work.effects.push({ type: "returned", cause });
+}
+
+/** Others are in the call now; it may have moved into another one's room and have its name. */
+function changed(work: Work, { call: id, now, peer, media }: Extract<Event, { type: "changed" }>): void {
+	const there = (participant: string) => media.peers.some((other) => other.participant === participant);
+	work.change(id, (call) => ({
+		...call,
+		id: now,
+		peer,
+		phase: call.phase.name === "up" ? { ...call.phase, media: keptMedia(call, media) } : call.phase,
+		heldBy: call.heldBy.filter(there),
+		mutedBy: call.mutedBy.filter(there),
+		digitsHeard: "",
+		transfer: null,
+	}));
+	if (now !== id) work.state = { ...work.state, closed: [...work.state.closed, id].slice(-CLOSED_MAX) };
 }
 
 /** The same room with a fresher token is no reason to join it again: the old one outlives the call. */
@@ -327,6 +385,8 @@ function refresh(call: Call, view: CallView, at: number): Call {
 		muted: call.muted || (own !== undefined && view.muted.includes(own)),
 		heldBy: view.held_by.filter((by) => by !== own),
 		mutedBy: view.muted.filter((by) => by !== own),
+		peer: call.transfer === null && view.transferring === undefined && phase.name !== "up" ? call.peer : view.peer,
+		transfer: view.transferring === undefined ? null : { mine: view.transferring.by === own, to: view.transferring.to },
 	};
 }
 
@@ -373,6 +433,9 @@ function refused(work: Work, key: string, request: CallRequest, code: Refusal, a
 			work.effects.push({ type: "say", code });
 			return;
 		case "dtmf":
+		case "transfer":
+		case "connect":
+		case "merge":
 			work.effects.push({ type: "say", code });
 			return;
 		case "mute":
@@ -388,7 +451,7 @@ function refused(work: Work, key: string, request: CallRequest, code: Refusal, a
 type Refusal = Extract<Outcome, { kind: "refused" }>["code"];
 
 function newCall(call: Pick<Call, "key" | "id" | "direction" | "peer" | "phase" | "startedAt">): Call {
-	return { ...call, held: false, muted: false, heldBy: [], mutedBy: [], digits: "", digitsHeard: "", heard: false };
+	return { ...call, held: false, muted: false, heldBy: [], mutedBy: [], digits: "", digitsHeard: "", heard: false, transfer: null };
 }
 
 function recordOf(call: Call, outcome: Outcome, durationMs: number | null): CallRecord {

@@ -37,6 +37,14 @@ export interface Call {
 	readonly digitsHeard: string;
 	/** Whether anything of the far end has been heard. */
 	readonly heard: boolean;
+	/** Somebody is asked to take a place in the call. */
+	readonly transfer: Transfer | null;
+}
+
+/** A transfer on its way. `mine`: this phone gives the call away; otherwise the other side does. */
+export interface Transfer {
+	readonly mine: boolean;
+	readonly to: Party;
 }
 
 /** How a call ended: by a cause, or because the server refused it. */
@@ -97,6 +105,12 @@ export type CallsEvent =
 	| { readonly type: "hold"; readonly key: string; readonly held: boolean }
 	| { readonly type: "mute"; readonly key: string; readonly muted: boolean }
 	| { readonly type: "digit"; readonly key: string; readonly digit: string }
+	/** Gives the call to somebody else, or takes it back while nobody has answered. */
+	| { readonly type: "transfer"; readonly key: string; readonly to: string }
+	| { readonly type: "take_back"; readonly key: string }
+	/** Puts two calls together: this phone leaves them, or stays. */
+	| { readonly type: "connect"; readonly key: string; readonly with: string }
+	| { readonly type: "merge"; readonly key: string; readonly with: string }
 	/** The screen after the call is closed. */
 	| { readonly type: "dismiss" }
 	/** The busy tone has sounded long enough. */
@@ -127,11 +141,19 @@ export type Effect =
 	| { readonly type: "digit"; readonly digit: string }
 	/** A refusal that ended nothing: say it. */
 	| { readonly type: "say"; readonly code: RequestFailure }
+	/** Nobody took the call that was given away. */
+	| { readonly type: "returned"; readonly cause: Cause }
 	| { readonly type: "record"; readonly record: CallRecord };
 
 /** Returns where the call's sound is, if there is any. */
 export function mediaOf(call: Call): Media | null {
 	return call.phase.name === "early" || call.phase.name === "up" ? call.phase.media : null;
+}
+
+/** Returns whether two calls can be put together: both answered, and neither on its way to somebody else. */
+export function canJoin(one: Call, other: Call): boolean {
+	const settled = (call: Call) => call.phase.name === "up" && call.transfer === null && call.peer.kind !== "service";
+	return settled(one) && settled(other);
 }
 
 /** Returns the calls that ring here. */

@@ -23,7 +23,7 @@ export function wanted(state: CallsState): Wanted {
 		tone: tone(state, here),
 		rooms: here.flatMap((call) => {
 			const media = mediaOf(call);
-			return media === null ? [] : [{ media, muted: call.muted, held: call.held }];
+			return media === null ? [] : [{ media, muted: call.muted, held: call.held || call.transfer?.mine === true }];
 		}),
 		microphone: here.length > 0,
 		awake: here.length > 0,
@@ -33,7 +33,7 @@ export function wanted(state: CallsState): Wanted {
 function tone(state: CallsState, here: readonly Call[]): Tone | null {
 	const talking = here.some((call) => call.phase.name === "up" || call.phase.name === "answering");
 	if (incoming(state).length > 0) return talking ? "waiting" : "ring";
-	if (talking) return null;
+	if (talking) return here[0]?.transfer?.mine === false ? "ringback" : null;
 	if (here.some((call) => call.direction === "out" && call.phase.name === "ringing")) return "ringback";
 	return here.length === 0 && state.ended?.tone === true ? "busy" : null;
 }

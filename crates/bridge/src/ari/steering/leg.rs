@@ -32,6 +32,8 @@ pub(super) struct Leg {
     pub(super) codec: Option<String>,
     /// By which way the sound goes.
     pub(super) plan: Option<Plan>,
+    /// Tells the far end what became of its transfer.
+    pub(super) farewell: Option<RequestId>,
 }
 
 /// How far a leg is.
@@ -130,6 +132,7 @@ impl Leg {
             stale: false,
             codec: None,
             plan: None,
+            farewell: None,
         }
     }
 

@@ -4,11 +4,12 @@ use std::time::Instant;
 
 use moqrelay_wire::signal::Cause;
 
-use super::super::message::{Channel, ChannelState, DialStatus};
+use super::super::message::{Channel, ChannelState, DialStatus, ReferTarget};
 use super::super::to_q850;
+use super::requests::is_sip;
 use super::{
     ADOPT_TIMEOUT, CAUSE_TIMEOUT, Caller, Event, Incoming, IncomingId, Joining, LegId, Link,
-    Message, Output, Part, Phase, Piece, Steering, TEXT_LEN_MAX, Waiting,
+    Message, Output, Part, Phase, Piece, Steering, TEXT_LEN_MAX, TransferProgress, Waiting,
 };
 
 impl Steering {
@@ -46,6 +47,7 @@ impl Steering {
                     self.tell(Event::Held { leg, held });
                 }
             }
+            Message::Refer { channel, to } => self.refer(&channel, to),
             Message::Replaced { app } => self.replaced(&app),
             Message::Other => {}
         }
@@ -69,6 +71,27 @@ impl Steering {
         match self.channels.get(channel) {
             Some((leg, Piece::Far)) => Some(*leg),
             _ => None,
+        }
+    }
+
+    /// A telephone asks for a transfer. Calls that are not ours cannot be connected with ours.
+    fn refer(&mut self, channel: &str, to: ReferTarget) {
+        let Some(leg) = self.far_leg(channel) else {
+            return;
+        };
+        let event = match to {
+            ReferTarget::Number(number) => text(&number).map(|to| Event::Transfers { leg, to }),
+            ReferTarget::Channel(other) => self
+                .far_leg(&other)
+                .map(|with| Event::Connects { leg, with }),
+            ReferTarget::Unknown => None,
+        };
+        match event {
+            Some(event) => self.tell(event),
+            None => {
+                let progress = TransferProgress::Failed(Cause::Unreachable);
+                self.report_transfer(leg, progress);
+            }
         }
     }
 
@@ -135,6 +158,7 @@ impl Steering {
             Waiting {
                 until: now + ADOPT_TIMEOUT,
                 stale: false,
+                sip: is_sip(&channel.name),
             },
         );
         let to = args.into_iter().next().filter(|to| !to.is_empty());

@@ -1,5 +1,6 @@
 //! The requests, one function each.
 
+use moqrelay_wire::signal::Cause;
 use uuid::Uuid;
 
 use crate::Codec;
@@ -8,9 +9,12 @@ use super::super::request::{Method, Target};
 use super::super::road::{Abilities, Choice, Plan, Road};
 use super::{
     Caller, Event, Joining, LegId, Output, Part, Phase, Piece, Purpose, Request, RequestId,
-    Steering,
+    Steering, TransferProgress,
 };
 
+/// Asterisk's function that says who carries out a SIP channel's transfers.
+const TRANSFERS: &str = "PJSIP_TRANSFER_HANDLING()";
+const TRANSFERS_BY_ARI: &str = "ari-only";
 /// The longest name that is shown to a telephone, in characters.
 const NAME_LEN_MAX: usize = 64;
 
@@ -114,7 +118,12 @@ impl Steering {
             let codec = plan.map_or(Codec::SLIN16, |plan| plan.codec);
             target = target.query("formats", codec.name());
         }
-        let body = self.caller_id(caller);
+        let mut variables = self.caller_id(caller);
+        if is_sip(&endpoint) {
+            variables.insert(TRANSFERS.into(), TRANSFERS_BY_ARI.into());
+        }
+        let body = (!variables.is_empty())
+            .then(|| serde_json::json!({ "variables": variables }).to_string());
         let request = self.ask(
             Method::Post,
             target.finish(),
@@ -128,7 +137,7 @@ impl Steering {
 
     /// Returns the variables that show the caller. The called one sees the connected line of a
     /// channel that is dialled; "i" keeps Asterisk from sending an update of its own.
-    fn caller_id(&self, caller: &Caller) -> Option<String> {
+    fn caller_id(&self, caller: &Caller) -> serde_json::Map<String, serde_json::Value> {
         let name = caller.name.as_deref().unwrap_or_default();
         let number: String = caller
             .number
@@ -154,14 +163,42 @@ impl Steering {
         if !shown_name.trim().is_empty() {
             variables.insert("CONNECTEDLINE(name,i)".into(), shown_name.trim().into());
         }
-        if variables.is_empty() {
-            return None;
+        if !variables.is_empty() {
+            variables.insert(
+                "CONNECTEDLINE(pres,i)".into(),
+                "allowed_not_screened".into(),
+            );
         }
-        variables.insert(
-            "CONNECTEDLINE(pres,i)".into(),
-            "allowed_not_screened".into(),
-        );
-        Some(serde_json::json!({ "variables": variables }).to_string())
+        variables
+    }
+
+    /// Asks a SIP telephone's channel to leave its transfers to us.
+    pub(super) fn take_transfers(&mut self, channel: &str) {
+        let target = Target::new("channels")
+            .segment(channel)
+            .segment("variable")
+            .query("variable", TRANSFERS)
+            .query("value", TRANSFERS_BY_ARI)
+            .finish();
+        self.ask(Method::Post, target, None, Purpose::Minor);
+    }
+
+    /// Tells a telephone what becomes of its transfer.
+    pub(super) fn report_transfer(&mut self, id: LegId, progress: TransferProgress) {
+        let state = match progress {
+            TransferProgress::Ringing => "channel_progress",
+            TransferProgress::Answered => "channel_answered",
+            TransferProgress::Failed(Cause::Rejected) => "channel_declined",
+            TransferProgress::Failed(_) => "channel_unavailable",
+        };
+        let Some(target) = self.at_far(id, "transfer_progress") else {
+            return;
+        };
+        let target = target.query("states", state).finish();
+        let request = self.ask(Method::Post, target, None, Purpose::Farewell);
+        self.legs
+            .entry(id)
+            .and_modify(|leg| leg.farewell = Some(request));
     }
 
     pub(super) fn join(&mut self, id: LegId) {
@@ -259,4 +296,9 @@ impl Steering {
         }));
         id
     }
+}
+
+/// Returns whether a channel, by its name or what is dialled, is a SIP telephone's own.
+pub(super) fn is_sip(name: &str) -> bool {
+    name.starts_with("PJSIP/")
 }

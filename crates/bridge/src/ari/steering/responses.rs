@@ -73,6 +73,8 @@ pub(super) enum Purpose {
     Answer(LegId),
     /// Send digits, hold, or resume: a failure changes nothing.
     Minor,
+    /// Tell a telephone what becomes of its transfer: a removal may wait for it.
+    Farewell,
     /// Remove what has this id.
     Remove(String),
     /// Read what a leg's far end speaks.
@@ -144,6 +146,7 @@ impl Steering {
             }
             Purpose::Answer(id) => self.said(id, outcome, now),
             Purpose::Minor => {}
+            Purpose::Farewell => self.remove_after(request),
             Purpose::Remove(id) => match outcome {
                 // Not there is as good as removed.
                 Outcome::Done | Outcome::Crossed => {

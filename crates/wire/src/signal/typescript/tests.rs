@@ -268,6 +268,18 @@ fn requests() -> Vec<Request> {
             call,
             digits: Digits::try_from("1A*#".to_owned()).unwrap(),
         },
+        Request::Transfer {
+            call,
+            to: "carla".into(),
+        },
+        Request::Connect {
+            call,
+            with: CallId(2),
+        },
+        Request::Merge {
+            call,
+            with: CallId(2),
+        },
     ]
 }
 
@@ -309,6 +321,22 @@ fn events() -> Vec<Event> {
             participant,
             digit: '#',
         },
+        Event::Transferring {
+            call,
+            by: "p1".into(),
+            to: party(None),
+        },
+        Event::TransferFailed {
+            call,
+            cause: Cause::Busy,
+            reason: "why".into(),
+        },
+        Event::Changed {
+            call,
+            now: CallId(2),
+            peer: party(None),
+            media: media(),
+        },
         Event::Ended {
             call,
             cause: Cause::TooLong,
@@ -326,6 +354,10 @@ fn registered() -> Registered {
         held_by: vec!["p1".into()],
         muted: Vec::new(),
         up_ms: media.is_some().then_some(5),
+        transferring: media.is_some().then(|| Transferring {
+            by: "p1".into(),
+            to: party(None),
+        }),
         media,
     };
     Registered {

@@ -1,0 +1,274 @@
+// Hold, transfers and calls of three, asked for by the web phone and by SIP telephones, through a real Asterisk.
+import assert from 'node:assert/strict';
+import { after, afterEach, before, describe, test } from 'node:test';
+import { peak, startAsterisk, startPhone } from '../../deploy/asterisk/harness.mjs';
+import { launchChromium } from './lib/chromium.mjs';
+import { ASTERISK_SECRET, freePorts, startDaemon } from './lib/daemon.mjs';
+import { until } from './lib/wait.mjs';
+
+const ALICE_HZ = 700;
+const BOB_HZ = 950;
+const TOLERANCE_HZ = 5;
+/** What is left of a tone on its way to the telephone and into its WAV file. */
+const LEVEL_MIN = 500;
+/** Long enough for the tone to be most of what is examined. */
+const TALK_MS = 2_500;
+const ANNA = '7001';
+const BERT = '7002';
+
+let asterisk;
+let daemon;
+let browser;
+let anna;
+let bert;
+let alice;
+let bob;
+
+before(async () => {
+  const ports = await freePorts();
+  asterisk = await startAsterisk({ audiosocket: `127.0.0.1:${ports.audiosocket}`, api: `http://127.0.0.1:${ports.http}`, secret: ASTERISK_SECRET });
+  daemon = await startDaemon({ ports, toml: withAri(asterisk) });
+  await until(async () => /moqrelay/.test(await asterisk.cli('ari show apps')), { what: 'the daemon to connect to ARI', ms: 20_000 });
+  browser = await launchChromium({ hz: 440 });
+  anna = await browser.phone({ url: daemon.url });
+  await anna.signInWith(daemon.token({ id: 'anna', name: 'Anna', number: ANNA }));
+  bert = await browser.phone({ url: daemon.url });
+  await bert.signInWith(daemon.token({ id: 'bert', name: 'Bert', number: BERT }));
+  alice = await startPhone({ asterisk, name: 'alice', hz: ALICE_HZ });
+  bob = await startPhone({ asterisk, name: 'bob', hz: BOB_HZ });
+});
+
+after(async () => {
+  await alice?.stop();
+  await bob?.stop();
+  await browser?.close();
+  const status = await daemon?.stop();
+  const channels = asterisk === undefined ? '' : await asterisk.cli('core show channels');
+  await asterisk?.stop();
+  if (daemon !== undefined) assert.equal(status, 0, `the daemon ended with ${status}`);
+  assert.match(channels, /^0 active channels/m, 'a channel is left in Asterisk');
+});
+
+afterEach(async (context) => {
+  if (!context.passed && daemon !== undefined) {
+    console.error(daemon.log().split('\n').slice(-60).join('\n'));
+    console.error(asterisk.log().split('\n').slice(-40).join('\n'));
+  }
+  await anna?.rest();
+  await bert?.rest();
+  for (const phone of [alice, bob]) await phone?.hangUp().catch(() => {});
+});
+
+describe('hold', () => {
+  test('a telephone hears music, and then the browser again', async () => {
+    await toAlice();
+
+    await anna.click('call-hold');
+    await anna.call('held');
+    const held = await listen(alice);
+    await anna.click('call-hold');
+    await anna.call('up');
+    const resumed = await listen(alice);
+
+    assert.ok(held.level >= 100, `nothing but ${held.level} is heard on hold`);
+    assert.ok(Math.abs(held.hz - anna.hz) > TOLERANCE_HZ, 'the browser is heard on hold');
+    near(resumed, anna.hz);
+  });
+});
+
+describe('the web phone transfers', () => {
+  test('a telephone to another telephone; the two hear each other', async () => {
+    await toAlice();
+
+    await transfer('1002');
+    await bob.incoming();
+    await anna.call('transferring');
+    await bob.answer();
+
+    assert.equal(await anna.ended(), 'transferred');
+    await bob.established();
+    near(await listen(alice), BOB_HZ);
+    near(await listen(bob), ALICE_HZ);
+    const closed = bob.closed();
+    await alice.hangUp();
+    await closed;
+  });
+
+  test('a telephone to a browser', async () => {
+    await toAlice();
+
+    await transfer(BERT);
+    await bert.answer();
+
+    assert.equal(await anna.ended(), 'transferred');
+    await bert.call('up');
+    await bert.hears(ALICE_HZ);
+    assert.equal(await bert.text('call-name'), '1001');
+  });
+
+  test('to somebody busy: the call is back, and says why', async () => {
+    await toAlice();
+
+    await transfer('605');
+
+    await anna.see('notice[data-code="busy"]');
+    await anna.call('up');
+    await anna.hears(ALICE_HZ);
+  });
+
+  test('and takes the call back', async () => {
+    await toAlice();
+    await transfer('1002');
+    await bob.incoming();
+    const closed = bob.closed();
+
+    await anna.click('transfer-cancel');
+
+    await closed;
+    await anna.call('up');
+    await anna.hears(ALICE_HZ);
+  });
+
+  test('after a word with the other', async () => {
+    await toAlice();
+
+    await ask('1002');
+    await bob.incoming();
+    await bob.answer();
+    await anna.see('waiting-connect');
+    await anna.hears(BOB_HZ);
+    await anna.click('waiting-connect');
+
+    assert.equal(await anna.ended(), 'transferred');
+    near(await listen(alice), BOB_HZ);
+    near(await listen(bob), ALICE_HZ);
+  });
+
+  test('a browser to a telephone, and the browser goes on', async () => {
+    await anna.callPerson('bert');
+    await bert.answer();
+    await anna.call('up');
+
+    await transfer('1001');
+    await alice.incoming();
+    await bert.call('transferring');
+    await alice.answer();
+
+    assert.equal(await anna.ended(), 'transferred');
+    await bert.call('up');
+    await bert.hears(ALICE_HZ);
+    assert.equal(await bert.text('call-name'), '1001');
+  });
+});
+
+describe('three in one call', () => {
+  test('hear each other, and two go on when the third leaves', async () => {
+    await toAlice();
+    await ask('1002');
+    await bob.incoming();
+    await bob.answer();
+    await anna.see('waiting-merge');
+
+    await anna.click('waiting-merge');
+    await anna.seeNo('waiting-call');
+    await anna.call('up');
+    await anna.click('call-mute');
+    near(await listen(alice), BOB_HZ);
+    near(await listen(bob), ALICE_HZ);
+    await anna.click('call-mute');
+    const closed = bob.closed();
+    await bob.hangUp();
+    await closed;
+    await anna.hears(ALICE_HZ);
+
+    near(await listen(alice), anna.hz);
+  });
+});
+
+describe('a SIP telephone transfers', () => {
+  test('the browser to another browser, and is told that it is done', async () => {
+    await fromAlice();
+
+    const closed = alice.closed();
+    await alice.command('transfer', `sip:${BERT}@127.0.0.1`);
+    await anna.call('transferring');
+    await bert.answer();
+
+    await closed;
+    await Promise.all([anna.call('up'), bert.call('up')]);
+    assert.equal(await anna.text('call-name'), 'Bert');
+    await anna.hears(bert.hz);
+  });
+
+  test('to somebody who declines, is told so, and talks on', async () => {
+    await fromAlice();
+
+    const failed = alice.next('TRANSFER_FAILED');
+    await alice.command('transfer', `sip:${BERT}@127.0.0.1`);
+    await bert.see('incoming');
+    await bert.click('incoming-decline');
+
+    await failed;
+    await anna.call('up');
+    await anna.hears(ALICE_HZ);
+  });
+
+  test('that was called through the dialplan, inside Asterisk, and our leg goes on', async () => {
+    await toAlice();
+
+    await alice.command('transfer', 'sip:604@127.0.0.1');
+
+    await anna.hears(1004);
+    await anna.call('up');
+  });
+});
+
+function withAri({ ari }) {
+  return `
+[asterisk.ari]
+url = "${ari.url}"
+user = "${ari.user}"
+password = "${ari.password}"
+dial = "Local/{number}@internal/n"
+`;
+}
+
+/** Anna has called Alice; both hear each other. */
+async function toAlice() {
+  await anna.dial('1001');
+  await alice.incoming();
+  await alice.answer();
+  await Promise.all([alice.established(), anna.call('up')]);
+  await anna.hears(ALICE_HZ);
+}
+
+/** Alice has called Anna; both hear each other. */
+async function fromAlice() {
+  await alice.dial(ANNA);
+  await anna.answer();
+  await Promise.all([alice.established(), anna.call('up')]);
+  await anna.hears(ALICE_HZ);
+}
+
+async function transfer(to) {
+  await anna.click('call-transfer');
+  await anna.driver.fill('[data-testid="transfer-input"]', to);
+  await anna.click('transfer-now');
+}
+
+async function ask(to) {
+  await anna.click('call-transfer');
+  await anna.driver.fill('[data-testid="transfer-input"]', to);
+  await anna.click('transfer-ask');
+}
+
+/** Returns the loudest tone that a telephone hears from now on. */
+async function listen(phone) {
+  await new Promise((resolve) => setTimeout(resolve, TALK_MS));
+  const { seconds } = peak(phone.heard);
+  return peak(phone.heard, { from: Math.max(0, seconds - 1), seconds: 1 });
+}
+
+function near({ hz, level }, wanted) {
+  assert.ok(Math.abs(hz - wanted) <= TOLERANCE_HZ && level >= LEVEL_MIN, `the telephone heard ${hz} Hz at level ${level} instead of ${wanted} Hz`);
+}
