@@ -17,7 +17,7 @@
 
 import { spawn, execFile } from 'node:child_process';
 import { createSocket } from 'node:dgram';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -185,6 +185,43 @@ export async function startPhone({ asterisk, name = 'alice', hz = 700, answer = 
     closed: (ms) => next('CALL_CLOSED', ms),
     async stop() {
       line.close();
+      await program.stop();
+      remove(state);
+    },
+  };
+}
+
+/**
+ * Starts a telephone with a lamp (sipp) that watches an extension as bob.
+ *
+ * @param {object} options
+ * @param {{ports: {sip: number}}} options.asterisk what `startAsterisk` returned
+ * @param {string} options.number the extension
+ * @returns a handle: `shows(state)` waits until the last it was told is `terminated` (dark), `early` (blinks) or
+ *   `confirmed` (lit), `states()` (all so far), `stop()`
+ */
+export async function startLamp({ asterisk, number }) {
+  const state = folder('lamp');
+  const port = await freePort('udp');
+  copyFileSync(join(here, 'sipp', 'blf.xml'), join(state, 'blf.xml'));
+  const files = ['-sf', '/asterisk-state/blf.xml', '-trace_logs', '-log_file', '/asterisk-state/lamp.log'];
+  const where = ['-i', '127.0.0.1', '-p', `${port}`, '-s', number, '-m', '1', '-nostdin', `127.0.0.1:${asterisk.ports.sip}`];
+  const program = launch('inside', [state, '/usr/bin/sipp', ...files, ...where], { TERM: 'dumb' });
+  const states = () => {
+    const log = join(state, 'lamp.log');
+    const text = existsSync(log) ? readFileSync(log, 'utf8') : '';
+    return [...text.matchAll(/lamp <state>([a-z]+)/g)].map(([, word]) => word);
+  };
+  return {
+    states,
+    async shows(wanted, ms = EVENT_MS) {
+      const until = Date.now() + ms;
+      while (states().at(-1) !== wanted) {
+        if (Date.now() > until) throw new Error(`the lamp shows ${states().join(', ') || 'nothing'} instead of ${wanted}:\n${program.log().slice(-1500)}`);
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+    },
+    async stop() {
       await program.stop();
       remove(state);
     },

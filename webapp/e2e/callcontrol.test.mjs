@@ -1,7 +1,10 @@
 // Hold, transfers and calls of three, asked for by the web phone and by SIP telephones, through a real Asterisk.
 import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
-import { peak, startAsterisk, startPhone } from '../../deploy/asterisk/harness.mjs';
+import { peak, startAsterisk, startLamp, startPhone } from '../../deploy/asterisk/harness.mjs';
 import { launchChromium } from './lib/chromium.mjs';
 import { ASTERISK_SECRET, freePorts, startDaemon } from './lib/daemon.mjs';
 import { until } from './lib/wait.mjs';
@@ -15,6 +18,9 @@ const LEVEL_MIN = 500;
 const TALK_MS = 2_500;
 const ANNA = '7001';
 const BERT = '7002';
+
+const folder = mkdtempSync(join(tmpdir(), 'moqrelay-records-'));
+const RECORDS = join(folder, 'calls.jsonl');
 
 let asterisk;
 let daemon;
@@ -43,6 +49,7 @@ after(async () => {
   await bob?.stop();
   await browser?.close();
   const status = await daemon?.stop();
+  rmSync(folder, { recursive: true, force: true });
   const channels = asterisk === undefined ? '' : await asterisk.cli('core show channels');
   await asterisk?.stop();
   if (daemon !== undefined) assert.equal(status, 0, `the daemon ended with ${status}`);
@@ -203,6 +210,7 @@ describe('a SIP telephone transfers', () => {
   test('to somebody who declines, is told so, and talks on', async () => {
     await fromAlice();
 
+    const since = alice.events.length;
     const failed = alice.next('TRANSFER_FAILED');
     await alice.command('transfer', `sip:${BERT}@127.0.0.1`);
     await bert.see('incoming');
@@ -210,7 +218,11 @@ describe('a SIP telephone transfers', () => {
 
     await failed;
     await anna.call('up');
-    await anna.hears(ALICE_HZ);
+    // baresip holds the call that it transfers, and stays.
+    assert.ok(!alice.events.slice(since).some((event) => event.type === 'CALL_CLOSED'), 'the telephone lost its call');
+    const gone = alice.closed();
+    await anna.hangUp();
+    await gone;
   });
 
   test('that was called through the dialplan, inside Asterisk, and our leg goes on', async () => {
@@ -223,13 +235,77 @@ describe('a SIP telephone transfers', () => {
   });
 });
 
+describe('the lamp of a SIP telephone', () => {
+  test('shows a browser user: there, called, in a call, gone', async () => {
+    const lamp = await startLamp({ asterisk, number: BERT });
+    try {
+      await lamp.shows('terminated');
+      await anna.callPerson('bert');
+      await lamp.shows('early');
+      await bert.answer();
+      await lamp.shows('confirmed');
+      await anna.hangUp();
+      await lamp.shows('terminated');
+    } finally {
+      await lamp.stop();
+    }
+  });
+});
+
+describe('a call that nobody answers', () => {
+  test('goes on in the dialplan, which knows why', async () => {
+    await alice.dial(ANNA);
+    await anna.see('incoming');
+    await anna.click('incoming-decline');
+
+    await asterisk.logged(/moqrelay: 7001 was not reached: rejected/);
+  });
+
+  test('because nobody is there goes on, too', async () => {
+    await alice.dial('7999');
+
+    await asterisk.logged(/moqrelay: 7999 was not reached: not_found/);
+  });
+});
+
+describe('call records', () => {
+  test('of a telephone that called say the same as Asterisk, joined by the linked id', async () => {
+    await fromAlice();
+    await new Promise((resolve) => setTimeout(resolve, TALK_MS));
+    const closed = alice.closed();
+    await anna.hangUp();
+    await closed;
+
+    const [leg, call] = await recorded((line) => line.record === 'leg' && line.linked_id !== undefined && line.who.id === '1001');
+    const row = await asterisksRow(leg.linked_id);
+
+    assert.equal(call.cause, 'normal');
+    assert.equal(leg.who.name, 'Alice');
+    // Asterisk counts whole seconds from the answer.
+    assert.ok(Math.abs(row.billsec - leg.talked_s) <= 1, `${row.billsec} s there, ${leg.talked_s} s here`);
+  });
+
+  test('of a call that failed have no time of talk', async () => {
+    await anna.dial('605');
+    assert.equal(await anna.ended(), 'busy');
+
+    const [leg, call] = await recorded((line) => line.record === 'leg' && line.who.id === '605');
+
+    assert.deepEqual([leg.cause, leg.talked_s, call.talked_s, call.answered_ms], ['busy', 0, 0, undefined]);
+  });
+});
+
 function withAri({ ari }) {
   return `
+[calls]
+records = "${RECORDS}"
+
 [asterisk.ari]
 url = "${ari.url}"
 user = "${ari.user}"
 password = "${ari.password}"
 dial = "Local/{number}@internal/n"
+unanswered = "dialplan"
 `;
 }
 
@@ -260,6 +336,34 @@ async function ask(to) {
   await anna.click('call-transfer');
   await anna.driver.fill('[data-testid="transfer-input"]', to);
   await anna.click('transfer-ask');
+}
+
+/** Waits for the last leg's record that fits; returns it and its call's. */
+async function recorded(fits) {
+  let found;
+  const look = () => {
+    const lines = readFileSync(RECORDS, 'utf8').split('\n').filter((line) => line !== '').map((line) => JSON.parse(line));
+    const leg = lines.findLast(fits);
+    const call = lines.find((line) => line.record === 'call' && line.call === leg?.call);
+    found = [leg, call];
+    return call !== undefined;
+  };
+  await until(async () => look(), { what: 'the record' });
+  return found;
+}
+
+/** Returns Asterisk's own record with a linked id: how long the call was up. */
+async function asterisksRow(linkedId) {
+  let row;
+  const look = () => {
+    const text = readFileSync(join(asterisk.state, 'log', 'cdr-csv', 'Master.csv'), 'utf8');
+    row = text.split('\n').find((line) => line.includes(`"${linkedId}"`));
+    return row !== undefined;
+  };
+  await until(async () => look(), { what: `Asterisk's record ${linkedId}` });
+  // The duration and, behind it, the seconds since the answer are the two bare numbers.
+  const [, billsec] = /,(\d+),(\d+),"/.exec(row).slice(1);
+  return { billsec: Number(billsec) };
 }
 
 /** Returns the loudest tone that a telephone hears from now on. */

@@ -340,7 +340,12 @@ struct Running {
 
 impl Running {
     async fn event(&mut self) -> Event {
-        soon(self.events.recv()).await.unwrap()
+        loop {
+            let event = soon(self.events.recv()).await.unwrap();
+            if !matches!(event, Event::Linked { .. }) {
+                return event;
+            }
+        }
     }
 }
 

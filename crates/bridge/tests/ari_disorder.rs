@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use moqrelay_bridge::ari::{
-    Caller, Command, Config, Event, Failure, IncomingId, LegId, Message, Method, Output, Request,
-    RequestId, Response, Secret, Steering,
+    Caller, Command, Config, Event, Failure, IncomingId, Lamp, LegId, Message, Method, Output,
+    Request, RequestId, Response, Secret, Steering, TransferProgress,
 };
 use moqrelay_wire::signal::Cause;
 use serde_json::{Value, json};
@@ -216,13 +216,21 @@ impl World {
     fn command(&mut self) {
         let Some(leg) = self.some_leg() else { return };
         let uuid = Uuid::from_u128(leg.0.into());
-        let command = match self.draw(6) {
+        let command = match self.draw(8) {
             0 => Command::Ring(leg),
             1 => Command::Early { leg, uuid },
             2 | 3 => Command::Answer { leg, uuid },
             4 => Command::Dtmf {
                 leg,
                 digits: "1".into(),
+            },
+            5 => Command::Transfer {
+                leg,
+                progress: TransferProgress::Answered,
+            },
+            6 => Command::Lamp {
+                line: leg.0.to_string(),
+                lamp: Lamp::InUse,
             },
             _ => Command::Hold(leg),
         };
@@ -340,7 +348,10 @@ impl World {
                     | Event::Digit { leg, .. }
                     | Event::Held { leg, .. }
                     | Event::Chosen { leg, .. }
-                    | Event::Reach { leg, .. },
+                    | Event::Reach { leg, .. }
+                    | Event::Linked { leg, .. }
+                    | Event::Transfers { leg, .. }
+                    | Event::Connects { leg, .. },
                 ) => assert!(
                     !self.ended.contains(&leg),
                     "seed {}: {leg} is over",

@@ -9,7 +9,7 @@
 mod real;
 
 use moqrelay_bridge::ari::{
-    Caller, Client, Config, Event, Handle, Incoming, LegId, Secret, TransferProgress,
+    Caller, Client, Config, Event, Handle, Incoming, Lamp, LegId, Secret, TransferProgress,
 };
 use moqrelay_wire::signal::Cause;
 use real::{Asterisk, Phone, Proxy, Stub, share, soon, strength, wav_tail};
@@ -306,15 +306,50 @@ async fn a_telephone_that_transfers_asks_us_and_is_told_the_result() {
             .unwrap();
         world.handle.transfer(LEG, progress).unwrap();
         phone.expect(heard).await;
-        if progress != TransferProgress::Answered {
-            // The sound goes on.
-            world.stub.second(uuid).await;
-        }
+        let channels = world.asterisk.cli("core show channels");
+        let goes_on = progress != TransferProgress::Answered;
+        assert!(channels.contains("PJSIP/alice") || !goes_on, "{channels}");
         world.handle.hang_up(LEG, Cause::Transferred).unwrap();
-        let end = world.event().await;
+        // baresip holds the call that it transfers.
+        let end = loop {
+            match world.event().await {
+                Event::Held { .. } => {}
+                other => break other,
+            }
+        };
         assert!(matches!(end, Event::Ended { leg: LEG, .. }), "{end:?}");
         world.assert_clean().await;
     }
+}
+
+#[tokio::test]
+#[ignore = "needs root and deploy/asterisk/rootfs"]
+async fn a_lamp_shows_a_line_s_state_also_after_a_reconnection() {
+    let mut world = World::start().await;
+    let shows = async |world: &World, state: &str| {
+        soon(state, async {
+            let line = format!("State: '{state}'");
+            while !world.asterisk.cli("devstate list").contains(&line) {
+                tokio::task::yield_now().await; // The command line itself takes its time.
+            }
+        })
+        .await;
+    };
+
+    world.handle.lamp("7001", Lamp::Idle).unwrap();
+    world.handle.lamp("7001", Lamp::InUse).unwrap();
+    shows(&world, "INUSE").await;
+    world
+        .asterisk
+        .cli("devstate change Custom:moqrelay-7001 NOT_INUSE");
+    world.proxy.cut();
+    assert_eq!(world.event().await, Event::Down);
+    world.proxy.mend();
+    assert_eq!(world.event().await, Event::Up);
+    shows(&world, "INUSE").await;
+    world.handle.lamp("7001", Lamp::Unavailable).unwrap();
+
+    shows(&world, "UNAVAILABLE").await;
 }
 
 #[tokio::test]
@@ -504,7 +539,12 @@ impl World {
     }
 
     async fn event(&mut self) -> Event {
-        soon("event", self.events.recv()).await.unwrap()
+        loop {
+            let event = soon("event", self.events.recv()).await.unwrap();
+            if !matches!(event, Event::Linked { .. }) {
+                return event;
+            }
+        }
     }
 
     async fn incoming(&mut self) -> Incoming {
@@ -527,7 +567,9 @@ impl World {
             }
         })
         .await;
-        assert!(self.events.try_recv().is_err());
+        while let Ok(event) = self.events.try_recv() {
+            assert!(matches!(event, Event::Linked { .. }), "{event:?}");
+        }
     }
 }
 

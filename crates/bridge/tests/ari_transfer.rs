@@ -112,6 +112,12 @@ fn transfers_of_strangers_are_none_of_our_business() {
         r#"{"requested_destination":{"destination":"7002"}}"#,
     ));
     desk.hears(r#"{"type":"ChannelTransfer"}"#);
+    // What we have told comes back.
+    desk.hears(
+        r#"{"type":"ChannelTransfer","state":"channel_progress",
+        "refer_to":{"requested_destination":{"destination":"7002"}},
+        "referred_by":{"source_channel":{"id":"a1"}}}"#,
+    );
 
     assert_eq!(desk.events(), NO_EVENTS);
     assert_eq!(desk.sent(), NOTHING);

@@ -445,6 +445,10 @@ pub(crate) struct Calls {
     pub(crate) duration_max: Duration,
     pub(crate) calls_max: usize,
     pub(crate) users_max: usize,
+    /// Where call records go; absent: only into the log.
+    pub(crate) records: Option<PathBuf>,
+    pub(crate) records_bytes_max: u64,
+    pub(crate) records_kept: u32,
 }
 
 impl Default for Calls {
@@ -454,6 +458,9 @@ impl Default for Calls {
             duration_max: Duration::from_secs(4 * 3600),
             calls_max: 1_000,
             users_max: 1_000,
+            records: None,
+            records_bytes_max: 16 << 20,
+            records_kept: 4,
         }
     }
 }
@@ -578,6 +585,27 @@ pub(crate) struct Ari {
     /// Absent: what the road carries best.
     #[serde(default)]
     pub(crate) format: Option<Format>,
+    /// What becomes of a telephone's call that nobody has answered.
+    #[serde(default)]
+    pub(crate) unanswered: Unanswered,
+}
+
+/// What becomes of a telephone's call that nobody has answered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Unanswered {
+    #[default]
+    Hangup,
+    Dialplan,
+}
+
+impl From<Unanswered> for moqrelay_bridge::ari::Unanswered {
+    fn from(unanswered: Unanswered) -> Self {
+        match unanswered {
+            Unanswered::Hangup => Self::HangUp,
+            Unanswered::Dialplan => Self::Dialplan,
+        }
+    }
 }
 
 /// By which way ARI asks Asterisk to exchange sound with us.

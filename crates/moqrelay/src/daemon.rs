@@ -38,6 +38,7 @@ use tokio::{
 use crate::{
     auth::TokenGrants,
     bind,
+    cdr::{self, Cdr},
     config::{self, Config, Loaded, Secrets},
     driver::{Driver, Engines, Shown, Staying},
     inspect::Inspect,
@@ -215,6 +216,17 @@ pub(crate) async fn run(
     let stopped = reached(stop.clone(), Stage::Closing);
     parts.spawn("memory", memory::give_back(relay.clone(), stopped));
     parts.spawn("bridge", bridge_run);
+    let records = config.calls.records.clone().map(|path| {
+        Cdr::new(cdr::File {
+            path,
+            bytes_max: config.calls.records_bytes_max,
+            kept: config.calls.records_kept,
+        })
+    });
+    let (cdr, records_run) = records.unzip();
+    if let Some(run) = records_run {
+        parts.spawn("records", run);
+    }
     {
         let (control, stopped) = (control.clone(), reached(stop.clone(), Stage::Closing));
         parts.spawn("http", async move {
@@ -257,6 +269,7 @@ pub(crate) async fn run(
         standing,
         ari,
         ari_rate: ari_rate(&config),
+        cdr,
     };
     let driver = tokio::spawn(Driver::run(
         room_config,
@@ -879,6 +892,7 @@ pub(crate) fn ari_config(config: &Config) -> Option<ari::Config> {
     ari.choice = road_choice(ours);
     ari.legs_max = config.asterisk.legs_max;
     ari.ring_timeout = config.calls.ring_timeout;
+    ari.unanswered = ours.unanswered.into();
     Some(ari)
 }
 

@@ -15,12 +15,14 @@ use moqrelay_bridge::{
 };
 use moqrelay_control::{Control, Request, Requests};
 use moqrelay_room::{
-    Arrival, CallId, CallRecord, Caller, Cause, Config, Counts, Digit, Input, LegId, Number,
+    Arrival, CallId, CallRecord, Caller, Cause, Config, Counts, Digit, Input, Lamp, LegId, Number,
     Output, ParticipantId, Party, Refusal, Service, Switchboard, TransferProgress, Trunk, UserId,
 };
 use moqrelay_wire::signal;
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
+
+use crate::cdr::Cdr;
 
 /// An AudioSocket connection that Asterisk was told to make comes within milliseconds; this is for a
 /// machine that is very busy.
@@ -37,6 +39,8 @@ pub(crate) struct Engines {
     pub(crate) ari: Option<(ari::Handle, mpsc::Receiver<ari::Event>)>,
     /// What ARI's AudioSocket is asked to speak.
     pub(crate) ari_rate: OutRate,
+    /// Where call records go, if anywhere.
+    pub(crate) cdr: Option<Cdr>,
 }
 
 /// How a leg reaches its telephone, or that it has none.
@@ -61,6 +65,9 @@ pub(crate) struct Driver {
     legs: BTreeMap<LegId, Road>,
     /// Legs that the bridge named, by its name.
     by_bridge: BTreeMap<bridge::LegId, LegId>,
+    /// What Asterisk's own call records know a leg by, until the leg's record is written.
+    linked: BTreeMap<LegId, String>,
+    cdr: Option<Cdr>,
     shown: Shown,
     retired: bool,
 }
@@ -100,6 +107,8 @@ impl Driver {
             standing: engines.standing,
             legs: BTreeMap::new(),
             by_bridge: BTreeMap::new(),
+            linked: BTreeMap::new(),
+            cdr: engines.cdr,
             shown,
             retired: false,
         };
@@ -301,6 +310,12 @@ impl Driver {
                 tracing::debug!(%leg, held, "the telephone holds");
                 self.handle(Input::LegHeld { leg, held });
             }
+            ari::Event::Linked { leg, id } => {
+                // A call that is over has its record.
+                if self.legs.contains_key(&LegId(leg.0)) {
+                    self.linked.insert(LegId(leg.0), id);
+                }
+            }
             ari::Event::Transfers { leg, to } => {
                 let leg = LegId(leg.0);
                 self.handle(Input::LegTransfers { leg, to });
@@ -460,8 +475,13 @@ impl Driver {
                 }
             }
             Output::SendDigits { leg, digits } => self.send_digits(leg, &digits),
+            Output::Lamp { line, lamp } => {
+                if let Some(ari) = &self.ari {
+                    told_ari(ari.lamp(&line, to_lamp(lamp)));
+                }
+            }
             Output::HangUp { leg, cause } => self.hang_up(leg, cause),
-            Output::Ended(record) => log_ended(&record),
+            Output::Ended(record) => self.record(&record),
         }
     }
 
@@ -471,6 +491,16 @@ impl Driver {
         };
         tracing::info!(%leg, %call, %participant, "the leg goes on in another call");
         told(self.bridge.join(self.to_bridge(leg), place));
+    }
+
+    fn record(&mut self, record: &CallRecord) {
+        log_ended(record);
+        if let Some(cdr) = &self.cdr {
+            cdr.write(record, &self.linked);
+        }
+        for leg in record.legs.iter().filter_map(|leg| leg.leg) {
+            self.linked.remove(&leg);
+        }
     }
 
     /// ARI sends digits as they should be; a leg without it gets them as tones in its sound.
@@ -680,7 +710,7 @@ fn cause_of(reason: Reason) -> Cause {
 }
 
 /// The label of a cause in metrics.
-fn word(cause: Cause) -> &'static str {
+pub(crate) fn word(cause: Cause) -> &'static str {
     match cause {
         Cause::Normal => "normal",
         Cause::Cancelled => "cancelled",
@@ -713,6 +743,17 @@ fn to_wire(cause: Cause) -> signal::Cause {
         Cause::TooLong => signal::Cause::TooLong,
         Cause::Failed => signal::Cause::Failed,
         Cause::Shutdown => signal::Cause::Shutdown,
+    }
+}
+
+fn to_lamp(lamp: Lamp) -> ari::Lamp {
+    match lamp {
+        Lamp::Unavailable => ari::Lamp::Unavailable,
+        Lamp::Idle => ari::Lamp::Idle,
+        Lamp::Ringing => ari::Lamp::Ringing,
+        Lamp::InUse => ari::Lamp::InUse,
+        Lamp::RingInUse => ari::Lamp::RingInUse,
+        Lamp::Busy => ari::Lamp::Busy,
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod auth;
 mod bind;
+mod cdr;
 mod config;
 mod daemon;
 mod doctor;

@@ -223,6 +223,10 @@ const COUNTERS: &[(&str, &str)] = &[
         "moqrelay_bridge_ticks_later_than_10ms_total",
         "Ticks of the audio clock later than 10 ms.",
     ),
+    (
+        "moqrelay_call_records_lost_total",
+        "Call records that could not be written.",
+    ),
     ("moqrelay_calls_ended_total", "Calls that ended, by cause."),
     (
         "moqrelay_control_connections_refused_total",

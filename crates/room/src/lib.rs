@@ -22,5 +22,5 @@ pub use id::{
 };
 pub use input::{Arrival, Input, OwnPresence, Reason, Refusal, Request, Trunk};
 pub use output::{CallRecord, LegRecord, Output, TransferProgress};
-pub use party::{Caller, Cause, Party, PartyKind, Presence, Service, User};
+pub use party::{Caller, Cause, Lamp, Party, PartyKind, Presence, Service, User};
 pub use switchboard::{Counts, Switchboard};

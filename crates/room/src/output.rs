@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{CallId, Cause, DeviceId, Digit, Event, LegId, Number, ParticipantId, Party, Service};
+use crate::{
+    CallId, Cause, DeviceId, Digit, Event, Lamp, LegId, Number, ParticipantId, Party, Service,
+};
 
 /// Something to do, in this order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,6 +101,13 @@ pub enum Output {
         leg: LegId,
         /// What to tell the telephone network.
         cause: Cause,
+    },
+    /// Show on telephones how a user is.
+    Lamp {
+        /// The user's number, or else the id.
+        line: String,
+        /// The state.
+        lamp: Lamp,
     },
     /// A call is over: its facts. Exactly once for each call.
     Ended(CallRecord),

@@ -26,6 +26,23 @@ pub enum Presence {
     Offline,
 }
 
+/// What a telephone's lamp for a user shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lamp {
+    /// No device is registered.
+    Unavailable,
+    /// Can be called.
+    Idle,
+    /// Somebody calls, and the user is in no call.
+    Ringing,
+    /// In a call.
+    InUse,
+    /// In a call, and somebody else calls.
+    RingInUse,
+    /// Not to be disturbed.
+    Busy,
+}
+
 /// Someone at the telephone side who calls.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Caller {

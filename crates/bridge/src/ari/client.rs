@@ -8,7 +8,9 @@ use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use super::driver::{Driver, Order};
-use super::{Caller, Command, Config, ConfigError, Event, IncomingId, LegId, TransferProgress};
+use super::{
+    Caller, Command, Config, ConfigError, Event, IncomingId, Lamp, LegId, TransferProgress,
+};
 
 /// Commands that wait; a call needs about four.
 const COMMANDS_MAX: usize = 1024;
@@ -211,6 +213,16 @@ impl Handle {
     /// When the command was not taken.
     pub fn transfer(&self, leg: LegId, progress: TransferProgress) -> Result<(), CommandRefused> {
         self.command(Command::Transfer { leg, progress })
+    }
+
+    /// Shows a line's state on the lamps of telephones.
+    ///
+    /// # Errors
+    ///
+    /// When the command was not taken.
+    pub fn lamp(&self, line: &str, lamp: Lamp) -> Result<(), CommandRefused> {
+        let line = line.to_owned();
+        self.command(Command::Lamp { line, lamp })
     }
 
     fn command(&self, command: Command) -> Result<(), CommandRefused> {

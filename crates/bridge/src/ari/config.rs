@@ -29,6 +29,17 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// What becomes of a caller whom nobody has answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Unanswered {
+    /// Hung up with the cause.
+    #[default]
+    HangUp,
+    /// The dialplan goes on behind `Stasis()`, with the cause's name in `MOQRELAY_CAUSE`: to
+    /// voicemail, for example.
+    Dialplan,
+}
+
 /// Where Asterisk is and how calls are made there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -55,6 +66,8 @@ pub struct Config {
     pub caller_number: String,
     /// How long a telephone rings, at most an hour.
     pub ring_timeout: Duration,
+    /// What becomes of a caller whom nobody has answered.
+    pub unanswered: Unanswered,
     /// Legs at once, waiting ones included.
     pub legs_max: usize,
     /// Tells this run of the daemon from others: random.
@@ -81,6 +94,7 @@ impl Config {
             caller_name: "{name}".to_owned(),
             caller_number: "{number}".to_owned(),
             ring_timeout: Duration::from_secs(60),
+            unanswered: Unanswered::default(),
             run: Uuid::new_v4().as_u128() as u32,
             elders: Vec::new(),
             elders_callers: BTreeSet::new(),

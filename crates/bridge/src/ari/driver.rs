@@ -316,7 +316,8 @@ fn log(event: &Event) {
         | Event::Early(_)
         | Event::Digit { .. }
         | Event::Held { .. }
-        | Event::Reach { .. } => {
+        | Event::Reach { .. }
+        | Event::Linked { .. } => {
             tracing::debug!(?event, "event for the daemon");
         }
     }

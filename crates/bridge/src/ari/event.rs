@@ -87,6 +87,13 @@ pub enum Event {
         /// Where.
         way: Way,
     },
+    /// What Asterisk's own call records know the call by (`linkedid`). At most once for each leg.
+    Linked {
+        /// The leg.
+        leg: LegId,
+        /// The name.
+        id: String,
+    },
     /// The telephone transfers its call; tell it by [`Handle::transfer`](super::Handle::transfer)
     /// what becomes of that.
     Transfers {
@@ -111,6 +118,23 @@ pub enum Event {
         /// Why.
         cause: Cause,
     },
+}
+
+/// What a lamp shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lamp {
+    /// Nobody is there.
+    Unavailable,
+    /// Can be called.
+    Idle,
+    /// Somebody calls.
+    Ringing,
+    /// In a call.
+    InUse,
+    /// In a call, and somebody else calls.
+    RingInUse,
+    /// Not to be disturbed.
+    Busy,
 }
 
 /// How far a transfer is that a telephone asked for.
@@ -191,6 +215,13 @@ pub enum Command {
     Hold(LegId),
     /// End the music.
     Resume(LegId),
+    /// Let the lamps of telephones show a line's state: the device state `Custom:APP-LINE`.
+    Lamp {
+        /// The line, as hints name it.
+        line: String,
+        /// What it shows.
+        lamp: Lamp,
+    },
     /// Tell a telephone that transfers what becomes of it.
     Transfer {
         /// The leg.

@@ -205,6 +205,7 @@ struct Raw {
     cause: Option<i64>,
     dialstatus: Option<String>,
     digit: Option<String>,
+    state: Option<String>,
     #[serde(default)]
     application: String,
     refer_to: Option<ReferTo>,
@@ -291,6 +292,8 @@ impl Raw {
                 channel: channel.id,
                 held: false,
             },
+            // What we tell of a transfer comes back as an event with that state.
+            ("ChannelTransfer", _, _) if is_progress(self.state.as_deref()) => Message::Other,
             ("ChannelTransfer", _, _) => match (self.referred_by, self.refer_to) {
                 (Some(by), Some(to)) => Message::Refer {
                     channel: by.source_channel.id,
@@ -304,6 +307,10 @@ impl Raw {
             _ => Message::Other,
         }
     }
+}
+
+fn is_progress(state: Option<&str>) -> bool {
+    state.is_some_and(|state| state.starts_with("channel_"))
 }
 
 fn dial_status(text: &str) -> DialStatus {

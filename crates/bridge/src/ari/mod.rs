@@ -32,6 +32,11 @@
 //! has failed. Asterisk before 20.13 and 22.3 cannot, and transfers our AudioSocket instead, which
 //! ends the leg.
 //!
+//! # Lamps
+//!
+//! [`Handle::lamp`] sets `Custom:APP-LINE` by the function `DEVICE_STATE`, since ARI's own device states
+//! are all named `Stasis:`. It is set anew after each reconnection, and dark when the daemon goes.
+//!
 //! # Digits
 //!
 //! A key pressed on the telephone is reported twice: as [`Event::Digit`], and by the AudioSocket
@@ -55,8 +60,8 @@ mod steering;
 pub use crate::LegId;
 pub use cause::{after_answer, before_answer, to_q850};
 pub use client::{Client, CommandRefused, Handle};
-pub use config::{Config, ConfigError, Secret};
-pub use event::{Caller, Command, Event, Incoming, IncomingId, TransferProgress};
+pub use config::{Config, ConfigError, Secret, Unanswered};
+pub use event::{Caller, Command, Event, Incoming, IncomingId, Lamp, TransferProgress};
 pub use message::{
     CallerId, Channel, ChannelState, DialStatus, Dialplan, Message, MessageError, ReferTarget,
 };

@@ -1,6 +1,8 @@
 //! What to do about each event: the whole of call steering, without I/O.
 
+mod back;
 mod doom;
+mod lamps;
 mod leg;
 mod messages;
 mod requests;
@@ -17,6 +19,7 @@ use super::road::{Abilities, Choice};
 use super::{Caller, Command, Config, Event, Failure, Incoming, IncomingId, LegId};
 use super::{Message, Request, RequestId, Response, TransferProgress, to_q850};
 use doom::Doom;
+use lamps::Shown;
 use leg::{Joining, Leg, Part, Phase, Piece, Saying};
 use responses::Purpose;
 use sync::Link;
@@ -64,6 +67,8 @@ pub struct Steering {
     waiting: BTreeMap<String, Waiting>,
     /// What is still to be removed from Asterisk, by id.
     dooms: BTreeMap<String, Doom>,
+    /// What lamps show, by line.
+    lamps: BTreeMap<String, Shown>,
     pending: BTreeMap<RequestId, Purpose>,
     next_request: u64,
     outputs: VecDeque<Output>,
@@ -116,6 +121,7 @@ impl Steering {
             channels: BTreeMap::new(),
             waiting: BTreeMap::new(),
             dooms: BTreeMap::new(),
+            lamps: BTreeMap::new(),
             pending: BTreeMap::new(),
             next_request: 0,
             outputs: VecDeque::new(),
@@ -132,7 +138,7 @@ impl Steering {
         self.legs.is_empty()
             && self.waiting.is_empty()
             && self.dooms.is_empty()
-            && self.pending.is_empty()
+            && self.pending.values().all(Purpose::is_only_a_question)
     }
 
     /// Returns what to do next, or nothing.
@@ -195,7 +201,7 @@ impl Steering {
                 cause,
             } => {
                 if self.waiting.remove(&channel).is_some() {
-                    self.doom_channel(channel, to_q850(cause), None);
+                    self.turn_away(channel, cause);
                 }
             }
             Command::Dial {
@@ -219,6 +225,7 @@ impl Steering {
             Command::HangUp { leg, cause } => self.end(leg, cause),
             Command::Dtmf { leg, digits } => self.dtmf(leg, &digits),
             Command::Transfer { leg, progress } => self.report_transfer(leg, progress),
+            Command::Lamp { line, lamp } => self.light(line, lamp),
             Command::Hold(leg) => self.hold(leg, true),
             Command::Resume(leg) => self.hold(leg, false),
         }
@@ -227,6 +234,7 @@ impl Steering {
     /// Ends every leg and turns every waiting call away. [`is_clean`](Self::is_clean) says when
     /// Asterisk has obeyed.
     pub fn handle_shutdown(&mut self) {
+        self.darken();
         let legs: Vec<_> = self.legs.keys().copied().collect();
         for id in legs {
             self.end(id, Cause::Shutdown);
@@ -257,6 +265,7 @@ impl Steering {
         let mut leg = Leg::new(channel, Part::Ready, Phase::Offered { until });
         leg.stale = waiting.stale;
         self.legs.insert(id, leg);
+        self.ask_link(id);
         if self.config.choice == Choice::Cheapest {
             self.ask_codec(id);
         }
@@ -324,6 +333,7 @@ impl Steering {
                 let until = now + self.config.ring_timeout + RING_GRACE;
                 self.set_phase(id, Phase::Dialling { until });
                 self.start_dialling(id);
+                self.ask_link(id);
             }
             (Phase::Early { .. }, Joining::Not) if sound => self.join(id),
             (
@@ -364,13 +374,17 @@ impl Steering {
 
     /// Ends a leg: tells the daemon, and removes what is left of it in Asterisk.
     fn end(&mut self, id: LegId, cause: Cause) {
-        let Some(leg) = self.legs.remove(&id) else {
+        let Some(mut leg) = self.legs.remove(&id) else {
             return;
         };
         self.tell(Event::Ended { leg: id, cause });
         self.channels.remove(&leg.far);
         let external = self.name(id, "audio");
         self.channels.remove(&external);
+        if leg.is_unanswered_caller() && leg.far_part == Part::Ready {
+            self.turn_away(leg.far.clone(), cause);
+            leg.far_part = Part::Absent;
+        }
         // The far end goes first: it is told the cause, after all else that it was told.
         if let Some(after) = leg.far_part.to_remove() {
             self.doom_channel(leg.far, to_q850(cause), after.or(leg.farewell));

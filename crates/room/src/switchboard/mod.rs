@@ -1,8 +1,9 @@
 //! The state machine. Who is there: `roster`. How a call begins: `place`. What devices ask of it:
 //! `steer`. What the telephone side tells: `phone`. What becomes of it: `progress`. What devices see
-//! of it: `view`. How somebody takes another's place, and two calls become one: `transfer`.
+//! of it: `view`; what telephones' lamps show: `lamp`. How somebody takes another's place, and two calls become one: `transfer`.
 
 mod call;
+mod lamp;
 mod phone;
 mod place;
 mod progress;
@@ -18,8 +19,8 @@ use self::call::{Call, State};
 use self::roster::Roster;
 use self::transfer::{Asker, Then};
 use crate::{
-    Arrival, Attachment, CallId, Cause, Config, DeviceId, Event, Input, LegId, Output, Reason,
-    Refusal, Request, Snapshot, User, UserId,
+    Arrival, Attachment, CallId, Cause, Config, DeviceId, Event, Input, Lamp, LegId, Output,
+    Reason, Refusal, Request, Snapshot, User, UserId,
 };
 
 /// Every device and every call of this node.
@@ -44,6 +45,8 @@ pub struct Switchboard {
     draining: bool,
     /// Devices are forgotten as soon as they have no call.
     retiring: bool,
+    /// What each line's lamp was last said to show.
+    lamps: BTreeMap<String, Lamp>,
     outputs: VecDeque<Output>,
 }
 
@@ -97,6 +100,7 @@ impl Switchboard {
             trunk: false,
             draining: false,
             retiring: false,
+            lamps: BTreeMap::new(),
             outputs: VecDeque::new(),
         }
     }
@@ -280,6 +284,9 @@ impl Switchboard {
         if self.retiring && self.outputs.is_empty() {
             self.forget_idle_devices();
         }
+        if self.outputs.is_empty() {
+            self.refresh_lamps();
+        }
         self.outputs.pop_front()
     }
 
@@ -303,7 +310,7 @@ impl Switchboard {
 
     /// Returns the users with a call that nobody has answered yet.
     pub fn users_unanswered(&self) -> BTreeSet<UserId> {
-        self.users_of(|call| matches!(call.state, State::Offered { .. }))
+        self.users_of(|call| call.state.invite().is_some())
     }
 
     fn users_of(&self, wanted: impl Fn(&Call) -> bool) -> BTreeSet<UserId> {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
+use super::lamp::line_of;
 use super::refusal;
 use crate::{
     Attachment, CallId, DeviceId, Limits, Number, OwnPresence, Presence, Reason, Refusal, Service,
@@ -14,6 +15,8 @@ pub(super) struct Roster {
     users: BTreeMap<UserId, Entry>,
     numbers: BTreeMap<Number, UserId>,
     devices: BTreeMap<DeviceId, Device>,
+    /// Users to whom something has happened since the last look, and their lines.
+    touched: BTreeSet<(UserId, String)>,
 }
 
 #[derive(Debug)]
@@ -112,12 +115,27 @@ impl Roster {
             socket: Socket::Open,
             calls: BTreeSet::new(),
         };
+        let user = new.user.clone();
         self.devices.insert(device, new);
+        self.touch(&user);
         Ok(renamed)
+    }
+
+    /// Notes that something has happened to a user.
+    pub(super) fn touch(&mut self, user: &UserId) {
+        if let Some(entry) = self.users.get(user) {
+            self.touched.insert((user.clone(), line_of(&entry.user)));
+        }
+    }
+
+    /// Returns the users to whom something has happened, and their lines.
+    pub(super) fn take_touched(&mut self) -> BTreeSet<(UserId, String)> {
+        std::mem::take(&mut self.touched)
     }
 
     fn rename(&mut self, user: User) -> Result<(), Refusal> {
         self.take_number(&user)?;
+        self.touch(&user.id);
         let entry = self
             .users
             .get_mut(&user.id)
@@ -190,6 +208,7 @@ impl Roster {
     /// Removes a device. Its user stays until [`remove_user_if_gone`](Self::remove_user_if_gone).
     pub(super) fn remove(&mut self, device: DeviceId) -> Option<UserId> {
         let user = self.devices.remove(&device)?.user;
+        self.touch(&user);
         let entry = self.users.get_mut(&user)?;
         entry.devices.remove(&device);
         if entry.devices.is_empty() {
@@ -261,6 +280,8 @@ impl Roster {
     pub(super) fn add_call(&mut self, device: DeviceId, call: CallId) {
         if let Some(entry) = self.devices.get_mut(&device) {
             entry.calls.insert(call);
+            let user = entry.user.clone();
+            self.touch(&user);
         }
     }
 
@@ -268,13 +289,16 @@ impl Roster {
     pub(super) fn remove_call(&mut self, device: DeviceId, call: CallId) -> Option<UserId> {
         let entry = self.devices.get_mut(&device)?;
         entry.calls.remove(&call);
-        Some(entry.user.clone())
+        let user = entry.user.clone();
+        self.touch(&user);
+        Some(user)
     }
 
     pub(super) fn set_presence(&mut self, user: &UserId, own: OwnPresence) {
         if let Some(entry) = self.users.get_mut(user) {
             entry.own = own;
         }
+        self.touch(user);
     }
 
     pub(super) fn own_presence(&self, user: &UserId) -> Option<OwnPresence> {
@@ -283,6 +307,7 @@ impl Roster {
 
     /// Works out what others see; returns it when it has changed.
     pub(super) fn show(&mut self, user: &UserId, engaged: Engaged) -> Option<UserPresence> {
+        self.touch(user);
         let entry = self.users.get_mut(user)?;
         let shown = match (entry.devices.is_empty(), engaged, entry.own) {
             (true, _, _) => Presence::Offline,

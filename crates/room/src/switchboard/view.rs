@@ -59,7 +59,7 @@ impl Switchboard {
         }
     }
 
-    fn engaged(&self, user: &UserId) -> Engaged {
+    pub(super) fn engaged(&self, user: &UserId) -> Engaged {
         let engages = |device: DeviceId| {
             let calls = self.roster.calls_of(device);
             let call = |id| self.calls.get(id).and_then(|call| call.participant(device));

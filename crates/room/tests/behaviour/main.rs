@@ -6,6 +6,7 @@ mod calls;
 mod day;
 mod devices;
 mod holding;
+mod lamps;
 mod limits;
 mod presence;
 mod random;

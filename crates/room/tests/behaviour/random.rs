@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use moqrelay_room::{
-    Arrival, Attachment, CallId, Caller, Cause, Config, DeviceId, Event, Input, LegId, Limits,
-    Output, OwnPresence, ParticipantId, Request, Trunk,
+    Arrival, Attachment, CallId, Caller, Cause, Config, DeviceId, Event, Input, Lamp, LegId,
+    Limits, Output, OwnPresence, ParticipantId, Request, Trunk,
 };
 use proptest::prelude::*;
 
@@ -157,6 +157,7 @@ struct Books {
     listening: BTreeSet<(LegId, CallId, ParticipantId)>,
     tones: BTreeSet<LegId>,
     music: BTreeSet<LegId>,
+    lamps: BTreeMap<String, Lamp>,
     dead_legs: BTreeSet<LegId>,
     began: usize,
     ended: usize,
@@ -203,6 +204,9 @@ impl Books {
                     assert!(self.music.remove(&leg), "no music to end");
                 }
                 Output::Transfer { leg, .. } => self.alive(leg),
+                Output::Lamp { line, lamp } => {
+                    assert_ne!(self.lamps.insert(line, lamp), Some(lamp), "said twice");
+                }
                 Output::Move { leg, .. } => {
                     self.alive(leg);
                     let listens = self.listening.iter().any(|(other, ..)| *other == leg);
@@ -301,6 +305,8 @@ impl Books {
     fn check_empty(&self) {
         let open: usize = self.open.values().map(BTreeSet::len).sum();
         assert_eq!(open, 0, "a device still believes in a call");
+        let dark = self.lamps.values().all(|lamp| *lamp == Lamp::Unavailable);
+        assert!(dark, "a lamp is lit for nobody");
     }
 }
 

@@ -165,7 +165,12 @@ pub(crate) fn events(outputs: Vec<Output>) -> Vec<(DeviceId, Event)> {
 
 /// What is to be done with legs and media.
 pub(crate) fn actions(outputs: Vec<Output>) -> Vec<Output> {
-    let other = |output: &Output| !matches!(output, Output::Notify { .. } | Output::Ended(_));
+    let other = |output: &Output| {
+        !matches!(
+            output,
+            Output::Notify { .. } | Output::Ended(_) | Output::Lamp { .. }
+        )
+    };
     outputs.into_iter().filter(other).collect()
 }
 

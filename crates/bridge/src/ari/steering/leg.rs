@@ -136,6 +136,11 @@ impl Leg {
         }
     }
 
+    /// Returns whether somebody calls and hears nothing of us but ringing.
+    pub(super) fn is_unanswered_caller(&self) -> bool {
+        matches!(self.phase, Phase::Offered { .. })
+    }
+
     /// Returns what it means that the far end has left, given the cause in Q.850.
     pub(super) fn cause_of_end(&self, q850: u16) -> Cause {
         match self.phase {

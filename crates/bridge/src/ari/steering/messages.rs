@@ -296,7 +296,7 @@ impl Steering {
 }
 
 /// Returns the network's text without control characters, shortened; nothing when empty.
-fn text(from: &str) -> Option<String> {
+pub(super) fn text(from: &str) -> Option<String> {
     let clean: String = from
         .chars()
         .filter(|c| !c.is_control())

@@ -183,6 +183,15 @@ impl Steering {
         self.ask(Method::Post, target, None, Purpose::Minor);
     }
 
+    /// Asks what Asterisk's call records know a leg by.
+    pub(super) fn ask_link(&mut self, id: LegId) {
+        let Some(target) = self.at_far(id, "variable") else {
+            return;
+        };
+        let target = target.query("variable", "CHANNEL(linkedid)").finish();
+        self.ask(Method::Get, target, None, Purpose::Link(id));
+    }
+
     /// Tells a telephone what becomes of its transfer.
     pub(super) fn report_transfer(&mut self, id: LegId, progress: TransferProgress) {
         let state = match progress {

@@ -9,6 +9,7 @@ use moqrelay_wire::signal::Cause;
 use crate::{Codec, Way};
 
 use super::super::road::{Abilities, Road};
+use super::messages::text;
 use super::{
     Event, Failure, Joining, LegId, Part, Phase, Piece, RequestId, Response, Saying, Steering,
 };
@@ -75,6 +76,14 @@ pub(super) enum Purpose {
     Minor,
     /// Tell a telephone what becomes of its transfer: a removal may wait for it.
     Farewell,
+    /// Read what Asterisk's call records know a leg by.
+    Link(LegId),
+    /// Set a line's lamp.
+    Lamp(String),
+    /// Tell the dialplan why nobody has answered a caller.
+    Why { channel: String, q850: u16 },
+    /// Let the dialplan go on with a caller.
+    Continue { channel: String, q850: u16 },
     /// Remove what has this id.
     Remove(String),
     /// Read what a leg's far end speaks.
@@ -85,6 +94,13 @@ pub(super) enum Purpose {
     Channels,
     /// Read all bridges.
     Bridges,
+}
+
+impl Purpose {
+    /// Returns whether nothing of ours in Asterisk depends on it.
+    pub(super) fn is_only_a_question(&self) -> bool {
+        matches!(self, Self::Link(_))
+    }
 }
 
 /// What came of a request.
@@ -146,6 +162,13 @@ impl Steering {
             }
             Purpose::Answer(id) => self.said(id, outcome, now),
             Purpose::Minor => {}
+            Purpose::Link(leg) => self.linked(leg, result.ok()),
+            Purpose::Why { channel, q850 } => self.go_on(channel, q850),
+            Purpose::Continue { channel, q850 } => match outcome {
+                Outcome::Done | Outcome::Crossed => {}
+                Outcome::Refused | Outcome::Unknown => self.doom_channel(channel, q850, None),
+            },
+            Purpose::Lamp(line) => self.lit(line, outcome == Outcome::Done),
             Purpose::Farewell => self.remove_after(request),
             Purpose::Remove(id) => match outcome {
                 // Not there is as good as removed.
@@ -310,6 +333,17 @@ impl Steering {
             }
             Outcome::Crossed => self.end(id, Cause::Cancelled),
             Outcome::Refused | Outcome::Unknown => self.end(id, Cause::Failed),
+        }
+    }
+
+    fn linked(&mut self, leg: LegId, response: Option<Response>) {
+        let response = response.filter(|response| response.status == 200);
+        let value = response.and_then(|response| serde_json::from_slice(&response.body).ok());
+        let Some(Variable { value }) = value else {
+            return;
+        };
+        if let (Some(id), true) = (text(&value), self.legs.contains_key(&leg)) {
+            self.tell(Event::Linked { leg, id });
         }
     }
 

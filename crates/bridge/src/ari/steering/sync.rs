@@ -162,6 +162,7 @@ impl Steering {
         self.link = Link::Up;
         if !self.aside {
             self.tell(Event::Up);
+            self.light_all();
         }
 
         let states: BTreeMap<&str, ChannelState> = channels
