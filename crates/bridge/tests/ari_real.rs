@@ -306,11 +306,8 @@ async fn a_telephone_that_transfers_asks_us_and_is_told_the_result() {
             .unwrap();
         world.handle.transfer(LEG, progress).unwrap();
         phone.expect(heard).await;
-        let channels = world.asterisk.cli("core show channels");
-        let goes_on = progress != TransferProgress::Answered;
-        assert!(channels.contains("PJSIP/alice") || !goes_on, "{channels}");
         world.handle.hang_up(LEG, Cause::Transferred).unwrap();
-        // baresip holds the call that it transfers.
+        // baresip holds the call that it transfers, and hangs up whatever comes of it.
         let end = loop {
             match world.event().await {
                 Event::Held { .. } => {}
