@@ -455,6 +455,7 @@ impl Asterisk {
                 if self.bridges.remove(*id) { 204 } else { 404 },
                 Value::Null,
             ),
+            (Method::Post, ["asterisk", "variable"]) => (204, Value::Null),
             (_, ["channels", id, verb]) => match self.channels.get_mut(*id) {
                 Some(channel) => {
                     channel.up |= *verb == "answer";

@@ -381,7 +381,8 @@ impl Steering {
         self.channels.remove(&leg.far);
         let external = self.name(id, "audio");
         self.channels.remove(&external);
-        if leg.is_unanswered_caller() && leg.far_part == Part::Ready {
+        let goes_back = leg.is_unanswered_caller() && leg.farewell.is_none();
+        if goes_back && leg.far_part == Part::Ready {
             self.turn_away(leg.far.clone(), cause);
             leg.far_part = Part::Absent;
         }
