@@ -1,7 +1,7 @@
 //! Every road in both directions: a real telephone calls and is called by ARI through a real Asterisk, and both sides
 //! hear each other's tone.
 //!
-//! Needs root and the tree that `deploy/asterisk/rootfs` makes:
+//! Needs root and the trees that `deploy/asterisk/rootfs` and `deploy/asterisk/rootfs bullseye` make:
 //! `cargo nextest run -p moqrelay-bridge --test matrix_real --run-ignored only`.
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "helpers of tests")]
@@ -85,6 +85,23 @@ async fn the_cheapest_road_is_taken_and_says_why() {
     world.is_empty().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs root and deploy/asterisk/rootfs bullseye"]
+async fn asterisk_16_is_reached_by_rtp_in_both_directions() {
+    let mut world = World::of_16();
+    // It has no Opus of its own.
+    let mut alice = Phone::speaking(&world.asterisk, "alice", 700, "PCMA/8000/1").await;
+    let mut bob = Phone::speaking(&world.asterisk, "bob", 700, "G722/16000/1").await;
+    let mut line = world.line(Choice::Cheapest).await;
+
+    let stats = line.called(&mut alice).await;
+    line.judge(&stats, &alice, ("rtp", Some(Codec::Alaw)));
+    let stats = line.calls(&mut bob).await;
+    line.judge(&stats, &bob, ("rtp", Some(Codec::G722)));
+
+    world.is_empty().await;
+}
+
 struct World {
     asterisk: Asterisk,
     scene: Option<Scene>,
@@ -108,6 +125,14 @@ impl World {
         let asterisk = Asterisk::start(scene.bridge.local_addr().port());
         let scene = Some(scene);
         Self { asterisk, scene }
+    }
+
+    fn of_16() -> Self {
+        let asterisk = Asterisk::start_16();
+        Self {
+            asterisk,
+            scene: None,
+        }
     }
 
     async fn line(&mut self, choice: Choice) -> Line {

@@ -24,6 +24,11 @@ pub struct Phone {
 impl Phone {
     /// Starts `alice` (1001) or `bob` (1002), who says a tone of `hz`.
     pub async fn start(asterisk: &Asterisk, name: &str, hz: u32) -> Self {
+        Self::speaking(asterisk, name, hz, "opus/48000/2,G722/16000/1,PCMU/8000/1").await
+    }
+
+    /// The same, with these codecs in order of preference.
+    pub async fn speaking(asterisk: &Asterisk, name: &str, hz: u32, codecs: &str) -> Self {
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = free.local_addr().unwrap().port();
         drop(free);
@@ -35,6 +40,7 @@ impl Phone {
             .env("PORT_SIP", asterisk.sip.to_string())
             .env("PORT_PHONE", port.to_string())
             .env("HZ", hz.to_string())
+            .env("CODECS", codecs)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
