@@ -427,8 +427,8 @@ impl Cache {
         group.map(|group| Location::new(group, 0))
     }
 
-    /// Adds the parts of a span from `from` on to `out`: at most `max` objects or `bytes` of payload, and nothing after
-    /// a gap of which nothing is known. Returns where to go on; `None`: the span is over.
+    /// Adds the parts of a span from `from` on to `out`: at most `max` objects and gaps, or `bytes` of payload. Returns
+    /// where to go on; `None`: the span is over.
     pub(crate) fn collect(
         &mut self,
         span: &Span,
@@ -443,7 +443,6 @@ impl Cache {
         let mut sum = 0;
         for _ in 0..max {
             let (piece, last) = self.step(span, from);
-            let unknown = matches!(piece, Step::Gap(Absence::Unknown));
             match piece {
                 Step::Gap(absence) => out.push(Piece::Gap { absence, last }),
                 Step::Object(cached) => {
@@ -452,7 +451,7 @@ impl Cache {
                 }
             }
             from = span.after(last)?;
-            if unknown || sum >= bytes {
+            if sum >= bytes {
                 break;
             }
         }
