@@ -3,6 +3,7 @@
 //! An answer is written as the connection takes it. It holds a small batch of objects at a time and no place in any
 //! log, so that a slow one costs nobody anything.
 
+mod said;
 mod serving;
 
 use std::{
@@ -13,8 +14,8 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use moqrelay_moqt::{
-    AuthToken, CallError, Draft, FetchAnswer, FetchRange, FullTrackName, GroupOrder, Location,
-    Parameters, RequestCode, RequestError, RequestId, ResetCode, TrackProperties,
+    AuthToken, Draft, FetchAnswer, FetchRange, FullTrackName, GroupOrder, Location, Parameters,
+    RequestCode, RequestError, RequestId, ResetCode, TrackProperties,
     data::{Absence, FetchEncoder, FetchHeader},
 };
 
@@ -28,7 +29,7 @@ use super::{
 };
 use crate::{
     table::{Found, SessionId},
-    track::{self, Cache, Piece, Span, lock},
+    track::{Cache, Piece, Span, lock},
     transport::{OpeningUni, SendStream},
 };
 
@@ -342,52 +343,6 @@ impl Driver {
             return self.drop_fetch(request, ResetCode::InternalError);
         }
         bell.wake_by_ref();
-    }
-
-    /// Sends FETCH_OK, at once or with the first object.
-    fn say_accepted(
-        &mut self,
-        serving: &mut Serving,
-        mut answer: FetchAnswer,
-    ) -> Result<(), CallError> {
-        serving.accepted = true;
-        self.shared.meters().fetches.add(1);
-        let properties = track::track_properties(serving.draft, &answer.properties);
-        answer.properties = properties;
-        answer.params.group_order = Some(serving.span.order);
-        if serving.draft == Draft::D14 {
-            serving.held = Some(answer);
-            return Ok(());
-        }
-        self.accept_fetch(serving.request, answer)
-    }
-
-    fn accept_fetch(&mut self, request: RequestId, answer: FetchAnswer) -> Result<(), CallError> {
-        let accepted = self.machine.accept_fetch(request, answer);
-        accepted.inspect_err(|error| tracing::debug!(%error, "cannot accept a FETCH"))
-    }
-
-    /// Says what draft 14 says late: that there are objects, that there are none, or that nobody knows.
-    fn say_late(&mut self, serving: &mut Serving, outcome: Outcome) -> Outcome {
-        if serving.unsayable {
-            if serving.held.is_none() {
-                return Outcome::Failed(ResetCode::UnknownObjectStatus);
-            }
-            let reason = "what is in this range is not known";
-            let error = RequestError::new(RequestCode::UnknownStatus, reason);
-            return Outcome::Refused(Box::new(error));
-        }
-        if serving.has_objects
-            && let Some(answer) = serving.held.take()
-            && self.accept_fetch(serving.request, answer).is_err()
-        {
-            return Outcome::Failed(ResetCode::InternalError);
-        }
-        if matches!(outcome, Outcome::Done) && serving.held.is_some() {
-            let error = RequestError::new(RequestCode::NoObjects, "no object is in this range");
-            return Outcome::Refused(Box::new(error));
-        }
-        outcome
     }
 
     fn ask_upstream(&mut self, slot: u32) {
