@@ -11,6 +11,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use moqrelay_audio::SampleRate;
+use moqrelay_bridge::leg::Coding;
 use tokio::{sync::watch, task::JoinSet};
 
 use self::{
@@ -336,8 +337,12 @@ fn cpu_row(args: &Args, seen: &Seen, codec: Duration) -> Row {
     let (goal, verdict) = match args.core {
         None => ("", Verdict::Info),
         Some(_) => (
-            "ratio ≤ 1.15, core ≥ 15 % idle",
-            Verdict::of(each / pure <= RATIO_MAX && used <= USED_MAX),
+            "at complexity 5: ratio ≤ 1.15, core ≥ 15 % idle",
+            Verdict::of(
+                least == Coding::default().complexity
+                    && each / pure <= RATIO_MAX
+                    && used <= USED_MAX,
+            ),
         ),
     };
     Row::new(

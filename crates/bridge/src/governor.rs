@@ -23,8 +23,9 @@ const BUSY_HIGH: f64 = 0.88;
 /// So busy, there is no time for steps one by one.
 const BUSY_ALARM: f64 = 0.95;
 
-/// The dearest step up makes coding a third dearer: from here that ends below [`BUSY_HIGH`].
-const BUSY_LOW: f64 = 0.6;
+/// A step up makes a leg some 15 % dearer (from complexity 0 to 5 in four steps): from here that ends below
+/// [`BUSY_HIGH`].
+const BUSY_LOW: f64 = 0.7;
 
 /// A tick that late is halfway to being missed.
 const LATE: Duration = Duration::from_millis(8);
