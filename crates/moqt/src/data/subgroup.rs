@@ -212,6 +212,9 @@ impl SubgroupDecoder {
             None => Some(delta),
             Some(last) => last.checked_add(delta).and_then(|id| id.checked_add(1)),
         };
+        // Counting on must not leave the draft's integers either.
+        let max = crate::VarInt::max(self.draft.varint());
+        let id = id.filter(|id| *id <= max);
         let id = id.ok_or(DecodeError::Overflow("object id"))?;
         let mut properties = 0..0;
         if header.properties {
