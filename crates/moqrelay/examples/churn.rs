@@ -121,10 +121,12 @@ async fn main() -> ExitCode {
                 last.push(daemon.memory());
             }
             if second.is_multiple_of(60) {
+                let text = daemon.metrics().await;
                 println!(
-                    "{:>3} min: {:>7} KB, {} came, {} died",
+                    "{:>3} min: {:>7} KB, {:.0} KB of it cached objects, {} came, {} died",
                     second / 60,
                     daemon.memory(),
+                    value(&text, "moqrelay_relay_cache_bytes") / 1024.0,
                     house.came,
                     house.died
                 );
@@ -278,13 +280,7 @@ impl Daemon {
         let deadline = Instant::now() + SILENCE;
         loop {
             let text = self.metrics().await;
-            let value = |name: &str| {
-                let line = text
-                    .lines()
-                    .find_map(|line| line.strip_prefix(&format!("{name} ")));
-                line.map_or(0.0, |value| value.parse().unwrap())
-            };
-            let left: Vec<_> = GAUGES.iter().map(|name| (*name, value(name))).collect();
+            let left: Vec<_> = GAUGES.map(|name| (name, value(&text, name))).into();
             if left.iter().all(|(_, value)| *value == 0.0) || Instant::now() > deadline {
                 return left;
             }
@@ -307,6 +303,14 @@ impl Drop for Daemon {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+/// Reads one gauge; what was never counted is zero.
+fn value(metrics: &str, name: &str) -> f64 {
+    let line = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.map_or(0.0, |value| value.parse().unwrap())
 }
 
 fn median(mut values: Vec<u64>) -> u64 {

@@ -1,7 +1,8 @@
-//! Memory goes back to the system when many sessions have left.
+//! Memory goes back to the system when much of it lies idle.
 //!
 //! The C library keeps what was freed for the next allocation. After a crowd that is nearly all there
-//! was: 65 MB after 1,000 sessions, of which 12 MB were in use.
+//! was: 65 MB after 1,000 sessions, of which 12 MB were in use. And where sessions come and go all
+//! the time, holes remain between those that stay.
 
 use std::{
     collections::VecDeque,
@@ -23,24 +24,98 @@ const LEFT_MIN: u64 = 100;
 /// tracks is (`cache_linger`, 30 s). Both before a minute is over.
 const AFTER: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(45)];
 
-/// Gives memory back whenever half of the sessions have left, until `stopped` completes.
+/// How often the holes in the heap are counted.
+const HOLES_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Memory is given back, too, when the process holds so much more than is in use: below that it is not worth the
+/// moment for which others wait.
+const IDLE_MIN: u64 = 4 << 20;
+
+/// And so many per cent of what is in use: holes are filled again, a heap without any is none that works.
+const IDLE_PERCENT_MIN: u64 = 15;
+
+/// Gives memory back whenever half of the sessions have left or much of it lies idle, until `stopped` completes.
 pub(crate) async fn give_back(relay: Relay, stopped: impl Future<Output = ()>) {
     let mut stopped = pin!(stopped);
     let mut ticks = interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut holes = interval(HOLES_INTERVAL);
+    holes.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut crowd = Crowd::default();
     loop {
-        tokio::select! {
+        // Others that allocate meanwhile wait for a moment: not while a crowd is here, and once a minute at most.
+        let due = tokio::select! {
             () = &mut stopped => return,
-            _ = ticks.tick() => {}
-        }
-        // Others that allocate meanwhile wait for a moment: not while a crowd is here.
-        if crowd.count(relay.stats().sessions, Instant::now())
-            && let Err(error) = tokio::task::spawn_blocking(trim).await
-        {
+            _ = ticks.tick() => crowd.count(relay.stats().sessions, Instant::now()),
+            _ = holes.tick() => Heap::read().is_some_and(|heap| heap.show().has_holes()),
+        };
+        if due && let Err(error) = tokio::task::spawn_blocking(trim).await {
             tracing::warn!(%error, "cannot give memory back");
         }
     }
+}
+
+/// What the process has of the system, and what it uses of that.
+#[derive(Debug, Clone, Copy)]
+struct Heap {
+    /// Bytes that no file stands behind (RssAnon).
+    resident: u64,
+    /// Bytes that are allocated.
+    used: u64,
+}
+
+impl Heap {
+    /// Reads it, where the system and the C library tell.
+    fn read() -> Option<Self> {
+        let status = std::fs::read_to_string("/proc/self/status").ok()?;
+        Some(Self {
+            resident: resident(&status)?,
+            used: used()?,
+        })
+    }
+
+    /// Hands it to the metrics.
+    fn show(self) -> Self {
+        for (state, bytes) in [("used", self.used), ("idle", self.idle())] {
+            metrics::gauge!("moqrelay_memory_bytes", "state" => state).set(bytes as f64);
+        }
+        self
+    }
+
+    fn idle(self) -> u64 {
+        self.resident.saturating_sub(self.used)
+    }
+
+    fn has_holes(self) -> bool {
+        self.idle() >= IDLE_MIN && self.idle() * 100 >= self.used * IDLE_PERCENT_MIN
+    }
+}
+
+/// Reads RssAnon, which is given in kB (proc_pid_status(5)).
+fn resident(status: &str) -> Option<u64> {
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("RssAnon:"))?;
+    let number: u64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(number << 10)
+}
+
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[expect(
+    unsafe_code,
+    reason = "no library of ours has it behind a safe function"
+)]
+fn used() -> Option<u64> {
+    // SAFETY: it takes no pointer, and glibc locks its arenas.
+    let info = unsafe { libc::mallinfo2() };
+    // What is too large for the heap is mapped on its own.
+    u64::try_from(info.uordblks + info.hblkhd).ok()
+}
+
+/// Other C libraries do not tell.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn used() -> Option<u64> {
+    None
 }
 
 /// When a crowd has left.
@@ -90,6 +165,48 @@ fn trim() {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn holes_are_what_is_held_and_not_used() {
+        let heap = |resident: u64, used: u64| Heap {
+            resident: resident << 20,
+            used: used << 20,
+        };
+
+        assert!(heap(60, 50).has_holes());
+        assert!(!heap(53, 50).has_holes(), "too few bytes");
+        assert!(!heap(110, 100).has_holes(), "too few per cent");
+        assert!(!heap(10, 20).has_holes(), "not yet touched");
+    }
+
+    #[test]
+    fn the_resident_memory_is_read_in_bytes() {
+        assert_eq!(
+            resident("VmRSS:\t 99 kB\nRssAnon:\t   12 kB\n"),
+            Some(12 << 10)
+        );
+        assert_eq!(resident("VmRSS:\t 99 kB\n"), None);
+        assert_eq!(resident("RssAnon:\t many kB\n"), None);
+    }
+
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    #[test]
+    fn what_is_allocated_is_used() {
+        let before = Heap::read().unwrap();
+        let some = vec![7_u8; 64 << 20];
+
+        let after = Heap::read().unwrap();
+
+        assert!(
+            after.used >= before.used + (60 << 20),
+            "{before:?} {after:?}"
+        );
+        assert!(
+            after.resident >= before.resident + (60 << 20),
+            "{before:?} {after:?}"
+        );
+        drop(some);
+    }
 
     fn counts(crowd: &mut Crowd, began: Instant, counts: &[(u64, u64)]) -> Vec<u64> {
         let given = counts

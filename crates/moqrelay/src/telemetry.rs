@@ -397,6 +397,10 @@ const GAUGES: &[(&str, &str)] = &[
         "Part of the last second in which a worker had something to do.",
     ),
     (
+        "moqrelay_memory_bytes",
+        "Memory of the process that no file stands behind, by state (used, idle); looked at once a minute.",
+    ),
+    (
         "moqrelay_relay_worker_sessions",
         "MoQ sessions open, by worker.",
     ),
