@@ -39,6 +39,10 @@ impl<K, V> Map<K, V> {
         self.0.iter().map(|(key, _)| key)
     }
 
+    pub(crate) fn values(&self) -> impl DoubleEndedIterator<Item = &V> {
+        self.0.iter().map(|(_, value)| value)
+    }
+
     pub(crate) fn pop_first(&mut self) -> Option<(K, V)> {
         (!self.0.is_empty()).then(|| self.0.remove(0))
     }
@@ -80,6 +84,10 @@ impl<K: Ord, V> Map<K, V> {
         }
     }
 
+    pub(crate) fn entry(&mut self, key: K) -> Entry<'_, K, V> {
+        Entry { map: self, key }
+    }
+
     pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
         let at = self.find(key).ok()?;
         Some(self.0.remove(at).1)
@@ -87,6 +95,58 @@ impl<K: Ord, V> Map<K, V> {
 
     fn find(&self, key: &K) -> Result<usize, usize> {
         self.0.binary_search_by(|(known, _)| known.cmp(key))
+    }
+}
+
+/// The place of a key, taken or free.
+#[derive(Debug)]
+pub(crate) struct Entry<'a, K, V> {
+    map: &'a mut Map<K, V>,
+    key: K,
+}
+
+impl<'a, K: Ord, V> Entry<'a, K, V> {
+    pub(crate) fn or_insert(self, value: V) -> &'a mut V {
+        self.or_insert_with(|| value)
+    }
+
+    pub(crate) fn or_default(self) -> &'a mut V
+    where
+        V: Default,
+    {
+        self.or_insert_with(V::default)
+    }
+
+    fn or_insert_with(self, value: impl FnOnce() -> V) -> &'a mut V {
+        let at = match self.map.find(&self.key) {
+            Ok(at) => at,
+            Err(at) => {
+                self.map.0.insert(at, (self.key, value()));
+                at
+            }
+        };
+        let entry = self.map.0.get_mut(at);
+        &mut entry.expect("it was found or inserted there").1
+    }
+}
+
+impl<K: Ord, V> FromIterator<(K, V)> for Map<K, V> {
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
+        let mut map = Self::new();
+        for (key, value) in entries {
+            map.insert(key, value);
+        }
+        map
+    }
+}
+
+impl<'a, K, V> IntoIterator for &'a Map<K, V> {
+    type Item = (&'a K, &'a V);
+    type IntoIter =
+        core::iter::Map<core::slice::Iter<'a, (K, V)>, fn(&'a (K, V)) -> (&'a K, &'a V)>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter().map(|(key, value)| (key, value))
     }
 }
 
@@ -192,6 +252,10 @@ mod tests {
             assert_eq!(map.contains_key(&key), tree.contains_key(&key));
             assert_eq!(map.len(), tree.len());
             assert_eq!(map.is_empty(), tree.is_empty());
+            *map.entry(key / 2).or_insert(7) += 1;
+            *tree.entry(key / 2).or_insert(7) += 1;
+            *map.entry(key / 3).or_default() += 1;
+            *tree.entry(key / 3).or_default() += 1;
         }
         map.retain(|key, _| key % 2 == 0);
         tree.retain(|key, _| key % 2 == 0);
@@ -200,6 +264,14 @@ mod tests {
 
         assert!(map.iter().eq(tree.iter()));
         assert!(map.keys().eq(tree.keys()));
+        assert!(map.values().eq(tree.values()));
+        assert!((&map).into_iter().eq(&tree));
+        let back: Map<_, _> = tree
+            .iter()
+            .rev()
+            .map(|(key, value)| (*key, *value))
+            .collect();
+        assert_eq!(back, map);
         assert_eq!(map.pop_first(), tree.pop_first());
         assert_eq!(map.pop_last(), tree.pop_last());
         *map.get_mut(&20).unwrap() = 0;
