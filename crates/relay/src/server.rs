@@ -90,6 +90,9 @@ pub(crate) struct Inner {
     /// Workers that have not ended.
     pub(crate) workers: AtomicUsize,
     pub(crate) done_tx: watch::Sender<bool>,
+    /// Workers that have sessions or take some. Until there is none, all of those that drain go on refusing: a new
+    /// client's packets come to any worker's socket, whoever still has sessions.
+    pub(crate) open_tx: watch::Sender<usize>,
 }
 
 /// The server is to end.
@@ -157,6 +160,7 @@ pub fn successor(
         drain_tx: watch::Sender::new(None),
         workers: AtomicUsize::new(0),
         done_tx: watch::Sender::new(false),
+        open_tx: watch::Sender::new(0),
     });
     let workers = (0..=u8::MAX)
         .zip(sockets.into_iter().zip(ends))

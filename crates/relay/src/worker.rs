@@ -3,7 +3,10 @@
 use std::{
     io,
     net::UdpSocket,
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -32,6 +35,8 @@ const CLOSING: Duration = Duration::from_secs(1);
 /// Everything of a session happens on its worker's thread, so that none of it waits for another.
 pub struct Worker {
     inner: Arc<Inner>,
+    /// It has no sessions and takes none.
+    shut: AtomicBool,
     socket: UdpSocket,
     config: quinn::ServerConfig,
     route: Route,
@@ -50,8 +55,10 @@ impl Worker {
         ends: Ends,
     ) -> Self {
         inner.workers.fetch_add(1, Ordering::AcqRel);
+        inner.open_tx.send_modify(|workers| *workers += 1);
         Self {
             inner,
+            shut: AtomicBool::new(false),
             socket,
             config,
             route,
@@ -199,19 +206,27 @@ impl Worker {
     async fn let_go(&self, drain: Drain, endpoint: &quinn::Endpoint, sessions: &mut JoinSet<()>) {
         let worker = self.route.slot;
         tracing::info!(worker, sessions = sessions.len(), timeout = ?drain.timeout, "draining");
+        let mut others = self.inner.open_tx.subscribe();
         let left = async {
-            loop {
-                tokio::select! {
-                    ended = sessions.join_next() => match ended {
-                        Some(ended) => report(ended),
-                        None => return,
-                    },
-                    // At once, so that a client tries elsewhere at once.
-                    Some(incoming) = endpoint.accept() => {
-                        self.inner.shared.meters().refused("draining");
-                        incoming.refuse();
-                    }
-                }
+            while let Some(ended) = sessions.join_next().await {
+                report(ended);
+            }
+            self.shut();
+            // The sender is `inner`'s own.
+            drop(others.wait_for(|workers| *workers == 0).await);
+        };
+        // At once, so that a client tries elsewhere at once.
+        let refuse = async {
+            while let Some(incoming) = endpoint.accept().await {
+                self.inner.shared.meters().refused("draining");
+                incoming.refuse();
+            }
+            std::future::pending::<()>().await;
+        };
+        let left = async {
+            tokio::select! {
+                () = left => {}
+                () = refuse => {}
             }
         };
         if tokio::time::timeout(drain.timeout + CLOSING, left)
@@ -223,8 +238,18 @@ impl Worker {
     }
 }
 
+impl Worker {
+    /// Notes that it has no sessions and takes none.
+    fn shut(&self) {
+        if !self.shut.swap(true, Ordering::AcqRel) {
+            self.inner.open_tx.send_modify(|workers| *workers -= 1);
+        }
+    }
+}
+
 impl Drop for Worker {
     fn drop(&mut self) {
+        self.shut();
         if self.inner.workers.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.inner.done_tx.send_replace(true);
         }

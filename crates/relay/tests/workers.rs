@@ -14,11 +14,11 @@ use std::{
 use bytes::Bytes;
 use common::{
     Anyone,
-    peer::{D18, Peer, Via, quic_over},
+    peer::{D18, Peer, Via, quic, quic_over},
     soon, track, until,
 };
 use moqrelay_moqt::{
-    Config, Parameters, PublishOptions, Role, SessionCode, Transport,
+    Config, Event, Parameters, PublishOptions, Role, SessionCode, Transport,
     data::{ObjectDatagram, ObjectStatus},
 };
 use moqrelay_relay::{
@@ -139,6 +139,35 @@ async fn draining_ends_the_sessions_of_every_worker_and_the_threads() {
         assert_eq!(peer.end().await.0, SessionCode::GoawayTimeout.to_code(D18));
     }
     assert_eq!(threads.relay.stats().sessions, 0);
+}
+
+/// New clients come to the socket of any worker, also of one that has no sessions any more.
+#[tokio::test]
+async fn while_one_session_is_left_every_worker_refuses_at_once() {
+    let threads = Threads::start();
+    let addr = threads.server.local_addr();
+    let mut last = Peer::connect(addr, Via::Quic).await;
+    let relay = &threads.relay;
+    until("it is there", || relay.stats().sessions == 1).await;
+
+    let drained = threads.server.drain("", Duration::from_secs(60));
+    let newcomers = async {
+        last.event_of(|event| matches!(event, Event::GoAway { .. }).then_some(()))
+            .await;
+        for _ in 0..SESSIONS {
+            let refused = soon(quic(addr, "moqt-18")).await;
+            assert!(
+                matches!(refused, Err(quinn::ConnectionError::ConnectionClosed(_))),
+                "{refused:?}"
+            );
+        }
+        last.session.close(0, b"");
+    };
+    soon(async { tokio::join!(drained, newcomers) }).await;
+
+    for thread in threads.threads {
+        thread.join().unwrap();
+    }
 }
 
 impl Threads {
