@@ -398,7 +398,7 @@ const GAUGES: &[(&str, &str)] = &[
     ),
     (
         "moqrelay_memory_bytes",
-        "Memory of the process that no file stands behind, by state (used, idle); looked at once a minute.",
+        "Memory that is allocated, and free between that, by state (used, free); looked at once a minute.",
     ),
     (
         "moqrelay_relay_worker_sessions",
