@@ -57,6 +57,10 @@ check: web-modules
 	cargo xtask floorplan
 	cargo xtask coverage
 	cargo xtask schema --check
+	# The page's modules: what compiles here may lack something there.
+	for half in session playout; do
+		cargo check --locked --package moqrelay-wasm --lib --no-default-features --features $$half --target wasm32-unknown-unknown
+	done
 	$(MAKE) unit
 	cd webapp && npm run --silent check && npm test --silent
 
