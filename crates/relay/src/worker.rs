@@ -223,22 +223,20 @@ impl Worker {
             }
             std::future::pending::<()>().await;
         };
-        let left = async {
+        let left_or_refused = async {
             tokio::select! {
                 () = left => {}
                 () = refuse => {}
             }
         };
-        if tokio::time::timeout(drain.timeout + CLOSING, left)
+        if tokio::time::timeout(drain.timeout + CLOSING, left_or_refused)
             .await
             .is_err()
         {
             sessions.shutdown().await;
         }
     }
-}
 
-impl Worker {
     /// Notes that it has no sessions and takes none.
     fn shut(&self) {
         if !self.shut.swap(true, Ordering::AcqRel) {
