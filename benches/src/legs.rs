@@ -42,7 +42,7 @@ pub(crate) struct Args {
     core: Option<u32>,
 }
 
-/// Longer than the relay keeps objects, so that memory has its size.
+/// Longer than the relay's logs keep objects, so that memory has its size.
 const WARM_UP: Duration = Duration::from_secs(5);
 
 /// Between two looks at memory and queues.
@@ -391,7 +391,8 @@ fn memory_row(args: &Args, seen: &Seen) -> Row {
         "leg ≤ 300 KB; flat (≤ +2 %)",
         Verdict::of(each <= LEG_BYTES_MAX && growth <= GROWTH_MAX),
         "Same run. VmRSS of the bridge's process once a second; a leg: what the last third has more than the process \
-         before the first leg, by the number of legs.",
+         before the first leg, by the number of legs. Without the relay's cache, which keeps the last minute of each \
+         track within a limit of its own.",
     )
 }
 

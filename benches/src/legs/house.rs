@@ -15,7 +15,7 @@ use moqrelay_bridge::{
     Bridge, Config, Event, Events, LegId, Place,
     leg::{Coding, Lateness, OutRate, Spec, Stats},
 };
-use moqrelay_relay::{self as relay, Relay};
+use moqrelay_relay::{self as relay, CacheLimits, CachePolicy, Relay};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -87,7 +87,14 @@ pub(crate) fn uuid(leg: u32) -> Uuid {
 }
 
 async fn serve(count: u32, bitrate_bps: u32) -> Result<()> {
-    let relay = Relay::new(relay::Config::default());
+    // What the relay keeps for latecomers is no part of a leg and has a limit of its own (`cache_bytes_max`).
+    let relay = Relay::new(relay::Config {
+        cache: CacheLimits {
+            default: CachePolicy::NONE,
+            ..CacheLimits::default()
+        },
+        ..relay::Config::default()
+    });
     let config = Config {
         listen: (Ipv4Addr::LOCALHOST, 0).into(),
         legs_max: usize::try_from(count)?.max(Config::default().legs_max),
