@@ -4,6 +4,7 @@
 # make check   the quick one for daily work
 # make bench   the tables of docs/benchmarks.md;  make bench-peers  other relays beside ours
 # make interop foreign clients against the relay
+# make chaos   Asterisk dies, its ways to us are cut, 500 calls are hung up at random moments
 # make faults  calls on bad networks;  make churn  joins, leaves and deaths for CHURN_MINUTES (default 30)
 # make fuzz    each fuzz target for FUZZ_SECONDS (default 300)
 
@@ -20,7 +21,7 @@ CONFIG ?= config/relay.toml
 FUZZ_SECONDS ?= 300
 CHURN_MINUTES ?= 30
 
-.PHONY: help run demo test check webapp web-modules unit e2e e2e-browsers e2e-asterisk bench bench-peers interop faults churn fuzz release clean
+.PHONY: help run demo test check webapp web-modules unit e2e e2e-browsers e2e-asterisk bench bench-peers interop faults chaos churn fuzz release clean
 
 help:
 	@sed -n 's/^# //p' Makefile | sed '/^Outside/d'
@@ -98,6 +99,10 @@ bench-peers:
 # Calls on bad networks: what arrives, how late, and whether the sessions live.
 faults:
 	@deploy/dev/faults
+
+# Asterisk dies in mid-call, its ways to us are cut, 500 calls are hung up at random moments, AudioSocket peers misbehave.
+chaos: web-modules
+	@deploy/dev/chaos
 
 # Joins, leaves and deaths for CHURN_MINUTES: memory stays, tables end empty.
 churn: release

@@ -33,6 +33,7 @@ pub(crate) struct Meters {
     baseline_bytes: Counter,
     clipped: Counter,
     loops: Counter,
+    odd_pace: Counter,
     complexity: Gauge,
     packets_passed: Counter,
     packets_made: Counter,
@@ -73,6 +74,7 @@ impl Meters {
             baseline_bytes: counter!("moqrelay_bridge_voice_baseline_bytes_total"),
             clipped: counter!("moqrelay_bridge_samples_clipped_total"),
             loops: counter!("moqrelay_bridge_loops_total"),
+            odd_pace: counter!("moqrelay_bridge_odd_pace_total"),
             complexity: gauge!("moqrelay_bridge_opus_complexity"),
             packets_passed: counter!("moqrelay_bridge_packets_passed_total"),
             packets_made: counter!("moqrelay_bridge_packets_made_total"),
@@ -154,6 +156,7 @@ impl Meters {
             ),
             (&self.clipped, before.clipped, now.clipped),
             (&self.loops, before.loops, now.loops),
+            (&self.odd_pace, before.odd_pace, now.odd_pace),
         ] {
             counter.increment(now.saturating_sub(before));
         }

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use desk::*;
 use moqrelay_bridge::ari::{
-    ADOPT_TIMEOUT, Caller, Choice, Command, Event, Failure, Message, RequestId, Road,
+    ADOPT_TIMEOUT, Caller, Calls, Choice, Command, Event, Failure, Message, RequestId, Road,
+    RoadRule,
 };
 use moqrelay_bridge::{Codec, Way};
 use moqrelay_wire::signal::Cause;
@@ -90,6 +91,43 @@ fn the_cheapest_road_is_chosen_by_what_asterisk_has_and_the_telephone_speaks() {
             plan.why
         );
     }
+}
+
+#[test]
+fn a_number_may_have_a_road_of_its_own() {
+    let rule = |prefix: &str, calls, choice| RoadRule {
+        prefix: prefix.into(),
+        calls,
+        choice,
+    };
+    let rules = [
+        rule("6", Calls::Out, Choice::Fixed(Road::WebSocket, Codec::Opus)),
+        rule("7001", Calls::In, Choice::Fixed(Road::Rtp, Codec::Alaw)),
+    ];
+    let mut desk = Desk::ruled(Choice::default(), &rules);
+
+    desk.dials("600");
+
+    let plan = desk.chosen.take().unwrap();
+    assert_eq!((plan.road, plan.codec), (Road::WebSocket, Codec::Opus));
+    assert!(plan.why.contains("number"), "{}", plan.why);
+    assert!(desk.sent().contains(&websocket_request()));
+
+    let mut desk = Desk::ruled(Choice::default(), &rules);
+    desk.dials("700");
+    assert_eq!(desk.chosen, None, "what all calls have needs no word");
+    assert!(desk.sent().contains(&audio_request()));
+
+    let mut desk = Desk::ruled(Choice::default(), &rules);
+    desk.calls("a1");
+    let call = call("a1");
+    desk.tells(Command::Adopt { call, leg: LEG });
+    desk.tells(Command::Answer {
+        leg: LEG,
+        uuid: UUID,
+    });
+    let plan = desk.chosen.unwrap();
+    assert_eq!((plan.road, plan.codec), (Road::Rtp, Codec::Alaw));
 }
 
 #[test]

@@ -585,6 +585,9 @@ pub(crate) struct Ari {
     /// Absent: what the road carries best.
     #[serde(default)]
     pub(crate) format: Option<Format>,
+    /// The same for calls to some numbers.
+    #[serde(default)]
+    pub(crate) roads: Vec<NumberRoad>,
     /// What becomes of a telephone's call that nobody has answered.
     #[serde(default)]
     pub(crate) unanswered: Unanswered,
@@ -606,6 +609,30 @@ impl From<Unanswered> for moqrelay_bridge::ari::Unanswered {
             Unanswered::Dialplan => Self::Dialplan,
         }
     }
+}
+
+/// The road of calls to some numbers.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NumberRoad {
+    /// What the number dialled begins with; the longest that fits counts.
+    pub(crate) prefix: String,
+    #[serde(default)]
+    pub(crate) calls: Side,
+    pub(crate) road: Road,
+    /// Absent: what the road carries best.
+    #[serde(default)]
+    pub(crate) format: Option<Format>,
+}
+
+/// Who dials.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Side {
+    In,
+    Out,
+    #[default]
+    Both,
 }
 
 /// By which way ARI asks Asterisk to exchange sound with us.

@@ -889,28 +889,40 @@ pub(crate) fn ari_config(config: &Config) -> Option<ari::Config> {
     ari.app.clone_from(&ours.app);
     let rtp = config.asterisk.rtp.map(|addr| addr.to_string());
     ari.rtp = ours.rtp.clone().or(rtp);
-    ari.choice = road_choice(ours);
+    ari.choice = road_choice(ours.road, ours.format);
+    let rule = |ours: &config::NumberRoad| ari::RoadRule {
+        prefix: ours.prefix.clone(),
+        calls: match ours.calls {
+            config::Side::In => ari::Calls::In,
+            config::Side::Out => ari::Calls::Out,
+            config::Side::Both => ari::Calls::Both,
+        },
+        choice: road_choice(ours.road, ours.format),
+    };
+    ari.road_rules = ours.roads.iter().map(rule).collect();
     ari.legs_max = config.asterisk.legs_max;
     ari.ring_timeout = config.calls.ring_timeout;
     ari.unanswered = ours.unanswered.into();
     Some(ari)
 }
 
-fn road_choice(ours: &config::Ari) -> ari::Choice {
-    let (road, best) = match ours.road {
+fn road_choice(road: config::Road, format: Option<config::Format>) -> ari::Choice {
+    let (road, best) = match road {
         config::Road::Auto => return ari::Choice::Cheapest,
         config::Road::AudioSocket => (ari::Road::AudioSocket, bridge::Codec::SLIN16),
         config::Road::WebSocket => (ari::Road::WebSocket, bridge::Codec::SLIN16),
         config::Road::Rtp => (ari::Road::Rtp, bridge::Codec::G722),
     };
-    let named = ours.format.map(config::Format::name);
+    let named = format.map(config::Format::name);
     let codec = named.and_then(bridge::Codec::from_name).unwrap_or(best);
     ari::Choice::Fixed(road, codec)
 }
 
-/// What AudioSocket is spoken to at by ARI; on other roads their codec decides.
+/// What AudioSocket is spoken to at by ARI; on other roads, and where calls have several, what comes decides.
 fn ari_rate(config: &Config) -> OutRate {
-    match config.asterisk.ari.as_ref().map(road_choice) {
+    let ours = config.asterisk.ari.as_ref();
+    let ours = ours.filter(|ours| ours.roads.is_empty());
+    match ours.map(|ours| road_choice(ours.road, ours.format)) {
         Some(ari::Choice::Fixed(ari::Road::AudioSocket, codec)) => match codec.name() {
             "slin" => OutRate::Hz8000,
             "slin12" => OutRate::Hz12000,
@@ -993,6 +1005,7 @@ fn ops_config(
     control: Control,
     relay: &Relay,
 ) -> Ops {
+    let runtime = tokio::runtime::Handle::current();
     let render = move || {
         let now = *counts.borrow();
         let web = control.counts();
@@ -1007,6 +1020,7 @@ fn ops_config(
             ("moqrelay_signal_sessions", web.sessions),
             ("moqrelay_signal_sockets", web.attached),
             ("moqrelay_guests", web.guests),
+            ("moqrelay_tasks", runtime.metrics().num_alive_tasks()),
         ] {
             #[allow(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
             metrics::gauge!(name).set(value as f64);

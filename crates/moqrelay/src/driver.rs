@@ -60,6 +60,8 @@ pub(crate) struct Driver {
     control: Control,
     bridge: Bridge,
     ari: Option<ari::Handle>,
+    /// Whether ARI is there at the moment.
+    ari_up: bool,
     ari_rate: OutRate,
     standing: BTreeMap<Uuid, String>,
     legs: BTreeMap<LegId, Road>,
@@ -103,6 +105,7 @@ impl Driver {
             control: engines.control,
             bridge: engines.bridge,
             ari: handle,
+            ari_up: false,
             ari_rate: engines.ari_rate,
             standing: engines.standing,
             legs: BTreeMap::new(),
@@ -256,10 +259,14 @@ impl Driver {
 
     fn bridge_digit(&mut self, leg: bridge::LegId, digit: char) {
         let leg = self.to_room(leg);
-        // ARI reports the same key again, also on Asterisks whose AudioSocket does not.
-        if matches!(self.legs.get(&leg), Some(Road::AudioSocket(_)))
-            && let Ok(digit) = Digit::new(digit)
-        {
+        let counts = match self.legs.get(&leg) {
+            Some(Road::AudioSocket(_)) => true,
+            // ARI reports the same key again, also on Asterisks whose AudioSocket does not. What it
+            // has to report while it is away is lost.
+            Some(Road::Ari { .. }) => !self.ari_up,
+            Some(Road::Service) | None => false,
+        };
+        if counts && let Ok(digit) = Digit::new(digit) {
             self.handle(Input::LegDigit { leg, digit });
         }
     }
@@ -275,11 +282,12 @@ impl Driver {
                     cause: cause_of(reason),
                 });
             }
-            // Asterisk ends the AudioSocket together with the call, and ARI tells why. If only the
-            // sound is lost, the call is of no use any more.
+            // By ARI the sound ends after the call, because we say so. If it is lost before, or has
+            // never come, the call is of no use any more.
             Some(Road::Ari { .. }) => {
+                tracing::info!(leg = %id, %reason, "the sound is lost: the call ends");
                 if let Some(ari) = &self.ari {
-                    told_ari(ari.hang_up(to_ari(id), signal::Cause::Normal));
+                    told_ari(ari.hang_up(to_ari(id), to_wire(without_sound(reason))));
                 }
             }
             Some(Road::Service) | None => {}
@@ -288,9 +296,13 @@ impl Driver {
 
     fn ari_event(&mut self, event: ari::Event) {
         match event {
-            ari::Event::Up => self.handle(Input::TrunkAvailable(true)),
+            ari::Event::Up => {
+                self.ari_up = true;
+                self.handle(Input::TrunkAvailable(true));
+            }
             ari::Event::Down => {
                 tracing::warn!("calls to telephones are refused until ARI is back");
+                self.ari_up = false;
                 self.handle(Input::TrunkAvailable(false));
             }
             ari::Event::Incoming(incoming) => self.incoming(incoming),
@@ -706,6 +718,14 @@ fn cause_of(reason: Reason) -> Cause {
         Reason::Expired => Cause::Unreachable,
         Reason::Stalled | Reason::Broken => Cause::Lost,
         _ => Cause::Failed,
+    }
+}
+
+/// What the end of its sound means for a call that ARI has not ended.
+fn without_sound(reason: Reason) -> Cause {
+    match reason {
+        Reason::Closed => Cause::Lost,
+        reason => cause_of(reason),
     }
 }
 

@@ -176,6 +176,10 @@ const COUNTERS: &[(&str, &str)] = &[
         "Audio objects published by legs that are no plain speech, by kind.",
     ),
     (
+        "moqrelay_bridge_odd_pace_total",
+        "Legs whose sound came much faster or more slowly than it lasts.",
+    ),
+    (
         "moqrelay_bridge_opus_complexity_changes_total",
         "Times that the load governor changed the encoders' complexity, by direction.",
     ),
@@ -409,6 +413,10 @@ const GAUGES: &[(&str, &str)] = &[
         "Signaling sessions, those without socket included.",
     ),
     ("moqrelay_signal_sockets", "Signaling sockets."),
+    (
+        "moqrelay_tasks",
+        "Tasks of the daemon: calls, connections and what runs always; not those of MoQ sessions.",
+    ),
     (
         "moqrelay_tickets",
         "Tickets that wait for their connection.",

@@ -33,7 +33,7 @@ export async function freePorts() {
 }
 
 /**
- * Returns { url, ports, log(), stop(), restart(), takeOver(), token(), sessions(), goAway(), metrics(), transport() }.
+ * Returns { url, ports, pid, log(), stop(), restart(), takeOver(), token(), sessions(), goAway(), metrics(), transport() }.
  * `toml` is added to the configuration; `ports` are free ones unless given; `url` is what browsers are
  * told to connect to. `open`: MoQ clients need no token.
  */
@@ -56,6 +56,9 @@ export async function startDaemon({ toml = '', ports, url: moqUrl, open = false,
     url,
     ports: used,
     log: () => program.log(),
+    get pid() {
+      return program.pid;
+    },
     /** Asks it politely to end; returns its exit status. */
     async stop() {
       const status = await program.stop();
@@ -165,6 +168,7 @@ async function start(folder, ports, args = []) {
     throw new Error(`${error.message}\n${text.slice(-3000)}`);
   }
   return {
+    pid: child.pid,
     log: () => text,
     ended,
     async stop() {

@@ -11,7 +11,8 @@ export async function startProxy(target) {
       inner.destroy();
       return;
     }
-    const outer = connect(target, '127.0.0.1');
+    const outer = connect({ port: target, host: '127.0.0.1', noDelay: true });
+    inner.setNoDelay(true);
     const end = () => {
       inner.destroy();
       outer.destroy();

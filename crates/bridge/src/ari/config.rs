@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 use uuid::Uuid;
 
-use super::{Choice, Road};
+use super::{Calls, Choice, Road, RoadRule};
 use crate::Codec;
 
 /// A password. It is never printed.
@@ -57,6 +57,8 @@ pub struct Config {
     pub rtp: Option<String>,
     /// The way that the sound takes.
     pub choice: Choice,
+    /// The same for some numbers.
+    pub road_rules: Vec<RoadRule>,
     /// What is dialled for a number, with `{number}` in it, for example `PJSIP/{number}@trunk`.
     pub dial: String,
     /// The name that the called one sees; `{name}` and `{number}` are the caller's.
@@ -90,6 +92,7 @@ impl Config {
             audiosocket: audiosocket.to_owned(),
             rtp: None,
             choice: Choice::default(),
+            road_rules: Vec::new(),
             dial: dial.to_owned(),
             caller_name: "{name}".to_owned(),
             caller_number: "{number}".to_owned(),
@@ -122,7 +125,10 @@ impl Config {
         if let Some(rtp) = self.rtp.as_ref().filter(|rtp| !has_port(rtp)) {
             return Err(ConfigError::Rtp(rtp.clone()));
         }
-        if let Choice::Fixed(road, codec) = self.choice {
+        for choice in self.choices() {
+            let Choice::Fixed(road, codec) = choice else {
+                continue;
+            };
             if !road.carries(codec) {
                 return Err(ConfigError::Format(codec, road.name()));
             }
@@ -138,6 +144,21 @@ impl Config {
             return Err(ConfigError::LegsMax);
         }
         Ok(())
+    }
+
+    fn choices(&self) -> impl Iterator<Item = Choice> {
+        let ruled = self.road_rules.iter().map(|rule| rule.choice);
+        std::iter::once(self.choice).chain(ruled)
+    }
+
+    /// Returns whether any call has a road that depends on what Asterisk has.
+    pub(crate) fn is_any_cheapest(&self) -> bool {
+        self.choices().any(|choice| choice == Choice::Cheapest)
+    }
+
+    /// Returns how the road is chosen for a call to `number`.
+    pub(crate) fn choice_for(&self, from: Calls, number: &str) -> Choice {
+        RoadRule::find(&self.road_rules, from, number).unwrap_or(self.choice)
     }
 
     /// Returns the name of the application that only this run has: what belongs to its calls goes

@@ -72,7 +72,7 @@ pub enum Event {
         /// Whether it is held now.
         held: bool,
     },
-    /// The way of the leg's sound was chosen; not said where the configuration names it.
+    /// The way of the leg's sound was chosen; not said where the configuration names one for all calls.
     Chosen {
         /// The leg.
         leg: LegId,

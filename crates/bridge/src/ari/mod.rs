@@ -67,5 +67,5 @@ pub use message::{
 };
 pub use probe::{Deaf, Ears, Probe, Reply};
 pub use request::{Failure, Method, Request, RequestId, Response};
-pub use road::{Choice, Plan, Road};
+pub use road::{Calls, Choice, Plan, Road, RoadRule};
 pub use steering::{ADOPT_TIMEOUT, Output, Steering};

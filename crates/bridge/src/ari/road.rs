@@ -53,6 +53,43 @@ impl Default for Choice {
     }
 }
 
+/// From which side calls come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Calls {
+    /// Telephones dial the number.
+    In,
+    /// Browsers dial it.
+    Out,
+    /// Either.
+    #[default]
+    Both,
+}
+
+/// The roads of some numbers, which go before those of all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoadRule {
+    /// What the number that is dialled begins with; of several rules that fit the longest counts.
+    pub prefix: String,
+    /// Which calls to that number.
+    pub calls: Calls,
+    /// How roads are chosen for them.
+    pub choice: Choice,
+}
+
+impl RoadRule {
+    /// Returns how roads are chosen for a call to `number`, if any of `rules` says it. Of two with the same prefix the
+    /// first counts.
+    pub(super) fn find(rules: &[Self], from: Calls, number: &str) -> Option<Choice> {
+        let fits = |rule: &&Self| {
+            (rule.calls == Calls::Both || rule.calls == from) && number.starts_with(&rule.prefix)
+        };
+        // The last of equals is the maximum.
+        let longest = rules.iter().rev().filter(fits);
+        let rule = longest.max_by_key(|rule| rule.prefix.len())?;
+        Some(rule.choice)
+    }
+}
+
 /// What was chosen for a leg.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Plan {
@@ -184,6 +221,37 @@ mod tests {
                 "{abilities:?}, {far:?}"
             );
             assert!(plan.road.carries(plan.codec) && !plan.why.is_empty());
+        }
+    }
+
+    #[test]
+    fn the_longest_prefix_of_a_number_decides_its_road() {
+        let rule = |prefix: &str, calls, choice| RoadRule {
+            prefix: prefix.into(),
+            calls,
+            choice,
+        };
+        let opus = Choice::Fixed(Road::WebSocket, Codec::Opus);
+        let narrow = Choice::Fixed(Road::AudioSocket, Codec::SLIN);
+        let rules = [
+            rule("0", Calls::Out, narrow),
+            rule("0049", Calls::Both, opus),
+            rule("0049", Calls::Both, narrow),
+            rule("7", Calls::In, Choice::Cheapest),
+        ];
+
+        for (from, number, found) in [
+            (Calls::Out, "0033", Some(narrow)),
+            (Calls::In, "0033", None),
+            (Calls::Out, "004930", Some(opus)),
+            (Calls::In, "004930", Some(opus)),
+            (Calls::In, "7001", Some(Choice::Cheapest)),
+            (Calls::Out, "7001", None),
+            (Calls::In, "", None),
+        ] {
+            let choice = RoadRule::find(&rules, from, number);
+
+            assert_eq!(choice, found, "{from:?} {number:?}");
         }
     }
 

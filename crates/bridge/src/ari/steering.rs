@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use moqrelay_wire::signal::Cause;
 
 use super::message::is_digit;
-use super::road::{Abilities, Choice};
+use super::road::{Abilities, Calls, Choice};
 use super::{Caller, Command, Config, Event, Failure, Incoming, IncomingId, LegId};
 use super::{Message, Request, RequestId, Response, TransferProgress, to_q850};
 use doom::Doom;
@@ -98,6 +98,8 @@ struct Waiting {
     stale: bool,
     /// A SIP telephone's own channel.
     sip: bool,
+    /// How its road is chosen.
+    choice: Choice,
 }
 
 impl Steering {
@@ -262,11 +264,12 @@ impl Steering {
         }
         self.channels.insert(channel.clone(), (id, Piece::Far));
         let until = now + self.config.ring_timeout + RING_GRACE;
-        let mut leg = Leg::new(channel, Part::Ready, Phase::Offered { until });
+        let phase = Phase::Offered { until };
+        let mut leg = Leg::new(channel, Part::Ready, phase, waiting.choice);
         leg.stale = waiting.stale;
         self.legs.insert(id, leg);
         self.ask_link(id);
-        if self.config.choice == Choice::Cheapest {
+        if waiting.choice == Choice::Cheapest {
             self.ask_codec(id);
         }
     }
@@ -294,8 +297,10 @@ impl Steering {
         let far = self.name(id, "far");
         self.channels.insert(far.clone(), (id, Piece::Far));
         let until = now + SET_UP_TIMEOUT;
+        let choice = self.config.choice_for(Calls::Out, number);
+        let phase = Phase::SettingUp { until };
         self.legs
-            .insert(id, Leg::new(far, Part::Absent, Phase::SettingUp { until }));
+            .insert(id, Leg::new(far, Part::Absent, phase, choice));
         self.build_audio(id, uuid);
         self.create_far(id, number, caller);
     }

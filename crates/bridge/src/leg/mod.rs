@@ -8,6 +8,7 @@ mod ear;
 mod intake;
 mod media_socket;
 mod opus_out;
+mod pace;
 mod quality;
 mod reception;
 mod road;
@@ -47,6 +48,7 @@ use self::{
     ear::Ear,
     intake::{Intake, Label, Taken, sample_rate},
     opus_out::OpusOut,
+    pace::Pace,
     road::{Arrival, Carries, Sent},
     socket::Read,
     voice::Voice,
@@ -136,6 +138,7 @@ pub(crate) struct Leg {
     start: Instant,
     clock: Clock,
     intake: Intake,
+    pace: Pace,
     last_audio: Instant,
     voice: Voice,
     ear: Ear,
@@ -189,6 +192,7 @@ impl Leg {
             start: now,
             clock: Clock::new(now),
             intake: Intake::default(),
+            pace: Pace::default(),
             last_audio: now,
             voice: Voice::new(around.coding, around.shaping, around.throttle.clone()),
             ear: Ear::new(
@@ -468,6 +472,12 @@ impl Leg {
             self.intake.break_off();
         }
         self.last_audio = now;
+        if label == Label::Doubtful
+            && let Some(odd) = self.pace.take(audio, now)
+        {
+            self.stats.odd_pace += 1;
+            tracing::warn!("{odd}");
+        }
         let before = self.intake.rate();
         match self.intake.take(audio, label, now) {
             Taken::Withheld => {}

@@ -44,6 +44,8 @@ pub struct Stats {
     pub frames_dropped: u64,
     /// The most frames from Asterisk that waited together.
     pub queue_frames_max: usize,
+    /// Whether sound from Asterisk came much faster or more slowly than it lasts: 1, or 0.
+    pub odd_pace: u64,
     /// Messages that made no sense.
     pub malformed: u64,
     /// Digits that came by AudioSocket.

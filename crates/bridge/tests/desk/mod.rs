@@ -5,7 +5,7 @@ use std::time::Instant;
 use moqrelay_bridge::Codec;
 use moqrelay_bridge::ari::{
     Caller, Choice, Command, Config, Event, Failure, IncomingId, LegId, Message, Method, Output,
-    Plan, RequestId, Response, Road, Secret, Steering,
+    Plan, RequestId, Response, Road, RoadRule, Secret, Steering,
 };
 use moqrelay_wire::signal::Cause;
 use uuid::Uuid;
@@ -46,8 +46,14 @@ impl Desk {
 
     /// Connected; the way of sound is chosen so.
     pub fn choosing(choice: Choice) -> Self {
+        Self::ruled(choice, &[])
+    }
+
+    /// Connected; the way of sound is chosen so, and otherwise for some numbers.
+    pub fn ruled(choice: Choice, rules: &[RoadRule]) -> Self {
         let mut desk = Self::with(|config| {
             config.choice = choice;
+            config.road_rules = rules.to_vec();
             config.rtp = Some("127.0.0.1:9094".into());
         });
         desk.connects(&[], &[]);

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use moqrelay_wire::signal::Cause;
 
-use super::super::{Plan, after_answer, before_answer};
+use super::super::{Choice, Plan, after_answer, before_answer};
 use super::RequestId;
 
 /// One party behind Asterisk: its channel (*far*), the AudioSocket's channel (*external*), and the
@@ -30,6 +30,8 @@ pub(super) struct Leg {
     pub(super) stale: bool,
     /// What the telephone speaks, by Asterisk's name.
     pub(super) codec: Option<String>,
+    /// How the way of its sound is chosen.
+    pub(super) choice: Choice,
     /// By which way the sound goes.
     pub(super) plan: Option<Plan>,
     /// Tells the far end what became of its transfer.
@@ -117,7 +119,7 @@ impl Part {
 }
 
 impl Leg {
-    pub(super) fn new(far: String, far_part: Part, phase: Phase) -> Self {
+    pub(super) fn new(far: String, far_part: Part, phase: Phase, choice: Choice) -> Self {
         Self {
             far,
             far_part,
@@ -131,6 +133,7 @@ impl Leg {
             q850: None,
             stale: false,
             codec: None,
+            choice,
             plan: None,
             farewell: None,
         }

@@ -5,6 +5,7 @@ use std::time::Instant;
 use moqrelay_wire::signal::Cause;
 
 use super::super::message::{Channel, ChannelState, DialStatus, ReferTarget};
+use super::super::road::Calls;
 use super::super::to_q850;
 use super::requests::is_sip;
 use super::{
@@ -153,16 +154,17 @@ impl Steering {
             self.doom_channel(channel.id.clone(), to_q850(Cause::Shutdown), None);
             return;
         }
+        let to = args.into_iter().next().filter(|to| !to.is_empty());
+        let to = to.unwrap_or_else(|| channel.dialplan.exten.clone());
         self.waiting.insert(
             channel.id.clone(),
             Waiting {
                 until: now + ADOPT_TIMEOUT,
                 stale: false,
                 sip: is_sip(&channel.name),
+                choice: self.config.choice_for(Calls::In, &to),
             },
         );
-        let to = args.into_iter().next().filter(|to| !to.is_empty());
-        let to = to.unwrap_or_else(|| channel.dialplan.exten.clone());
         self.tell(Event::Incoming(Incoming {
             call: IncomingId(channel.id.clone()),
             to: text(&to).unwrap_or_default(),

@@ -70,7 +70,8 @@ impl Steering {
             leg.external = Part::Asked(external);
             leg.plan = Some(plan);
         }
-        if self.config.choice == Choice::Cheapest {
+        let choice = self.legs.get(&id).map(|leg| leg.choice);
+        if choice == Some(Choice::Cheapest) || choice != Some(self.config.choice) {
             self.tell(Event::Chosen { leg: id, plan });
         }
     }
@@ -78,11 +79,16 @@ impl Steering {
     /// Chooses the way of a leg's sound.
     fn plan(&self, id: LegId) -> Plan {
         let leg = self.legs.get(&id);
-        match self.config.choice {
+        let choice = leg.map_or(self.config.choice, |leg| leg.choice);
+        match choice {
             Choice::Fixed(road, codec) => Plan {
                 road,
                 codec,
-                why: "the configuration says so",
+                why: if choice == self.config.choice {
+                    "the configuration says so"
+                } else {
+                    "the configuration says so for this number"
+                },
             },
             Choice::Cheapest => {
                 let abilities = Abilities {

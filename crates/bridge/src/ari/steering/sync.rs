@@ -7,7 +7,6 @@ use moqrelay_wire::signal::Cause;
 
 use super::super::message::{BridgeEntry, Channel, ChannelState};
 use super::super::request::Method;
-use super::super::road::Choice;
 use super::super::to_q850;
 use super::{Event, LegId, Output, Part, Phase, Purpose, Response, Steering};
 
@@ -44,7 +43,7 @@ impl Steering {
         };
         self.ask(Method::Get, "/channels".into(), None, Purpose::Channels);
         self.ask(Method::Get, "/bridges".into(), None, Purpose::Bridges);
-        if self.config.choice == Choice::Cheapest && !self.aside {
+        if self.config.is_any_cheapest() && !self.aside {
             self.ask(
                 Method::Get,
                 "/asterisk/modules".into(),
