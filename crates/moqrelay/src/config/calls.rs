@@ -1,0 +1,97 @@
+//! Calls and their sound.
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::{Result, ensure};
+use serde::Deserialize;
+
+use super::{number, within};
+
+/// Calls.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Calls {
+    #[serde(with = "humantime_serde")]
+    pub(crate) ring_timeout: Duration,
+    #[serde(with = "humantime_serde")]
+    pub(crate) duration_max: Duration,
+    pub(crate) calls_max: usize,
+    pub(crate) users_max: usize,
+    /// Where call records go; absent: only into the log.
+    pub(crate) records: Option<PathBuf>,
+    pub(crate) records_bytes_max: u64,
+    pub(crate) records_kept: u32,
+}
+
+impl Default for Calls {
+    fn default() -> Self {
+        Self {
+            ring_timeout: Duration::from_secs(45),
+            duration_max: Duration::from_secs(4 * 3600),
+            calls_max: 1_000,
+            users_max: 1_000,
+            records: None,
+            records_bytes_max: 16 << 20,
+            records_kept: 4,
+        }
+    }
+}
+
+impl Calls {
+    pub(super) fn check(&self) -> Result<()> {
+        within("calls.ring_timeout", self.ring_timeout, 5, 600)?;
+        within("calls.duration_max", self.duration_max, 60, 7 * 86_400)?;
+        number("calls.calls_max", self.calls_max, 1, 100_000)
+    }
+}
+
+/// What the bridge does with sound.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Audio {
+    pub(crate) bitrate: u32,
+    pub(crate) complexity: u8,
+    pub(crate) voice_mode: VoiceMode,
+    pub(crate) level_control: bool,
+    pub(crate) comfort_noise: bool,
+    #[serde(with = "humantime_serde")]
+    pub(crate) jitter_min: Duration,
+    #[serde(with = "humantime_serde")]
+    pub(crate) jitter_max: Duration,
+}
+
+impl Default for Audio {
+    fn default() -> Self {
+        Self {
+            bitrate: 32_000,
+            complexity: 5,
+            voice_mode: VoiceMode::Steady,
+            level_control: false,
+            comfort_noise: true,
+            jitter_min: Duration::from_millis(20),
+            jitter_max: Duration::from_millis(400),
+        }
+    }
+}
+
+impl Audio {
+    pub(super) fn check(&self) -> Result<()> {
+        number("audio.bitrate", self.bitrate as usize, 6_000, 128_000)?;
+        number("audio.complexity", usize::from(self.complexity), 0, 10)?;
+        ensure!(
+            self.jitter_min <= self.jitter_max,
+            "audio.jitter_min is {:?}: it must not be above audio.jitter_max, {:?}",
+            self.jitter_min,
+            self.jitter_max
+        );
+        Ok(())
+    }
+}
+
+/// How the voice of a telephone leg is sent by MoQ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum VoiceMode {
+    Steady,
+    Saving,
+}
