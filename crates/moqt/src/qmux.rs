@@ -21,13 +21,15 @@
 //! The peer's streams, their bytes and its datagrams are bounded by [`Config`]; so is what waits for the socket, in bytes
 //! and in time. A stream that was reset before anything of it was sent costs nothing.
 
+mod event;
 mod frame;
 mod mux;
 mod params;
 mod streams;
 
+pub use event::{Closed, Event, ReadError, Received, StreamKey, WriteError};
 pub use frame::{Frame, FrameError};
-pub use mux::{Closed, Config, Event, Mux, ReadError, Received, StreamKey, WriteError};
+pub use mux::{Config, Mux};
 pub use params::Parameters;
 
 /// A version of QMux. Both have the same frames; 02 is stricter about their order.
