@@ -7,10 +7,17 @@
 //!
 //! No I/O and no clock; the track holds it under a lock, which its publishers share.
 
+mod group;
+mod runs;
+
 use std::{collections::VecDeque, sync::Arc};
 
 use moqrelay_moqt::{Location, ObjectProperties, data::ObjectStatus};
 
+use self::{
+    group::{Group, Out},
+    runs::Runs,
+};
 use super::{SourceId, log::Subgroup};
 
 /// Publishers of a track that are heard at a time; the oldest gives way. A hand-over has two,
@@ -20,13 +27,6 @@ pub(crate) const PUBLISHERS_MAX: usize = 4;
 /// Groups whose objects are remembered: a quarter of a minute of voice, which is longer than any
 /// hand-over. What belongs to an older group is passed on as it comes.
 const GROUPS_MAX: usize = 16;
-
-/// Runs of object ids that are remembered of a group and publisher. Datagrams arrive out of order a
-/// few at a time, and gaps that never close are the publisher's own.
-const RUNS_MAX: usize = 64;
-
-/// Subgroups that are remembered of a group: a second of voice with a stream for each object.
-const SUBGROUPS_MAX: usize = 64;
 
 /// A track contradicts itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -107,38 +107,6 @@ pub(crate) struct Merge {
     largest: Option<Location>,
     /// From here on there are no objects.
     end: Option<Location>,
-}
-
-#[derive(Default)]
-struct Group {
-    id: u64,
-    /// Which objects each publisher sent, repeated ones too.
-    heard: Vec<(SourceId, Runs)>,
-    /// The largest object.
-    top: Option<u64>,
-    /// Objects that another one said will never exist.
-    absent: Runs,
-    /// From here on there are no objects.
-    end: Option<u64>,
-    prior_gap: Option<u64>,
-    subgroups: Vec<Sub>,
-}
-
-/// A subgroup.
-struct Sub {
-    id: u64,
-    priority: Option<u8>,
-    /// Publishers whose streams are open.
-    open: Vec<SourceId>,
-    /// Publishers that have finished it, and the last object that each sent.
-    finished: Vec<(SourceId, u64)>,
-    out: Option<Out>,
-}
-
-/// The stream on which a subgroup goes out.
-struct Out {
-    subgroup: Arc<Subgroup>,
-    last: Option<u64>,
 }
 
 impl Merge {
@@ -399,137 +367,9 @@ impl Merge {
     }
 }
 
-impl Group {
-    fn is_quiet(&self) -> bool {
-        self.subgroups.iter().all(Sub::is_quiet)
-    }
-
-    fn ids(&mut self, source: SourceId) -> &mut Runs {
-        let known = self.heard.iter().position(|(other, _)| *other == source);
-        let index = known.unwrap_or_else(|| {
-            if self.heard.len() > PUBLISHERS_MAX {
-                // Its publisher is gone: what it sent counts as sent by the next one.
-                let (_, gone) = self.heard.remove(0);
-                self.heard[0].1.absorb(gone);
-            }
-            self.heard.push((source, Runs::default()));
-            self.heard.len() - 1
-        });
-        &mut self.heard[index].1
-    }
-
-    fn sub(&mut self, id: u64) -> &mut Sub {
-        let known = self.subgroups.iter().rposition(|sub| sub.id == id);
-        let index = known.unwrap_or_else(|| {
-            if self.subgroups.len() >= SUBGROUPS_MAX
-                && let Some(quiet) = self.subgroups.iter().position(Sub::is_quiet)
-            {
-                self.subgroups.remove(quiet);
-            }
-            self.subgroups.push(Sub {
-                id,
-                priority: None,
-                open: Vec::new(),
-                finished: Vec::new(),
-                out: None,
-            });
-            self.subgroups.len() - 1
-        });
-        &mut self.subgroups[index]
-    }
-
-    /// There are no objects from `end` on.
-    fn end_at(&mut self, end: u64) -> Result<(), Malformed> {
-        let elsewhere = self.end.is_some_and(|before| before != end);
-        if elsewhere || self.top.is_some_and(|top| top >= end) {
-            return Err(Malformed("a group ends before its last object"));
-        }
-        self.end = Some(end);
-        Ok(())
-    }
-
-    /// Objects before this one will never exist.
-    fn objects_missing(&mut self, id: u64, gap: u64) -> Result<(), Malformed> {
-        let first = id
-            .checked_sub(gap)
-            .ok_or(Malformed("a gap of more objects than there are"))?;
-        let Some(last) = id.checked_sub(1).filter(|last| *last >= first) else {
-            return Ok(());
-        };
-        if self.heard.iter().any(|(_, ids)| ids.overlaps(first, last)) {
-            return Err(Malformed("a gap where an object was"));
-        }
-        self.absent.insert(first, last);
-        Ok(())
-    }
-}
-
-impl Sub {
-    fn is_quiet(&self) -> bool {
-        self.open.is_empty() && self.out.is_none()
-    }
-
-    /// Ends the stream that goes out, unless another publisher's may go on.
-    fn end_if_last(&mut self) -> Option<Ended> {
-        if !self.open.is_empty() {
-            return None;
-        }
-        let out = self.out.take()?;
-        let whole = |(_, last): &(SourceId, u64)| out.last == Some(*last);
-        Some(Ended {
-            well: self.finished.iter().any(whole),
-            subgroup: out.subgroup,
-        })
-    }
-}
-
-/// A set of numbers that mostly follow each other.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-struct Runs(Vec<(u64, u64)>);
-
-impl Runs {
-    fn insert(&mut self, first: u64, last: u64) {
-        // The usual case: the next one.
-        if let Some(run) = self.0.last_mut()
-            && run.1.checked_add(1) == Some(first)
-        {
-            run.1 = last;
-            return;
-        }
-        let from = self
-            .0
-            .partition_point(|run| run.1.saturating_add(1) < first);
-        let to = self
-            .0
-            .partition_point(|run| run.0 <= last.saturating_add(1));
-        let touched = self.0.get(from..to).unwrap_or_default();
-        let low = touched.first().map_or(first, |run| run.0.min(first));
-        let high = touched.last().map_or(last, |run| run.1.max(last));
-        self.0.splice(from..to.max(from), [(low, high)]);
-        if self.0.len() > RUNS_MAX {
-            self.0.remove(0);
-        }
-    }
-
-    fn absorb(&mut self, other: Self) {
-        for (first, last) in other.0 {
-            self.insert(first, last);
-        }
-    }
-
-    fn contains(&self, id: u64) -> bool {
-        self.overlaps(id, id)
-    }
-
-    fn overlaps(&self, first: u64, last: u64) -> bool {
-        let index = self.0.partition_point(|run| run.1 < first);
-        self.0.get(index).is_some_and(|run| run.0 <= last)
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{group::SUBGROUPS_MAX, runs::RUNS_MAX, *};
 
     const A: SourceId = SourceId(1);
     const B: SourceId = SourceId(2);
@@ -777,18 +617,6 @@ mod tests {
         );
         let runs = |group: &Group| group.heard.iter().all(|(_, ids)| ids.0.len() <= RUNS_MAX);
         assert!(merge.groups.iter().all(runs));
-    }
-
-    #[test]
-    fn runs_grow_meet_and_keep_their_order() {
-        let mut runs = Runs::default();
-
-        for id in [5, 7, 6, 0, u64::MAX, u64::MAX - 1, 2, 1] {
-            runs.insert(id, id);
-        }
-
-        assert_eq!(runs.0, [(0, 2), (5, 7), (u64::MAX - 1, u64::MAX)]);
-        assert!(runs.contains(1) && !runs.contains(3) && runs.overlaps(3, 5));
     }
 
     fn hearing(sources: &[SourceId]) -> Merge {
