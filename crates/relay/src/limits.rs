@@ -185,6 +185,10 @@ pub struct Limits {
     /// where it was, after two it goes on in the present. What waits takes no memory beyond the
     /// track's own ([`TrackLimits`]).
     pub backlog_age: Duration,
+    /// How old what a worker takes of a track may be; when it is older for two and a half times as long, the worker has
+    /// more to do than it can, and leaves out what is older than half of it, for all sessions alike. Default 200 ms:
+    /// what is later no jitter buffer waits for. A worker reads it when it begins.
+    pub lag: Duration,
     /// Bytes of datagrams that wait to be read on one connection. Default 64 KiB.
     pub datagram_receive_bytes: usize,
     /// Bytes of streams that wait for the socket of one WebSocket session. Default 64 KiB: a key
@@ -234,6 +238,7 @@ impl Default for Limits {
             datagram_backlog_bytes: 64 << 10,
             datagram_age: Duration::from_millis(150),
             backlog_age: Duration::from_millis(1500),
+            lag: Duration::from_millis(200),
             datagram_receive_bytes: 64 << 10,
             fallback_send_bytes: 64 << 10,
             fallback_send_time: Duration::from_millis(250),

@@ -89,24 +89,13 @@ impl Inflow {
     }
 }
 
-/// How old what a worker takes of a track may be while it has too much to do: what is later no jitter buffer waits for.
-const LAG_MAX: Duration = Duration::from_millis(200);
-
-/// What it goes back to: beyond that objects are left out.
-const LAG_AFTER: Duration = Duration::from_millis(100);
-
-/// How long each round must have been late until anything is left out: a process that was stopped for a moment has
-/// not too much to do, and catches up with everything.
-const LATE_FOR: Duration = Duration::from_millis(500);
-
-/// How long no round must have been late until nothing is left out any more.
-const CALM_FOR: Duration = Duration::from_secs(2);
-
 /// Whether a worker has more to do than it can.
 ///
 /// Then it leaves out what is old, for all sessions alike, instead of bringing everything to everyone too late.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Overload {
+    /// How old what a round takes of a track may be ([`Limits::lag`](crate::Limits::lag)).
+    lag: Duration,
     /// Since when each round was late.
     late_since: Option<Instant>,
     /// When the last late round was, once something is left out.
@@ -114,15 +103,24 @@ pub(crate) struct Overload {
 }
 
 impl Overload {
-    /// Returns which entries are left out: those from before that time.
+    pub(crate) fn new(lag: Duration) -> Self {
+        Self {
+            lag,
+            late_since: None,
+            sheds: None,
+        }
+    }
+
+    /// Returns which entries are left out: those from before that time. Half of what is late: else the next round would
+    /// be late again.
     pub(crate) fn leave_out(&self, now: Instant) -> Option<Instant> {
         self.sheds?;
-        now.checked_sub(LAG_AFTER)
+        now.checked_sub(self.lag / 2)
     }
 
     /// Returns whether an entry is so old that those up to [`leave_out`](Self::leave_out) go with it.
-    pub(crate) fn is_late(at: Instant, now: Instant) -> bool {
-        now.saturating_duration_since(at) > LAG_MAX
+    pub(crate) fn is_late(&self, at: Instant, now: Instant) -> bool {
+        now.saturating_duration_since(at) > self.lag
     }
 
     /// Notes a round.
@@ -130,8 +128,9 @@ impl Overload {
         if let Some(last) = self.sheds {
             if late {
                 self.sheds = Some(now);
-            } else if now.saturating_duration_since(last) > CALM_FOR {
-                *self = Self::default();
+            } else if now.saturating_duration_since(last) > self.lag * CALM {
+                tracing::info!("the worker keeps up again: nothing is left out");
+                *self = Self::new(self.lag);
             }
             return;
         }
@@ -140,12 +139,15 @@ impl Overload {
             return;
         }
         let since = *self.late_since.get_or_insert(now);
-        if now.saturating_duration_since(since) >= LATE_FOR {
+        if now.saturating_duration_since(since) >= self.lag * 5 / 2 {
             tracing::warn!("a worker has too much to do: it leaves out what is old");
             self.sheds = Some(now);
         }
     }
 }
+
+/// For so many times the lag no round must have been late until nothing is left out any more.
+const CALM: u32 = 10;
 
 /// Looks at a worker once a second, on its thread.
 pub(crate) struct Watch {
@@ -218,7 +220,7 @@ mod tests {
     fn a_stop_is_no_overload_but_being_late_for_long_is() {
         let began = Instant::now();
         let at = |ms| began + Duration::from_millis(ms);
-        let mut overload = Overload::default();
+        let mut overload = Overload::new(Duration::from_millis(200));
         for round in [0, 400] {
             overload.note(true, at(round));
         }

@@ -17,7 +17,7 @@ use crate::{
     endpoint::{self, Route},
     fallback,
     handshake::{self, Accepted},
-    load::{Inflow, Watch},
+    load::{Inflow, Overload, Watch},
     server::{Drain, Inner},
     session::{self, Host, Hub},
     takeover::Ends,
@@ -104,7 +104,9 @@ impl Worker {
             Some(load) => load.clone(),
             None => Arc::default(),
         };
-        let host = Host::new(self.inner.shared.meters().clone(), load.clone(), inflow);
+        let overload = Overload::new(self.inner.limits().lag);
+        let meters = self.inner.shared.meters().clone();
+        let host = Host::new(meters, load.clone(), inflow, overload);
         let hub = host.hub();
         // Aborted when it is dropped: with everything else.
         let mut hosting = JoinSet::new();

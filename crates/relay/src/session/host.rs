@@ -135,7 +135,12 @@ impl Hub {
 }
 
 impl Host {
-    pub(crate) fn new(meters: Arc<Meters>, load: Arc<Load>, inflow: Arc<Inflow>) -> Self {
+    pub(crate) fn new(
+        meters: Arc<Meters>,
+        load: Arc<Load>,
+        inflow: Arc<Inflow>,
+        overload: Overload,
+    ) -> Self {
         let hub = Hub {
             inbox: Mutex::default(),
             awake: AtomicBool::new(false),
@@ -147,7 +152,7 @@ impl Host {
             meters,
             load,
             inflow,
-            overload: Overload::default(),
+            overload,
             tally: Tally::default(),
             rounds: 0,
             newcomers: Vec::new(),
@@ -244,14 +249,13 @@ impl Host {
             return;
         }
         let now = Instant::now();
-        let leave_out = self.overload.leave_out(now);
         let mut late = false;
         for (index, outlet) in self.outlets.drain(..).enumerate() {
             if self.batches.len() == index {
                 self.batches.push(Batch::default());
             }
             let batch = &mut self.batches[index];
-            late |= outlet.read(batch, now, leave_out);
+            late |= outlet.read(batch, now, &self.overload);
             outlet.for_each(|tap| {
                 let Some(seat) = self.seats.get_mut(tap.seat) else {
                     return;

@@ -121,13 +121,13 @@ impl Outlet {
         self.readers().taps.len()
     }
 
-    /// Moves what is new to `batch`, for the worker. Returns whether some of it was late: then what came before
-    /// `leave_out` is not in it.
+    /// Moves what is new to `batch`, for the worker. Returns whether some of it was late: then what an overloaded
+    /// worker leaves out is not in it.
     pub(crate) fn read(
         self: &Arc<Self>,
         batch: &mut Batch,
         now: Instant,
-        leave_out: Option<Instant>,
+        overload: &Overload,
     ) -> bool {
         self.rung.swap(false, Ordering::AcqRel);
         let Some(track) = self.track.upgrade() else {
@@ -136,8 +136,8 @@ impl Outlet {
         let mut readers = self.readers();
         let log = track.log();
         let oldest = log.get(readers.cursor);
-        let late = oldest.is_some_and(|oldest| Overload::is_late(oldest.at, now));
-        if late && let Some(before) = leave_out {
+        let late = oldest.is_some_and(|oldest| overload.is_late(oldest.at, now));
+        if late && let Some(before) = overload.leave_out(now) {
             readers.cursor = log.skip(readers.cursor, before);
         }
         log.read(&mut readers.cursor, BATCH, &mut batch.entries);
