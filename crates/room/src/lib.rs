@@ -3,8 +3,10 @@
 //! [`Switchboard`] decides; it opens no socket and reads no clock. A **device** is one signaling
 //! session of a user. A **leg** is a party that the daemon must set up and tear down itself:
 //! a telephone channel or a built-in service. A **call** is a room: the caller is always
-//! participant `p1`, the first who is called `p2`; who joins later is counted on.
+//! participant `p1`, the first who is called `p2`; who joins later is counted on. Rooms of many are
+//! decided beside it, by [`conference::Conferences`].
 
+pub mod conference;
 mod config;
 mod event;
 mod id;

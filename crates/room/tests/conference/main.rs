@@ -1,0 +1,9 @@
+//! What conferences do, one sentence each.
+
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::panic)]
+
+mod coming;
+mod dialling;
+mod moderation;
+mod random;
+mod world;

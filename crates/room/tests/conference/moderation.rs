@@ -1,0 +1,251 @@
+//! What hosts may and others may not.
+
+use moqrelay_room::conference::{
+    Action, Applicant, Config, Denied, Leaving, Limits, Output, Role, What,
+};
+
+use crate::world::{P1, P2, P3, World, browser, device};
+
+#[test]
+fn only_hosts_moderate() {
+    let mut world = three();
+    let actions = [
+        Action::Mute(P1, true),
+        Action::Hand(P1, false),
+        Action::MuteAll,
+        Action::Lock(true),
+        Action::Admit(P3),
+        Action::Role(P3, Role::Listener),
+        Action::Remove(P3),
+        Action::Ban(P3),
+        Action::End,
+    ];
+
+    for action in actions {
+        assert_eq!(world.act(2, action), Err(Denied::NotHost), "{action:?}");
+    }
+    assert_eq!(world.outputs(), []);
+}
+
+#[test]
+fn a_host_mutes_one_or_all_and_opens_no_microphone() {
+    let mut world = three();
+
+    world.act(1, Action::Mute(P2, true)).unwrap();
+    assert_eq!(world.act(1, Action::Mute(P2, false)), Err(Denied::NotHost));
+    world.act(1, Action::MuteAll).unwrap();
+
+    assert_eq!(
+        world.happened(),
+        [
+            (Some(P1), What::Muted(P2, true)),
+            (Some(P1), What::Muted(P3, true)),
+            (Some(P1), What::AllMuted),
+        ]
+    );
+    world.act(2, Action::Mute(P2, false)).unwrap();
+    assert_eq!(world.happened(), [(Some(P2), What::Muted(P2, false))]);
+    assert!(
+        !world.roster("tea").people[0].muted,
+        "hosts are not meant by all"
+    );
+}
+
+#[test]
+fn mute_is_told_to_the_one_it_concerns_and_only_when_it_changes() {
+    let mut world = three();
+
+    world.act(1, Action::Mute(P2, true)).unwrap();
+    world.act(1, Action::Mute(P2, true)).unwrap();
+
+    let mutes: Vec<_> = world
+        .outputs()
+        .into_iter()
+        .filter(|it| matches!(it, Output::Mute { .. }))
+        .collect();
+    assert!(matches!(
+        mutes[..],
+        [Output::Mute {
+            participant: P2,
+            muted: true,
+            ..
+        }]
+    ));
+}
+
+#[test]
+fn hands_are_in_the_order_in_which_they_went_up() {
+    let mut world = three();
+    for (device, own) in [(3, P3), (1, P1), (2, P2)] {
+        world.act(device, Action::Hand(own, true)).unwrap();
+    }
+
+    world.act(1, Action::Hand(P3, false)).unwrap();
+
+    let hands: Vec<_> = world
+        .roster("tea")
+        .people
+        .iter()
+        .map(|it| it.hand)
+        .collect();
+    assert_eq!(hands, [Some(1), Some(2), None]);
+    assert_eq!(world.act(1, Action::Hand(P3, true)), Err(Denied::NotHost));
+}
+
+#[test]
+fn a_locked_room_lets_nobody_in_and_those_inside_come_back() {
+    let mut world = three();
+    let place = world.enter("tea", 2, "bert");
+    world.act(1, Action::Lock(true)).unwrap();
+
+    assert_eq!(world.join("tea", browser(4, "dora")), Err(Denied::Locked));
+    let back = Applicant {
+        key: Some(place.key),
+        ..browser(5, "bert")
+    };
+    assert!(world.join("tea", back).is_ok());
+    world.act(1, Action::Lock(false)).unwrap();
+    assert!(world.join("tea", browser(4, "dora")).is_ok());
+}
+
+#[test]
+fn who_is_removed_may_come_again_and_who_is_banned_may_not() {
+    let mut world = three();
+    world.act(1, Action::Remove(P2)).unwrap();
+    world.act(1, Action::Ban(P3)).unwrap();
+
+    assert_eq!(
+        world.left(),
+        [(device(2), Leaving::Removed), (device(3), Leaving::Banned)]
+    );
+    assert!(world.join("tea", browser(2, "bert")).is_ok());
+    assert_eq!(world.join("tea", browser(3, "carla")), Err(Denied::Banned));
+    assert_eq!(
+        world.join("tea", browser(9, "carla")),
+        Err(Denied::Banned),
+        "by any device"
+    );
+}
+
+#[test]
+fn a_ban_ends_with_the_room() {
+    let mut world = three();
+    world.act(1, Action::Ban(P3)).unwrap();
+    world.act(1, Action::End).unwrap();
+
+    assert!(world.join("tea", browser(3, "carla")).is_ok());
+}
+
+#[test]
+fn bans_are_limited() {
+    let mut world = World::new(Config {
+        limits: Limits {
+            bans: 2,
+            ..Limits::default()
+        },
+        ..Config::default()
+    });
+    world.enter("tea", 1, "anna");
+    for at in 2..6 {
+        let place = world.enter("tea", at, &format!("u{at}"));
+        world.act(1, Action::Ban(place.participant)).unwrap();
+    }
+
+    let refused = (2..6).filter(|at| world.join("tea", browser(*at, &format!("u{at}"))).is_err());
+
+    assert_eq!(refused.count(), 2);
+}
+
+#[test]
+fn a_host_puts_neither_itself_nor_nobody_out() {
+    let mut world = three();
+
+    assert_eq!(world.act(1, Action::Remove(P1)), Err(Denied::WrongState));
+    assert_eq!(world.act(1, Action::Ban(P1)), Err(Denied::WrongState));
+    let nobody = moqrelay_room::ParticipantId(77);
+    assert_eq!(
+        world.act(1, Action::Remove(nobody)),
+        Err(Denied::NoSuchParticipant)
+    );
+    assert_eq!(world.act(9, Action::Leave), Err(Denied::NotIn));
+    assert!(
+        world.join("tea", browser(4, "anna")).is_ok(),
+        "not banned by the attempt"
+    );
+}
+
+#[test]
+fn a_host_makes_a_listener_a_speaker_and_hands_the_room_over() {
+    let mut world = three();
+    world.act(1, Action::Role(P2, Role::Listener)).unwrap();
+    assert_eq!(world.role("tea", P2), Role::Listener);
+
+    world.act(1, Action::Role(P2, Role::Host)).unwrap();
+    world.act(1, Action::Role(P1, Role::Speaker)).unwrap();
+
+    assert_eq!(world.role("tea", P2), Role::Host);
+    assert_eq!(world.act(1, Action::MuteAll), Err(Denied::NotHost));
+    world.act(2, Action::MuteAll).unwrap();
+    assert_eq!(
+        world.act(2, Action::Role(P2, Role::Speaker)),
+        Err(Denied::WrongState),
+        "the last host stays one"
+    );
+}
+
+#[test]
+fn nobody_is_made_a_recorder_nor_a_recorder_anything_else() {
+    let mut world = three();
+    let recorder = Applicant {
+        role: Role::Recorder,
+        ..browser(4, "rec")
+    };
+    let place = world.join("tea", recorder).unwrap();
+
+    let to_speaker = Action::Role(place.participant, Role::Speaker);
+    assert_eq!(world.act(1, to_speaker), Err(Denied::WrongState));
+    assert_eq!(
+        world.act(1, Action::Role(P2, Role::Recorder)),
+        Err(Denied::WrongState)
+    );
+    assert_eq!(
+        world.role("tea", place.participant),
+        Role::Recorder,
+        "everyone sees it"
+    );
+}
+
+#[test]
+fn when_the_last_host_goes_the_longest_present_one_becomes_host() {
+    let mut world = three();
+
+    world.act(1, Action::Leave).unwrap();
+
+    assert_eq!(world.role("tea", P2), Role::Host);
+    assert!(
+        world
+            .happened()
+            .contains(&(None, What::Role(P2, Role::Host)))
+    );
+}
+
+#[test]
+fn the_end_of_a_room_is_the_end_for_all() {
+    let mut world = three();
+
+    world.act(1, Action::End).unwrap();
+
+    let left = world.left();
+    assert_eq!(left.len(), 3);
+    assert!(left.iter().all(|(_, why)| *why == Leaving::Ended));
+    assert_eq!(world.conferences.counts().rooms, 0);
+}
+
+fn three() -> World {
+    let mut world = World::new(Config::default());
+    for (device, who) in [(1, "anna"), (2, "bert"), (3, "carla")] {
+        world.enter("tea", device, who);
+    }
+    world.outputs();
+    world
+}
