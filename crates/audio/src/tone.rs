@@ -63,6 +63,13 @@ impl Tone {
         ))
     }
 
+    /// One sine of `hz` at `dbov`, sounding for `on` and then silent.
+    #[must_use]
+    pub fn note(rate: SampleRate, hz: f32, dbov: f32, on: Duration) -> Self {
+        let on = rate.samples_in(on) as u64;
+        Self::new(rate, [(hz, dbov), NONE], Cadence::Once { on })
+    }
+
     /// Writes the next samples.
     pub fn fill<S: Sample>(&mut self, out: &mut [S]) {
         for sample in out {
