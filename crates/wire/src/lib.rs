@@ -6,5 +6,6 @@ pub mod audio_object;
 pub mod audiosocket;
 pub mod catalog;
 pub mod chan_websocket;
+pub mod conference;
 pub mod rtp;
 pub mod signal;
