@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use moqrelay_audio::jitter;
+use moqrelay_audio::{conference::Chime, jitter};
 use moqrelay_relay::{FullTrackName, Relay};
 use tokio::{
     net::{TcpListener, TcpSocket, UdpSocket},
@@ -18,8 +18,9 @@ use uuid::Uuid;
 
 use crate::{
     Codec, Credentials, LegId, Place, Service, identify,
-    leg::{Coding, Command, OutRate, Reason, Shaping, Spec, Stats, Tone},
-    server::{Order, Server},
+    leg::{Beep, Coding, Command, OutRate, Reason, Shaping, Spec, Stats, Tone},
+    server::{Order, Server, Work},
+    wheel::Wheel,
 };
 
 /// How a bridge behaves.
@@ -172,6 +173,7 @@ const BACKLOG: u32 = 1024;
 #[derive(Debug, Clone)]
 pub struct Bridge {
     orders: mpsc::Sender<Order>,
+    wheel: Wheel,
     local_addr: SocketAddr,
     websocket_addr: Option<SocketAddr>,
     rtp_addr: Option<SocketAddr>,
@@ -247,9 +249,13 @@ impl Bridge {
         let rtp_addr = rtp.map(UdpSocket::local_addr).transpose()?;
         let (orders, orders_rx) = mpsc::channel(COMMANDS_WAITING_MAX);
         let (events, events_rx) = mpsc::channel(EVENTS_WAITING_MAX);
-        let server = Server::new(config, relay, listeners, orders_rx, events);
+        let level_control = config.shaping.rooms_level_control;
+        let (wheel, turning) = Wheel::new(relay.clone(), config.jitter, level_control);
+        let turning = (wheel.clone(), Box::pin(turning) as Work);
+        let server = Server::new(config, relay, listeners, orders_rx, events, turning);
         let bridge = Self {
             orders,
+            wheel,
             local_addr,
             websocket_addr,
             rtp_addr,
@@ -392,6 +398,51 @@ impl Bridge {
     /// As [`expect`](Self::expect).
     pub fn stop_tone(&self, leg: LegId) -> Result<(), CommandError> {
         self.order(Order::Tell(leg, Command::StopTone))
+    }
+
+    /// Plays a short signal to a leg's telephone once, beside what else it hears.
+    ///
+    /// # Errors
+    ///
+    /// As [`expect`](Self::expect).
+    pub fn beep(&self, leg: LegId, beep: Beep) -> Result<(), CommandError> {
+        self.order(Order::Tell(leg, Command::Beep(beep)))
+    }
+
+    /// Makes the voice of a place part of its room's mix, whether or not it is published yet.
+    pub fn add_voice(&self, place: Place) {
+        self.wheel.add(place);
+    }
+
+    /// Takes the voice of a place out of its room's mix.
+    pub fn remove_voice(&self, place: Place) {
+        self.wheel.remove(place);
+    }
+
+    /// Lets a leg hear the mix of a room: everyone who is heard there but the voice of `place`.
+    ///
+    /// # Errors
+    ///
+    /// As [`expect`](Self::expect).
+    pub fn hear_room(&self, leg: LegId, place: Place) -> Result<(), CommandError> {
+        self.order(Order::Tell(
+            leg,
+            Command::HearRoom(self.wheel.clone(), place),
+        ))
+    }
+
+    /// Lets a leg hear a room's mix no longer.
+    ///
+    /// # Errors
+    ///
+    /// As [`expect`](Self::expect).
+    pub fn leave_room(&self, leg: LegId) -> Result<(), CommandError> {
+        self.order(Order::Tell(leg, Command::LeaveRoom))
+    }
+
+    /// Plays a sign to everyone who hears a room's mix.
+    pub fn chime(&self, room: &str, chime: Chime) {
+        self.wheel.chime(room.to_owned(), chime);
     }
 
     /// Plays digits (`0-9A-D*#`) to a leg as tones, each 100 ms and as long a pause: AudioSocket has no other way to

@@ -21,10 +21,12 @@ mod place;
 mod publication;
 mod server;
 pub mod service;
+mod wheel;
 
 pub use bridge::{Bridge, CommandError, Config, Event, Events, Listeners, Stray, Way};
 pub use codec::Codec;
 pub use leg::LegId;
 pub use media::Credentials;
+pub use moqrelay_audio::conference::Chime;
 pub use place::Place;
 pub use service::Service;

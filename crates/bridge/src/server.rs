@@ -33,6 +33,7 @@ use crate::{
     meters::Meters,
     publication::Publication,
     service::{Hall, echo},
+    wheel::Wheel,
 };
 
 /// What the handle wants.
@@ -99,7 +100,10 @@ pub(crate) struct Server {
     tasks: JoinSet<Outcome>,
     task_legs: HashMap<task::Id, LegId>,
     /// The exchange's work, until it is a task.
-    exchange: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    exchange: Option<Work>,
+    wheel: Wheel,
+    /// The wheel's work, until it is a task.
+    turning: Option<Work>,
 }
 
 /// The way to a leg.
@@ -137,6 +141,9 @@ enum Outcome {
     Rested,
 }
 
+/// A task of the bridge's own that is still to be spawned.
+pub(crate) type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// A road that is being opened, or is open.
 type Opening = Pin<Box<dyn Future<Output = Result<Road, media::Error>> + Send>>;
 
@@ -147,6 +154,7 @@ impl Server {
         listeners: Listeners,
         orders: mpsc::Receiver<Order>,
         events: mpsc::Sender<Event>,
+        (wheel, turning): (Wheel, Work),
     ) -> Self {
         let around = Surroundings {
             relay,
@@ -176,6 +184,8 @@ impl Server {
             tasks: JoinSet::new(),
             task_legs: HashMap::new(),
             exchange: None,
+            wheel,
+            turning: Some(turning),
         };
         if let Some(socket) = listeners.rtp {
             let (exchange, work) = Exchange::new(socket);
@@ -187,7 +197,8 @@ impl Server {
 
     /// Runs until it was shut down and every leg has ended.
     pub(crate) async fn run(mut self) {
-        if let Some(work) = self.exchange.take() {
+        for work in [self.exchange.take(), self.turning.take()] {
+            let Some(work) = work else { continue };
             self.tasks.spawn(async move {
                 work.await;
                 Outcome::Closed
@@ -426,6 +437,7 @@ impl Server {
         self.accepting = false;
         self.hang_up_all();
         self.hall = None;
+        self.wheel.end();
     }
 
     fn stats(&self) -> Vec<(LegId, Stats)> {

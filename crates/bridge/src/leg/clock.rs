@@ -58,7 +58,7 @@ impl Clock {
 }
 
 /// Returns how long after the start the frame `index` is due.
-pub(super) fn offset(index: u64) -> Duration {
+pub(crate) fn offset(index: u64) -> Duration {
     // 20 ms times 2^32 is two years and a half; a leg never lives that long.
     FRAME_DURATION.saturating_mul(u32::try_from(index).unwrap_or(u32::MAX))
 }

@@ -21,8 +21,10 @@ use moqrelay_relay::{
     track::{Event, Object, Reader},
 };
 use moqrelay_wire::audio_object::{Kind, Properties, TIMESCALE};
+use tokio::sync::mpsc;
 
-use super::{Stats, Tone, clock::CATCH_UP_FRAMES};
+use super::{Beep, Stats, Tone, clock::CATCH_UP_FRAMES, feed::Feed};
+use crate::wheel::Mix;
 
 /// Tracks one leg listens to. A decoder and its buffer take some 40 KB; nobody follows more voices at once.
 pub(super) const SOURCES_MAX: usize = 32;
@@ -46,7 +48,7 @@ const BACKLOG_FRAMES: u64 = CATCH_UP_FRAMES + 2;
 const ARRIVALS_PER_TICK: u32 = 64;
 
 /// What is taken away in the middle of its sound is gone within 5 ms, without a click.
-const FADE: Duration = Duration::from_millis(5);
+pub(super) const FADE: Duration = Duration::from_millis(5);
 
 /// The way from tracks to frames.
 #[derive(Debug)]
@@ -60,6 +62,10 @@ pub(super) struct Ear {
     /// The end of what was taken away since the last frame.
     tail: Bus,
     tone: Option<(Tone, tone::Tone)>,
+    /// The room that is heard.
+    feed: Option<Feed>,
+    /// What sounds of the beeps that were asked for, the first one now.
+    notes: VecDeque<tone::Tone>,
     digits: VecDeque<char>,
     digit: Option<(tone::Tone, u32)>,
     /// Frames within which arrivals are dropped.
@@ -77,6 +83,8 @@ impl Ear {
             voice: vec![0; rate.frame_samples()],
             tail: Bus::new(rate.frame_samples()),
             tone: None,
+            feed: None,
+            notes: VecDeque::new(),
             digits: VecDeque::new(),
             digit: None,
             backlog_frames: 0,
@@ -94,6 +102,10 @@ impl Ear {
         self.voice = vec![0; rate.frame_samples()];
         self.tone = self.tone.take().map(|(kind, _)| (kind, kind.start(rate)));
         self.digit = None;
+        self.notes.clear();
+        if let Some(feed) = &mut self.feed {
+            feed.set_rate(rate);
+        }
         for source in &mut self.sources {
             source.start(rate, self.jitter);
         }
@@ -112,16 +124,8 @@ impl Ear {
             tracing::warn!(track = %reader.name(), "not listened to: the leg hears {SOURCES_MAX} tracks already");
             return;
         }
-        let mut source = Source {
-            reader,
-            player: None,
-            timescale: None,
-            noise: ComfortNoise::new(self.sources.len() as u32),
-            silence: SILENCE,
-            budget: ARRIVALS_PER_TICK,
-            ended: false,
-        };
-        source.start(self.rate, self.jitter);
+        let seed = self.sources.len() as u32;
+        let source = Source::new(reader, self.rate, self.jitter, seed);
         self.sources.push(source);
     }
 
@@ -150,6 +154,25 @@ impl Ear {
             tone.fill(&mut self.voice);
             self.let_go();
         }
+    }
+
+    /// Hears the mix of a room, and no other one.
+    pub(super) fn hear_room(&mut self, frames: mpsc::Receiver<Mix>) {
+        self.feed = Some(Feed::new(frames, self.rate));
+    }
+
+    /// Hears no room any more.
+    pub(super) fn leave_room(&mut self) {
+        if let Some(mut feed) = self.feed.take() {
+            feed.fill(&mut self.voice);
+            self.let_go();
+        }
+    }
+
+    /// Plays notes once, beside whatever else is heard, instead of those that were being played.
+    pub(super) fn beep(&mut self, beep: Beep) {
+        self.notes.clear();
+        self.notes.extend(beep.start(self.rate));
     }
 
     /// Lets what is in `voice` fade out at the beginning of the next frame.
@@ -228,6 +251,11 @@ impl Ear {
             tone.fill(&mut self.voice);
             self.bus.add(&self.voice);
         }
+        if let Some(feed) = &mut self.feed {
+            feed.fill(&mut self.voice);
+            self.bus.add(&self.voice);
+        }
+        self.hear_note();
         self.hear_digit();
         self.bus.total(out);
     }
@@ -235,6 +263,7 @@ impl Ear {
     /// Returns what is heard, for those who can pass packets on. Begins a tick, as [`hear`](Self::hear) does.
     pub(super) fn heard(&mut self) -> Heard<'_> {
         let tone = self.tone.is_some() || self.digit.is_some() || !self.digits.is_empty();
+        let tone = tone || self.feed.is_some() || !self.notes.is_empty();
         let sounds = self.sources.iter().filter(|source| source.player.is_some());
         match (tone, sounds.count()) {
             (false, 0) => Heard::Nothing,
@@ -255,6 +284,9 @@ impl Ear {
         let long = frames > SKIP_FRAMES_MAX;
         if long {
             self.backlog_frames = BACKLOG_FRAMES;
+        }
+        if let Some(feed) = &mut self.feed {
+            feed.skip(frames);
         }
         for player in self
             .sources
@@ -278,6 +310,17 @@ impl Ear {
             Some((source.reader.name().to_string(), player.stats()))
         };
         self.sources.iter().filter_map(stats).collect()
+    }
+
+    fn hear_note(&mut self) {
+        let Some(note) = self.notes.front_mut() else {
+            return;
+        };
+        note.fill(&mut self.voice);
+        self.bus.add(&self.voice);
+        if note.is_over() {
+            self.notes.pop_front();
+        }
     }
 
     fn hear_digit(&mut self) {
@@ -321,7 +364,7 @@ enum Arrival {
 
 /// One track that is heard.
 #[derive(Debug)]
-struct Source {
+pub(crate) struct Source {
     reader: Reader,
     /// `None` when libopus had no memory for a decoder.
     player: Option<OpusPlayer>,
@@ -336,6 +379,46 @@ struct Source {
 }
 
 impl Source {
+    pub(crate) fn new(reader: Reader, rate: SampleRate, jitter: jitter::Config, seed: u32) -> Self {
+        let mut source = Self {
+            reader,
+            player: None,
+            timescale: None,
+            noise: ComfortNoise::new(seed),
+            silence: SILENCE,
+            budget: ARRIVALS_PER_TICK,
+            ended: false,
+        };
+        source.start(rate, jitter);
+        source
+    }
+
+    /// Moves what has arrived by `now` into the buffer, as much as may in one tick.
+    pub(crate) fn drain(&mut self, now: Duration, stats: &mut Stats) {
+        for _ in 0..ARRIVALS_PER_TICK {
+            let Some(event) = self.reader.try_next() else {
+                return;
+            };
+            self.take(event, Arrival::At(now), stats);
+        }
+    }
+
+    /// Fills `out`, 20 ms, with what is due at `due`; false when that is silence.
+    pub(crate) fn hear(&mut self, due: Duration, out: &mut [i16]) -> bool {
+        let Some(player) = &mut self.player else {
+            return false;
+        };
+        player.pull(due, out);
+        player.is_sounding()
+    }
+
+    /// Forgets what waits.
+    pub(crate) fn reset(&mut self) {
+        if let Some(player) = &mut self.player {
+            player.reset();
+        }
+    }
+
     fn start(&mut self, rate: SampleRate, jitter: jitter::Config) {
         self.player = OpusPlayer::opus(rate, jitter)
             .inspect_err(|error: &opus::Error| {

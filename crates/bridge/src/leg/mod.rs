@@ -5,6 +5,7 @@
 mod clock;
 mod coder;
 mod ear;
+mod feed;
 mod intake;
 mod media_socket;
 mod opus_out;
@@ -36,13 +37,6 @@ use tokio::{
     time::Instant,
 };
 
-pub(crate) use self::{
-    clock::Clock,
-    media_socket::{Bytestream, Line, MediaSocket},
-    road::Road,
-    rtp_line::RtpLine,
-    socket::{Socket, refuse},
-};
 use self::{
     clock::offset,
     ear::Ear,
@@ -53,13 +47,22 @@ use self::{
     socket::Read,
     voice::Voice,
 };
+pub(crate) use self::{
+    clock::{Clock, offset as frame_due},
+    ear::Source,
+    media_socket::{Bytestream, Line, MediaSocket},
+    road::Road,
+    rtp_line::RtpLine,
+    socket::{Socket, refuse},
+};
 pub use self::{
     quality::{Cause, Quality, Summary},
-    spec::{Coding, LegId, OutRate, Reason, Shaping, Spec, Tone, VoiceMode},
+    spec::{Beep, Coding, LegId, OutRate, Reason, Shaping, Spec, Tone, VoiceMode},
     stats::{Lateness, SpeechLevel, Stats},
 };
 use crate::{
     Event, Place, codec::Codec, governor::Throttle, meters::Meters, publication::Publication,
+    wheel::Wheel,
 };
 
 /// What a leg is told while it lives. Dropping the queue's other end is the command to hang up.
@@ -72,6 +75,10 @@ pub(crate) enum Command {
     StopTone,
     Digits(Vec<char>),
     Mute(bool),
+    /// Hears the room of that place, without the voice there.
+    HearRoom(Wheel, Place),
+    LeaveRoom,
+    Beep(Beep),
     Answer,
     Explain(&'static str),
     DetectDigits(bool),
@@ -321,6 +328,15 @@ impl Leg {
                 self.ear.play(tone);
             }
             Command::StopTone => self.ear.stop_tone(),
+            Command::HearRoom(wheel, place) => {
+                tracing::info!(room = place.room(), "hears the room's mix");
+                self.ear.hear_room(wheel.hear(place));
+            }
+            Command::LeaveRoom => self.ear.leave_room(),
+            Command::Beep(beep) => {
+                tracing::debug!(?beep, "beeps");
+                self.ear.beep(beep);
+            }
             Command::Digits(digits) => self.ear.play_digits(&digits),
             Command::Mute(muted) => {
                 tracing::info!(muted, "mute");

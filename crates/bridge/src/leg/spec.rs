@@ -1,6 +1,6 @@
 //! What a leg is told to be, and why it ends.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use moqrelay_audio::{SampleRate, opus, tone};
 use moqrelay_wire::{
@@ -90,6 +90,42 @@ pub enum Tone {
     Congestion,
 }
 
+/// A short signal that a leg plays to its telephone once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beep {
+    /// Something is to be entered: one high note.
+    Ask,
+    /// What was entered is wrong: two low notes.
+    Wrong,
+    /// No way in: three low notes, falling.
+    Refused,
+    /// Patience: two soft notes.
+    Wait,
+    /// Something is off now, such as the microphone: falling.
+    Off,
+    /// Something is on now: rising.
+    On,
+}
+
+impl Beep {
+    /// Returns its notes; a pause is a note without a frequency.
+    pub(super) fn start(self, rate: SampleRate) -> impl Iterator<Item = tone::Tone> {
+        let notes: &[(f32, u64)] = match self {
+            Self::Ask => &[(1000.0, 300)],
+            Self::Wrong => &[(300.0, 200), (0.0, 100), (300.0, 400)],
+            Self::Refused => &[(480.0, 250), (400.0, 250), (300.0, 500)],
+            Self::Wait => &[(600.0, 150), (0.0, 150), (600.0, 150)],
+            Self::Off => &[(800.0, 120), (500.0, 160)],
+            Self::On => &[(500.0, 120), (800.0, 160)],
+        };
+        notes.iter().map(move |(hz, ms)| {
+            // As loud as a telephone's own tones; a pause is far below what can be heard.
+            let dbov = if *hz > 0.0 { -22.0 } else { -127.0 };
+            tone::Tone::note(rate, *hz, dbov, Duration::from_millis(*ms))
+        })
+    }
+}
+
 impl Tone {
     pub(super) fn start(self, rate: SampleRate) -> tone::Tone {
         match self {
@@ -128,6 +164,8 @@ pub struct Shaping {
     pub level_control: bool,
     /// Lets the telephone hear soft noise where a voice says that it is silent. Default true.
     pub comfort_noise: bool,
+    /// Brings the voices of a room's mix to one loudness. Default true: a room has many microphones.
+    pub rooms_level_control: bool,
 }
 
 impl Default for Shaping {
@@ -135,6 +173,7 @@ impl Default for Shaping {
         Self {
             level_control: false,
             comfort_noise: true,
+            rooms_level_control: true,
         }
     }
 }

@@ -40,6 +40,9 @@ pub(crate) async fn echo(
                     | Command::Play(_)
                     | Command::StopTone
                     | Command::Digits(_)
+                    | Command::HearRoom(..)
+                    | Command::LeaveRoom
+                    | Command::Beep(_)
                     | Command::Mute(_)
                     | Command::Answer
                     | Command::DetectDigits(_)

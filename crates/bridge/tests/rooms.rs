@@ -1,0 +1,244 @@
+//! Rooms of many telephones: each hears all others and not itself.
+
+mod common;
+
+use common::{Asterisk, Heard, Publisher, Scene, place, within};
+use futures_util::future::join_all;
+use moqrelay_audio::{SampleRate, tone::Detector};
+use moqrelay_bridge::{
+    Chime, LegId,
+    leg::{Beep, OutRate},
+};
+use moqrelay_wire::audiosocket::Rate;
+
+/// What telephones say, by leg from 1 on.
+/// Whole periods in 20 ms, so that frames join without a click.
+const HZ: [f32; 3] = [400.0, 700.0, 1100.0];
+
+#[tokio::test(start_paused = true)]
+async fn three_telephones_hear_each_other_and_not_themselves() {
+    let (mut scene, mut phones) = room(&[OutRate::Hz16000; 3]).await;
+    scene.enter_all(3);
+
+    let heard = talk(&mut phones, Rate::Hz16000, 120).await;
+
+    matrix(&heard, &[0, 1, 2]);
+    drop(scene);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_telephone_of_another_rate_hears_the_room_at_its_own() {
+    let rates = [OutRate::Hz8000, OutRate::Hz16000, OutRate::Hz48000];
+    let (mut scene, mut phones) = room(&rates).await;
+    scene.enter_all(3);
+
+    let heard = talk(&mut phones, Rate::Hz16000, 120).await;
+
+    let hz: Vec<u32> = heard.iter().map(|it| it.rate.hz()).collect();
+    assert_eq!(hz, [8_000, 16_000, 48_000]);
+    matrix(&heard, &[0, 1, 2]);
+    drop(scene);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_browser_s_voice_is_heard_in_the_mix_and_a_silent_leg_hears_all() {
+    let (mut scene, mut phones) = room(&[OutRate::Hz16000; 2]).await;
+    Publisher::new(&scene.relay, place(9).audio(), HZ[2]).run();
+    scene.bridge.add_voice(place(9));
+    scene.enter_all(2);
+
+    let (first, second) = phones.split_at_mut(1);
+    let silent = async { second[0].hear_frames(100).await };
+    let (_, heard) = tokio::join!(first[0].say_tone(Rate::Hz16000, HZ[0], 100), silent);
+
+    let heard = last(&heard, 40);
+    assert!(
+        level(&heard, HZ[0]) > -30.0,
+        "the talker: {}",
+        level(&heard, HZ[0])
+    );
+    assert!(
+        level(&heard, HZ[2]) > -30.0,
+        "the browser: {}",
+        level(&heard, HZ[2])
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_taken_out_of_the_mix_is_heard_no_more_and_hears_on() {
+    let (mut scene, mut phones) = room(&[OutRate::Hz16000; 3]).await;
+    scene.enter_all(3);
+    talk(&mut phones, Rate::Hz16000, 60).await;
+
+    scene.bridge.remove_voice(place(2));
+    let heard = talk(&mut phones, Rate::Hz16000, 120).await;
+
+    assert!(
+        level(&heard[0], HZ[1]) < -60.0,
+        "is heard yet: {}",
+        level(&heard[0], HZ[1])
+    );
+    assert!(level(&heard[0], HZ[2]) > -30.0);
+    assert!(level(&heard[1], HZ[0]) > -30.0, "hears no more");
+    assert!(level(&heard[1], HZ[2]) > -30.0, "hears no more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_left_the_room_hears_silence() {
+    let (mut scene, mut phones) = room(&[OutRate::Hz16000; 3]).await;
+    scene.enter_all(3);
+    talk(&mut phones, Rate::Hz16000, 60).await;
+
+    scene.bridge.leave_room(LegId(1)).unwrap();
+    let heard = talk(&mut phones, Rate::Hz16000, 60).await;
+
+    assert!(heard[0].is_silent());
+    assert!(!heard[1].is_silent());
+}
+
+#[tokio::test(start_paused = true)]
+async fn rooms_do_not_hear_each_other_and_a_leg_that_ends_harms_nobody() {
+    let (scene, mut phones) = room(&[OutRate::Hz16000; 3]).await;
+    let other =
+        |participant: u64| moqrelay_bridge::Place::new("other", format!("p{participant}")).unwrap();
+    for leg in [1, 2] {
+        scene.bridge.add_voice(place(leg));
+        scene.bridge.hear_room(LegId(leg), place(leg)).unwrap();
+    }
+    scene.bridge.hear_room(LegId(3), other(3)).unwrap();
+
+    let heard = talk(&mut phones, Rate::Hz16000, 100).await;
+    assert!(heard[2].is_silent(), "the other room");
+    assert!(level(&heard[0], HZ[1]) > -30.0);
+    drop(phones.remove(0));
+    let heard = talk(&mut phones, Rate::Hz16000, 100).await;
+
+    assert!(heard.iter().all(Heard::is_silent), "each is alone now");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_chime_is_heard_by_the_whole_room() {
+    let (mut scene, mut phones) = room(&[OutRate::Hz16000; 2]).await;
+    scene.enter_all(2);
+    for phone in &mut phones {
+        phone.hear_frames(10).await;
+    }
+
+    scene.bridge.chime("r", Chime::Joined);
+
+    for phone in &mut phones {
+        let heard = phone.hear_frames(30).await;
+        assert!(heard.peak() > 500, "{}", heard.peak());
+        assert!(level(&heard, 880.0) > -60.0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_beep_is_played_once_and_to_one_leg_alone() {
+    let (scene, mut phones) = room(&[OutRate::Hz16000; 2]).await;
+
+    scene.bridge.beep(LegId(1), Beep::Ask).unwrap();
+
+    let heard = phones[0].hear_frames(50).await;
+    assert!(heard.peak() > 2_000, "{}", heard.peak());
+    // 300 ms of the second.
+    let sounding = heard.samples.iter().filter(|sample| **sample != 0).count();
+    assert!((4_000..=4_850).contains(&sounding), "{sounding} samples");
+    assert!(phones[1].hear_frames(50).await.is_silent());
+    assert!(phones[0].hear_frames(50).await.is_silent());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_room_of_twenty_has_one_mix_for_all_who_are_silent() {
+    let (mut scene, mut phones) = room(&[OutRate::Hz16000; 20]).await;
+    scene.enter_all(20);
+
+    let (first, others) = phones.split_at_mut(1);
+    let listening = join_all(others.iter_mut().map(|phone| phone.hear_frames(100)));
+    let (_, heard) = tokio::join!(first[0].say_tone(Rate::Hz16000, HZ[0], 100), listening);
+
+    for heard in &heard {
+        let heard = last(heard, 20);
+        assert!(level(&heard, HZ[0]) > -30.0, "{}", level(&heard, HZ[0]));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_bridge_ends_with_rooms_in_use() {
+    let (mut scene, phones) = room(&[OutRate::Hz16000; 2]).await;
+    scene.enter_all(2);
+
+    scene.bridge.shut_down().unwrap();
+    drop(phones);
+    for _ in 0..2 {
+        scene.detached().await;
+    }
+
+    within(scene.task).await.unwrap();
+}
+
+impl Scene {
+    /// Lets the legs from 1 on speak and hear in the room `r`.
+    fn enter_all(&mut self, legs: u64) {
+        for leg in 1..=legs {
+            self.bridge.add_voice(place(leg));
+            self.bridge
+                .hear_room(LegId(leg), place(leg))
+                .expect("the bridge runs");
+        }
+    }
+}
+
+async fn room(rates: &[OutRate]) -> (Scene, Vec<Asterisk>) {
+    let mut scene = Scene::new();
+    let mut phones = Vec::new();
+    for (leg, rate) in (1..).zip(rates) {
+        phones.push(scene.call_at(leg, *rate).await);
+    }
+    (scene, phones)
+}
+
+/// Lets every telephone say its tone for so many frames; returns the last 400 ms that each heard.
+async fn talk(phones: &mut [Asterisk], rate: Rate, frames: usize) -> Vec<Heard> {
+    let talking = phones.iter_mut().zip(HZ).map(async |(phone, hz)| {
+        let mut all = Heard {
+            rate,
+            samples: Vec::new(),
+        };
+        for _ in 0..frames {
+            phone.say_tone(rate, hz, 1).await;
+            let heard = phone.hear().await;
+            all.rate = heard.rate;
+            all.samples.extend(heard.samples());
+        }
+        last(&all, 20)
+    });
+    join_all(talking).await
+}
+
+fn matrix(heard: &[Heard], legs: &[usize]) {
+    for own in legs {
+        for other in legs {
+            let level = level(&heard[*own], HZ[*other]);
+            if own == other {
+                assert!(level < -60.0, "{own} hears itself at {level}");
+            } else {
+                assert!(level > -32.0, "{own} hears {other} at {level} only");
+            }
+        }
+    }
+}
+
+fn level(heard: &Heard, hz: f32) -> f32 {
+    let rate = SampleRate::from_hz(heard.rate.hz()).expect("a rate of Asterisk");
+    Detector::new(rate, hz).dbov(&heard.samples)
+}
+
+fn last(heard: &Heard, frames: usize) -> Heard {
+    let samples = frames * heard.rate.frame_samples();
+    let from = heard.samples.len().saturating_sub(samples);
+    Heard {
+        rate: heard.rate,
+        samples: heard.samples[from..].to_vec(),
+    }
+}
