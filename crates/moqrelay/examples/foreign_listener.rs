@@ -1,9 +1,11 @@
 //! A MoQ client of other makers (the `moq-transport` crate) listens to one participant of a room.
 //!
 //!     foreign_listener https://127.0.0.1:4443/moq?token=… room/<room>/<participant> HZ
+//!     foreign_listener https://127.0.0.1:4443/moq?token=… room/<room> TRACK
 //!
 //! Subscribes to the track `audio`, decodes two seconds of it and prints one line of JSON: how many
-//! objects came and what share of the sound is a tone of HZ. For tests: certificates are not checked.
+//! objects came and what share of the sound is a tone of HZ. Or prints the next object of another
+//! track, such as a room's `roster`. For tests: certificates are not checked.
 #![allow(clippy::print_stdout, reason = "a program that talks to tests")]
 
 use std::time::Duration;
@@ -34,18 +36,29 @@ const REFUSED: Duration = Duration::from_secs(1);
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let [url, namespace, hz] = args.as_slice() else {
-        bail!("usage: foreign_listener URL NAMESPACE HZ");
+    let [url, namespace, what] = args.as_slice() else {
+        bail!("usage: foreign_listener URL NAMESPACE HZ|TRACK");
     };
-    let packets = tokio::time::timeout(DEADLINE, listen(url.parse()?, namespace))
+    let hz = what.parse();
+    let track = if hz.is_ok() { "audio" } else { what };
+    let objects = tokio::time::timeout(DEADLINE, listen(url.parse()?, namespace, track))
         .await
         .context("nothing was heard in time")??;
-    let purity = purity(&packets, hz.parse()?)?;
-    println!("{{\"objects\":{},\"purity\":{purity:.3}}}", packets.len());
+    match hz {
+        Ok(hz) => {
+            let purity = purity(&objects, hz)?;
+            println!("{{\"objects\":{},\"purity\":{purity:.3}}}", objects.len());
+        }
+        Err(_) => {
+            for object in objects {
+                println!("{}", String::from_utf8(object)?);
+            }
+        }
+    }
     Ok(())
 }
 
-async fn listen(url: url::Url, namespace: &str) -> Result<Vec<Vec<u8>>> {
+async fn listen(url: url::Url, namespace: &str, track: &str) -> Result<Vec<Vec<u8>>> {
     let client = wt::ClientBuilder::new()
         .dangerous()
         .with_no_certificate_verification()
@@ -55,15 +68,21 @@ async fn listen(url: url::Url, namespace: &str) -> Result<Vec<Vec<u8>>> {
     let session = transport::Session::new(session, url);
     let (session, _, mut subscriber) =
         Session::connect(session, None, Transport::WebTransport).await?;
-    let (writer, reader) = Track::new(TrackNamespace::from_utf8_path(namespace), "audio").produce();
+    let (writer, reader) = Track::new(TrackNamespace::from_utf8_path(namespace), track).produce();
     let mut params = KeyValuePairs::default();
     params.set_rendezvous_timeout(RENDEZVOUS_MS);
     let work = async {
         let subscription = subscriber
             .subscribe_open_with_params(writer, params)
             .await?;
-        let TrackReaderMode::Datagrams(mut datagrams) = reader.mode().await? else {
-            bail!("voice comes by datagrams");
+        let mut datagrams = match reader.mode().await? {
+            TrackReaderMode::Datagrams(datagrams) => datagrams,
+            TrackReaderMode::Subgroups(mut groups) => {
+                let mut group = groups.next().await?.context("the track has ended")?;
+                let object = group.read_next().await?.context("an empty group")?;
+                return Ok(vec![object.to_vec()]);
+            }
+            _ => bail!("neither datagrams nor subgroups"),
         };
         let mut packets = Vec::new();
         while packets.len() < SKIPPED + OBJECTS {

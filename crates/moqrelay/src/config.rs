@@ -7,6 +7,7 @@ mod auth;
 mod calls;
 mod moq;
 mod process;
+mod rooms;
 mod web;
 
 use std::{collections::BTreeMap, fmt, path::Path, time::Duration};
@@ -22,6 +23,7 @@ pub(crate) use self::{
     calls::{Audio, Calls, VoiceMode},
     moq::Moq,
     process::{Daemon, Log, LogFormat, Upgrade},
+    rooms::Rooms,
     web::{Http, Metrics, Tls},
 };
 
@@ -41,6 +43,7 @@ pub(crate) struct Config {
     pub(crate) auth: Auth,
     pub(crate) users: Vec<User>,
     pub(crate) calls: Calls,
+    pub(crate) rooms: Rooms,
     pub(crate) audio: Audio,
     pub(crate) asterisk: Asterisk,
     pub(crate) upgrade: Upgrade,
@@ -85,6 +88,7 @@ impl Config {
         self.daemon.check()?;
         self.upgrade.check()?;
         self.calls.check()?;
+        self.rooms.conferences()?;
         self.moq.check()?;
         self.audio.check()?;
         self.asterisk.check()?;

@@ -216,6 +216,8 @@ pub(crate) async fn run(
         ari,
         ari_rate: ari_rate(&config),
         cdr,
+        rooms: config.rooms.conferences()?,
+        relay: relay.clone(),
     };
     let driver = tokio::spawn(Driver::run(
         room_config,

@@ -3,6 +3,8 @@
 //! Everything that decides is in `moqrelay-room`; everything that moves sound is in the engines. Here
 //! the names of one are looked up in the tables of the other, and nothing else.
 
+mod rooms;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     future::{self, Future},
@@ -14,14 +16,17 @@ use moqrelay_bridge::{
     leg::{OutRate, Reason, Spec, Tone},
 };
 use moqrelay_control::{Control, Request, Requests};
+use moqrelay_relay::Relay;
 use moqrelay_room::{
     Arrival, CallId, CallRecord, Caller, Cause, Config, Counts, Digit, Input, Lamp, LegId, Number,
     Output, ParticipantId, Party, Refusal, Service, Switchboard, TransferProgress, Trunk, UserId,
+    conference,
 };
 use moqrelay_wire::signal;
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
+use self::rooms::{Rooms, is_room_leg};
 use crate::cdr::Cdr;
 
 /// An AudioSocket connection that Asterisk was told to make comes within milliseconds; this is for a
@@ -41,6 +46,10 @@ pub(crate) struct Engines {
     pub(crate) ari_rate: OutRate,
     /// Where call records go, if anywhere.
     pub(crate) cdr: Option<Cdr>,
+    /// What rooms go by.
+    pub(crate) rooms: conference::Config,
+    /// Where the daemon publishes what it says in rooms.
+    pub(crate) relay: Relay,
 }
 
 /// How a leg reaches its telephone, or that it has none.
@@ -70,6 +79,7 @@ pub(crate) struct Driver {
     /// What Asterisk's own call records know a leg by, until the leg's record is written.
     linked: BTreeMap<LegId, String>,
     cdr: Option<Cdr>,
+    rooms: Rooms,
     shown: Shown,
     retired: bool,
 }
@@ -112,19 +122,25 @@ impl Driver {
             by_bridge: BTreeMap::new(),
             linked: BTreeMap::new(),
             cdr: engines.cdr,
+            rooms: Rooms::new(engines.rooms, engines.relay),
             shown,
             retired: false,
         };
         let (mut requests, mut bridge_events) = (engines.requests, engines.bridge_events);
         let (mut retire, mut drain) = (std::pin::pin!(retire), std::pin::pin!(drain));
         let mut draining = false;
-        while !(draining && driver.board.counts().legs == 0 && driver.board.counts().calls == 0) {
+        while !(draining && driver.is_idle()) {
             let due = driver.board.poll_timeout();
+            let due = due.into_iter().chain(driver.rooms.due()).min();
             tokio::select! {
                 Some(request) = requests.recv() => driver.request(request),
                 Some(event) = bridge_events.recv() => driver.bridge_event(event),
                 Some(event) = next(&mut ari_events) => driver.ari_event(event),
-                () = until(due) => driver.board.handle_timeout(Instant::now()),
+                () = until(due) => {
+                    let now = Instant::now();
+                    driver.board.handle_timeout(now);
+                    driver.rooms.handle_timeout(now);
+                }
                 () = &mut retire, if !driver.retired => {
                     driver.retired = true;
                     driver.handle(Input::Retire);
@@ -132,11 +148,18 @@ impl Driver {
                 () = &mut drain, if !draining => {
                     draining = true;
                     driver.handle(Input::Drain);
+                    driver.room_input(conference::Input::Drain);
                 }
                 else => break,
             }
             driver.carry_out();
         }
+    }
+
+    /// Tells whether there is neither a call nor anybody in a room.
+    fn is_idle(&self) -> bool {
+        let counts = self.board.counts();
+        counts.legs == 0 && counts.calls == 0 && self.rooms.is_empty()
     }
 
     fn handle(&mut self, input: Input) {
@@ -180,6 +203,9 @@ impl Driver {
         let now = Instant::now();
         let call = arrival.call;
         let ttl = self.board.config().ticket_ttl;
+        if self.rooms.board.answers(&arrival.to) {
+            return self.room_ticket(arrival, ttl);
+        }
         let leg = self.board.ticket(arrival, now)?;
         let uuid = Uuid::new_v4();
         self.expect(leg, uuid, call, ParticipantId::CALLER, OutRate::Follow, ttl);
@@ -221,9 +247,10 @@ impl Driver {
                 leg,
                 standing: false,
                 ..
-            } => {
-                self.handle(Input::LegAttached(LegId(leg.0)));
-            }
+            } => match LegId(leg.0) {
+                leg if is_room_leg(leg) => self.room_leg_attached(leg),
+                leg => self.handle(Input::LegAttached(leg)),
+            },
             bridge::Event::Digit { leg, digit } => self.bridge_digit(leg, digit),
             bridge::Event::Detached { leg, reason, .. } => self.detached(leg, reason),
             _ => {}
@@ -267,7 +294,21 @@ impl Driver {
             Some(Road::Service) | None => false,
         };
         if counts && let Ok(digit) = Digit::new(digit) {
-            self.handle(Input::LegDigit { leg, digit });
+            self.leg_digit(leg, digit);
+        }
+    }
+
+    fn leg_digit(&mut self, leg: LegId, digit: Digit) {
+        match is_room_leg(leg) {
+            true => self.room_leg_digit(leg, digit),
+            false => self.handle(Input::LegDigit { leg, digit }),
+        }
+    }
+
+    fn leg_ended(&mut self, leg: LegId, cause: Cause) {
+        match is_room_leg(leg) {
+            true => self.room_leg_ended(leg),
+            false => self.handle(Input::LegEnded { leg, cause }),
         }
     }
 
@@ -277,10 +318,7 @@ impl Driver {
         match self.legs.get(&id) {
             Some(Road::AudioSocket(_)) => {
                 self.legs.remove(&id);
-                self.handle(Input::LegEnded {
-                    leg: id,
-                    cause: cause_of(reason),
-                });
+                self.leg_ended(id, cause_of(reason));
             }
             // By ARI the sound ends after the call, because we say so. If it is lost before, or has
             // never come, the call is of no use any more.
@@ -311,10 +349,7 @@ impl Driver {
             ari::Event::Answered(leg) => self.handle(Input::LegAnswered(LegId(leg.0))),
             ari::Event::Digit { leg, digit } => {
                 if let Ok(digit) = Digit::new(digit) {
-                    self.handle(Input::LegDigit {
-                        leg: LegId(leg.0),
-                        digit,
-                    });
+                    self.leg_digit(LegId(leg.0), digit);
                 }
             }
             ari::Event::Held { leg, held } => {
@@ -347,10 +382,7 @@ impl Driver {
             ari::Event::Ended { leg, cause } => {
                 let leg = LegId(leg.0);
                 self.forget_leg(leg);
-                self.handle(Input::LegEnded {
-                    leg,
-                    cause: from_wire(cause),
-                });
+                self.leg_ended(leg, from_wire(cause));
             }
         }
     }
@@ -358,6 +390,9 @@ impl Driver {
     /// A telephone calls by ARI.
     fn incoming(&mut self, incoming: ari::Incoming) {
         let Some(ari) = self.ari.clone() else { return };
+        if self.rooms.board.answers(&incoming.to) {
+            return self.room_incoming(&ari, incoming);
+        }
         let call = new_call();
         let from = Caller {
             number: incoming.from.number,
@@ -391,6 +426,7 @@ impl Driver {
         while let Some(output) = self.board.poll_output() {
             self.output(output);
         }
+        self.carry_out_rooms();
         let counts = self.board.counts();
         self.shown
             .counts

@@ -233,6 +233,11 @@ const COUNTERS: &[(&str, &str)] = &[
     ),
     ("moqrelay_calls_ended_total", "Calls that ended, by cause."),
     (
+        "moqrelay_mix_frames_total",
+        "Turns of 20 ms of rooms that are mixed.",
+    ),
+    ("moqrelay_mixes_total", "Mixes made in those turns."),
+    (
         "moqrelay_control_connections_refused_total",
         "TCP connections refused: too many.",
     ),
@@ -377,6 +382,11 @@ const GAUGES: &[(&str, &str)] = &[
     ("moqrelay_calls_up", "Calls answered."),
     ("moqrelay_devices", "Devices registered."),
     ("moqrelay_guests", "Guests whose token holds."),
+    ("moqrelay_rooms", "Rooms that somebody is in."),
+    (
+        "moqrelay_room_participants",
+        "Those who are in rooms, the waiting ones included.",
+    ),
     (
         "moqrelay_http_connections",
         "TCP connections of page, API and signaling.",

@@ -163,24 +163,28 @@ impl Auth {
     ///
     /// When the text is not of the form `7001-7099`.
     pub(crate) fn guest_number_range(&self) -> Result<RangeInclusive<u32>> {
-        let allowed = || {
-            format!(
-                "auth.guest_numbers is {:?}: allowed is FIRST-LAST with at most {GUESTS_MAX} numbers, for example 7001-7099",
-                self.guest_numbers
-            )
-        };
-        let (first, last) = self.guest_numbers.split_once('-').with_context(allowed)?;
-        let first: u32 = first.trim().parse().with_context(allowed)?;
-        let last: u32 = last.trim().parse().with_context(allowed)?;
-        if first > last || last - first >= GUESTS_MAX {
-            bail!(allowed());
-        }
-        Ok(first..=last)
+        number_range("auth.guest_numbers", &self.guest_numbers)
     }
 }
 
-/// Guests at once: each has a number of its own.
-const GUESTS_MAX: u32 = 100_000;
+/// Reads a range of numbers for those who have none of their own, of the form `7001-7099`.
+pub(super) fn number_range(key: &str, text: &str) -> Result<RangeInclusive<u32>> {
+    let allowed = || {
+        format!(
+            "{key} is {text:?}: allowed is FIRST-LAST with at most {NUMBERS_MAX} numbers, for example 7001-7099"
+        )
+    };
+    let (first, last) = text.split_once('-').with_context(allowed)?;
+    let first: u32 = first.trim().parse().with_context(allowed)?;
+    let last: u32 = last.trim().parse().with_context(allowed)?;
+    if first > last || last - first >= NUMBERS_MAX {
+        bail!(allowed());
+    }
+    Ok(first..=last)
+}
+
+/// Guests, or rooms on demand, at once: each has a number of its own.
+const NUMBERS_MAX: u32 = 100_000;
 
 /// The longest name of a user, in characters.
 const NAME_CHARS_MAX: usize = 64;

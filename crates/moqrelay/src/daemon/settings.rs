@@ -198,6 +198,7 @@ pub(super) fn bridge_config(config: &Config) -> bridge::Config {
         shaping: Shaping {
             level_control: config.audio.level_control,
             comfort_noise: config.audio.comfort_noise,
+            rooms_level_control: config.rooms.level_control,
         },
         jitter: audio::jitter::Config {
             delay_min: config.audio.jitter_min,

@@ -1,0 +1,115 @@
+//! `[rooms]` and `[[rooms.room]]`.
+
+use anyhow::{Context, Result, ensure};
+use moqrelay_room::{
+    Number, UserId,
+    conference::{self, Pin, RoomName, Spec},
+};
+use serde::Deserialize;
+
+use super::{Secret, auth::number_range};
+
+/// Rooms of many.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Rooms {
+    /// Whether who is signed in may open a room by its name.
+    pub(crate) on_demand: bool,
+    /// The numbers that rooms on demand get.
+    pub(crate) numbers: String,
+    /// The number that asks for a room's number.
+    pub(crate) door: Option<String>,
+    pub(crate) rooms_max: usize,
+    pub(crate) people_max: usize,
+    pub(crate) speakers_max: usize,
+    /// Whether the voices of a mix are brought to one loudness.
+    pub(crate) level_control: bool,
+    /// Those that are known ahead.
+    pub(crate) room: Vec<Room>,
+}
+
+impl Default for Rooms {
+    fn default() -> Self {
+        let ours = conference::Config::default();
+        Self {
+            on_demand: ours.on_demand,
+            numbers: "7801-7899".into(),
+            door: None,
+            rooms_max: ours.limits.rooms,
+            people_max: ours.limits.people,
+            speakers_max: ours.limits.speakers,
+            level_control: true,
+            room: Vec::new(),
+        }
+    }
+}
+
+/// A room that is known ahead.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Room {
+    pub(crate) name: String,
+    pub(crate) title: Option<String>,
+    pub(crate) number: Option<String>,
+    pub(crate) pin: Option<Secret>,
+    #[serde(default)]
+    pub(crate) lobby: bool,
+    pub(crate) owner: Option<String>,
+}
+
+impl Rooms {
+    /// Returns what conferences go by.
+    ///
+    /// # Errors
+    ///
+    /// When a name, number or PIN does not have its form, or two rooms have the same.
+    pub(crate) fn conferences(&self) -> Result<conference::Config> {
+        let defaults = conference::Config::default();
+        let rooms = self.room.iter().map(|room| {
+            room.spec()
+                .with_context(|| format!("rooms.room {:?}", room.name))
+        });
+        let config = conference::Config {
+            rooms: rooms.collect::<Result<_>>()?,
+            on_demand: self.on_demand,
+            numbers: number_range("rooms.numbers", &self.numbers)?,
+            door: number(self.door.as_deref()).context("rooms.door")?,
+            limits: conference::Limits {
+                rooms: self.rooms_max,
+                people: self.people_max,
+                speakers: self.speakers_max,
+                ..defaults.limits
+            },
+            ..defaults
+        };
+        let known = conference::Conferences::new(config.clone()).rooms().count();
+        ensure!(
+            known == config.rooms.len(),
+            "rooms: two have the same name or number, one has that of the door, or there are more than rooms_max"
+        );
+        Ok(config)
+    }
+}
+
+impl Room {
+    fn spec(&self) -> Result<Spec> {
+        let name = RoomName::new(&self.name)?;
+        Ok(Spec {
+            title: self.title.clone().unwrap_or_else(|| self.name.clone()),
+            number: number(self.number.as_deref())?,
+            pin: self
+                .pin
+                .as_ref()
+                .map(|pin| Pin::new(pin.expose()))
+                .transpose()?,
+            lobby: self.lobby,
+            owner: self.owner.as_deref().map(UserId::new).transpose()?,
+            name,
+        })
+    }
+}
+
+fn number(text: Option<&str>) -> Result<Option<Number>> {
+    let number = |text| Number::new(text).with_context(|| format!("{text:?}"));
+    text.map(number).transpose()
+}

@@ -1,0 +1,232 @@
+// Rooms of many: telephones dial in through a real Asterisk, by ARI and by tickets, and a MoQ client of other makers
+// reads who is there.
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { after, afterEach, before, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { readWav, startAsterisk, startPhone } from '../../deploy/asterisk/harness.mjs';
+import { ASTERISK_SECRET, freePorts, startDaemon } from './lib/daemon.mjs';
+import { until } from './lib/wait.mjs';
+
+const LISTENER =
+  process.env.MOQRELAY_LISTENER ?? fileURLToPath(new URL('../../target/debug/examples/foreign_listener', import.meta.url));
+const ALICE_HZ = 700;
+const BOB_HZ = 950;
+/** Asterisk's extension 604. */
+const TRUNK_HZ = 1004;
+/** What a tone has at least where it is heard, and at most where it is not: RMS of the tone alone, 32767 the most. */
+const HEARD_MIN = 400;
+const UNHEARD_MAX = 40;
+const WAIT_MS = 20_000;
+/** How much of a recording is examined: within it 700, 950 and 1004 Hz can be told apart well. */
+const EXAMINED_S = 0.5;
+/** The open room, by ARI and by a ticket, and the one behind a PIN. */
+const [BOARD, BOARD_BY_TICKET, DEN, PIN] = ['7810', '8810', '7820', '4711'];
+
+let asterisk;
+let daemon;
+let alice;
+let bob;
+
+before(async () => {
+  const ports = await freePorts();
+  asterisk = await startAsterisk({ audiosocket: `127.0.0.1:${ports.audiosocket}`, api: `http://127.0.0.1:${ports.http}`, secret: ASTERISK_SECRET });
+  daemon = await startDaemon({ ports, toml: configuration(asterisk) });
+  await until(async () => /moqrelay/.test(await asterisk.cli('ari show apps')), { what: 'the daemon to connect to ARI', ms: WAIT_MS });
+  alice = await startPhone({ asterisk, name: 'alice', hz: ALICE_HZ });
+  bob = await startPhone({ asterisk, name: 'bob', hz: BOB_HZ });
+});
+
+after(async () => {
+  await alice?.stop();
+  await bob?.stop();
+  const status = await daemon?.stop();
+  const channels = asterisk === undefined ? '' : await asterisk.cli('core show channels');
+  await asterisk?.stop();
+  if (daemon !== undefined) assert.equal(status, 0, `the daemon ended with ${status}`);
+  assert.match(channels, /^0 active channels/m, 'a channel is left in Asterisk');
+});
+
+afterEach(async (context) => {
+  if (!context.passed && daemon !== undefined) {
+    console.error(daemon.log().split('\n').slice(-60).join('\n'));
+    console.error(asterisk.log().split('\n').slice(-40).join('\n'));
+  }
+  for (const phone of [alice, bob]) await phone?.hangUp().catch(() => {});
+  await asterisk?.cli('channel request hangup all');
+  await people(0);
+});
+
+describe('three telephones in a room', () => {
+  test('hear each other and not themselves, by either way in', async () => {
+    await meet();
+    await asterisk.cli(`channel originate Local/${BOARD}@internal extension 604@internal`);
+    await people(3);
+
+    await hears(alice, { yes: [BOB_HZ, TRUNK_HZ], no: [ALICE_HZ] });
+    await hears(bob, { yes: [ALICE_HZ, TRUNK_HZ], no: [BOB_HZ] });
+  });
+
+  test('mute by *6, are heard again by *6, raise their hand by *5, leave by *8', async () => {
+    await meet();
+    await hears(bob, { yes: [ALICE_HZ], no: [BOB_HZ] });
+
+    await alice.dtmf('*6');
+    await happened('Muted(ParticipantId(1), true)');
+    await hears(bob, { yes: [], no: [ALICE_HZ, BOB_HZ] });
+    await hears(alice, { yes: [BOB_HZ], no: [] });
+    await alice.dtmf('*6');
+    await happened('Muted(ParticipantId(1), false)');
+    await hears(bob, { yes: [ALICE_HZ], no: [BOB_HZ] });
+    await alice.dtmf('*5');
+    await happened('Hand(ParticipantId(1), true)');
+    const closed = alice.closed(WAIT_MS);
+    await alice.dtmf('*8');
+
+    await closed;
+    await people(1);
+  });
+
+  test('are in the roster that a foreign MoQ client reads', async () => {
+    const room = await meet();
+    await alice.dtmf('*5');
+    await happened('Hand(ParticipantId(1), true)');
+
+    const roster = await read(room, 'roster');
+
+    assert.deepEqual(
+      { ...roster, people: roster.people.map(({ participant, kind, role, presence, muted, hand }) => [participant, kind, role, presence, muted, hand]) },
+      {
+        version: 1,
+        room,
+        name: 'board',
+        title: 'Board meeting',
+        number: BOARD,
+        locked: false,
+        lobby: false,
+        people: [
+          ['p1', 'telephone', 'speaker', 'here', false, 1],
+          ['p2', 'telephone', 'speaker', 'here', false, undefined],
+        ],
+      },
+    );
+    const next = read(room, 'events');
+    // It reads what comes after it has subscribed: something happens until it has.
+    let event;
+    const reading = next.then((read) => (event = read));
+    while (event === undefined) {
+      await alice.dtmf('*5');
+      await Promise.race([reading, new Promise((resolve) => setTimeout(resolve, 500))]);
+    }
+    assert.equal(event.type, 'hand');
+    assert.equal(event.by, 'p1');
+    assert.equal(event.participant, 'p1');
+  });
+});
+
+describe('a room behind a PIN', () => {
+  test('opens to the PIN', async () => {
+    await alice.dial(DEN);
+    await alice.established(WAIT_MS);
+
+    await alice.dtmf(`${PIN}#`);
+
+    await people(1);
+  });
+
+  test('hangs up after three wrong ones', async () => {
+    await alice.dial(DEN);
+    await alice.established(WAIT_MS);
+    const closed = alice.closed(WAIT_MS);
+
+    for (const wrong of ['1#', '22#', '4712#']) await alice.dtmf(wrong);
+
+    await closed;
+    await people(0);
+  });
+});
+
+function configuration({ ari: { url, user, password } }) {
+  return `
+[asterisk.ari]
+url = "${url}"
+user = "${user}"
+password = "${password}"
+dial = "Local/{number}@internal/n"
+
+[[rooms.room]]
+name = "board"
+title = "Board meeting"
+number = "${BOARD}"
+
+[[rooms.room]]
+name = "den"
+number = "${DEN}"
+pin = "${PIN}"
+`;
+}
+
+/** Alice comes by ARI and is p1, Bob by a ticket and is p2; returns the room's id. */
+async function meet() {
+  await alice.dial(BOARD);
+  await alice.established(WAIT_MS);
+  await people(1);
+  await bob.dial(BOARD_BY_TICKET);
+  await bob.established(WAIT_MS);
+  await people(2);
+  return /the room opens room=([0-9a-f]{32}) name=board/.exec(plain().split('\n').findLast((line) => line.includes('the room opens')))[1];
+}
+
+/** Waits until so many are in rooms. */
+function people(wanted) {
+  const count = async () => Number(/^moqrelay_room_participants (\d+)/m.exec(await daemon.metrics())?.[1] ?? 0);
+  return until(async () => (await count()) === wanted, { what: `${wanted} in rooms`, ms: WAIT_MS });
+}
+
+/** Waits for something to be the last that happened of its kind. */
+function happened(what) {
+  const kind = what.slice(0, what.lastIndexOf(','));
+  const last = () => plain().split('\n').findLast((line) => line.includes(`what=${kind}`));
+  return until(async () => last()?.includes(`what=${what}`), { what, ms: WAIT_MS });
+}
+
+function plain() {
+  // eslint-disable-next-line no-control-regex
+  return daemon.log().replace(/\u001b\[[0-9;]*m/g, '');
+}
+
+/** Waits until the newest half second that a telephone heard has these tones and not those. */
+async function hears(phone, { yes, no }) {
+  let last;
+  const right = () => {
+    const { rate, samples } = readWav(phone.heard);
+    const part = samples.subarray(-Math.floor(rate * EXAMINED_S));
+    last = Object.fromEntries([...yes, ...no].map((hz) => [hz, Math.round(tone(part, rate, hz))]));
+    return part.length > 0 && yes.every((hz) => last[hz] >= HEARD_MIN) && no.every((hz) => last[hz] <= UNHEARD_MAX);
+  };
+  await until(async () => right(), { what: `${yes} Hz and not ${no} Hz`, ms: WAIT_MS, poll: 200 }).catch((error) => {
+    throw new Error(`${error.message}: ${JSON.stringify(last)}`);
+  });
+}
+
+/** The RMS of one tone in samples, by a Hann window so that others do not leak into it. */
+function tone(samples, rate, hz) {
+  let [re, im, weight] = [0, 0, 0];
+  for (let i = 0; i < samples.length; i++) {
+    const window = 0.5 - 0.5 * Math.cos((2 * Math.PI * i) / samples.length);
+    const angle = (2 * Math.PI * hz * i) / rate;
+    re += window * samples[i] * Math.cos(angle);
+    im += window * samples[i] * Math.sin(angle);
+    weight += window;
+  }
+  return weight === 0 ? 0 : (Math.SQRT2 * Math.hypot(re, im)) / weight;
+}
+
+/** Reads the next object of one of a room's tracks by a MoQ client of other makers. */
+async function read(room, track) {
+  const { url } = await daemon.transport();
+  const token = daemon.listenerToken(`room/${room}`);
+  const { stdout } = await promisify(execFile)(LISTENER, [`${url}?token=${token}`, `room/${room}`, track]);
+  return JSON.parse(stdout);
+}
