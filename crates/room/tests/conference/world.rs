@@ -22,7 +22,7 @@ impl World {
     pub fn new(config: Config) -> Self {
         Self {
             conferences: Conferences::new(config),
-            now: Instant::now(),
+            now: origin(),
             drawn: 0,
         }
     }
@@ -170,6 +170,12 @@ impl World {
         let counts = self.conferences.counts();
         assert_eq!((counts.rooms, counts.people), (rooms, people));
     }
+}
+
+#[allow(clippy::disallowed_methods)]
+fn origin() -> Instant {
+    // Only differences count; there is no other way to get one.
+    Instant::now()
 }
 
 pub fn browser(device: u64, who: &str) -> Applicant {
