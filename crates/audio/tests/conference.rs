@@ -333,7 +333,9 @@ impl Plain {
     fn remove(&mut self, who: u8) {
         self.meters.remove(&who);
         self.was_in.remove(&who);
-        self.seats.as_mut().unwrap().remove(who);
+        if let Some(seats) = &mut self.seats {
+            seats.remove(who);
+        }
     }
 
     fn mix(&mut self, frames: &BTreeMap<u8, Vec<i16>>) {
@@ -417,7 +419,7 @@ impl Plain {
 
 /// Returns the gain after and what comes out.
 fn limited(before: i64, sum: &[i64]) -> (i64, Vec<i64>) {
-    let peak = sum.iter().map(|s| s.abs()).max().unwrap();
+    let peak = sum.iter().map(|s| s.abs()).max().unwrap_or(0);
     let fits = if peak > 24_575 {
         24_575 * 32_768 / peak
     } else {
