@@ -160,7 +160,10 @@ pub(crate) async fn run(
         parts.spawn_worker(worker)?;
     }
     let stopped = reached(stop.clone(), Stage::Closing);
-    parts.spawn("memory", memory::give_back(relay.clone(), stopped));
+    parts.spawn(
+        "memory",
+        memory::give_back(relay.clone(), server.clone(), stopped),
+    );
     parts.spawn("bridge", bridge_run);
     let records = config.calls.records.clone().map(|path| {
         Cdr::new(cdr::File {

@@ -87,6 +87,7 @@ pub(crate) struct Inner {
     /// By the workers' numbers.
     pub(crate) loads: Box<[Arc<Load>]>,
     pub(crate) drain_tx: watch::Sender<Option<Drain>>,
+    pub(crate) errand_tx: watch::Sender<Option<Errand>>,
     /// Workers that have not ended.
     pub(crate) workers: AtomicUsize,
     pub(crate) done_tx: watch::Sender<bool>,
@@ -94,6 +95,9 @@ pub(crate) struct Inner {
     /// client's packets come to any worker's socket, whoever still has sessions.
     pub(crate) open_tx: watch::Sender<usize>,
 }
+
+/// What each worker is to do on its thread.
+pub(crate) type Errand = Arc<dyn Fn() + Send + Sync>;
 
 /// The server is to end.
 #[derive(Debug, Clone, Copy)]
@@ -158,6 +162,7 @@ pub fn successor(
         doors: Doors::default(),
         loads: sockets.iter().map(|_| Arc::default()).collect(),
         drain_tx: watch::Sender::new(None),
+        errand_tx: watch::Sender::new(None),
         workers: AtomicUsize::new(0),
         done_tx: watch::Sender::new(false),
         open_tx: watch::Sender::new(0),
@@ -187,6 +192,12 @@ impl Server {
     pub fn workers(&self) -> Vec<WorkerView> {
         let loads = (0..=u8::MAX).zip(&self.inner.loads);
         loads.map(|(worker, load)| load.view(worker)).collect()
+    }
+
+    /// Has each worker call `errand` on its thread, between other things; a worker that drains does not. Of two that come
+    /// at once a worker may see the second only. It must be over within microseconds: sessions wait for it.
+    pub fn on_each_worker(&self, errand: impl Fn() + Send + Sync + 'static) {
+        self.inner.errand_tx.send_replace(Some(Arc::new(errand)));
     }
 
     /// Changes what peers may use up. It holds for sessions that begin from now on; settings of

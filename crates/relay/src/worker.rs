@@ -114,6 +114,7 @@ impl Worker {
         let mut door = self.inner.doors.add();
         let mut sessions = JoinSet::new();
         let mut drain = self.inner.drain_tx.subscribe();
+        let mut errands = self.inner.errand_tx.subscribe();
         let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
         housekeeping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut watch = Watch::new(self.route.slot, self.alone);
@@ -127,6 +128,12 @@ impl Worker {
                     sessions.spawn(fallback::receive(self.inner.clone(), hub.clone(), entrance));
                 }
                 Some(ended) = sessions.join_next() => report(ended),
+                Ok(()) = errands.changed() => {
+                    let errand = errands.borrow_and_update().clone();
+                    if let Some(errand) = errand {
+                        errand();
+                    }
+                }
                 _ = housekeeping.tick() => {
                     watch.look(&load);
                     // One is enough.

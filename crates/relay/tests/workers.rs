@@ -4,10 +4,11 @@
 mod common;
 
 use std::{
+    collections::HashSet,
     net::UdpSocket,
     num::NonZeroUsize,
-    sync::Arc,
-    thread::JoinHandle,
+    sync::{Arc, Mutex},
+    thread::{self, JoinHandle, ThreadId},
     time::{Duration, SystemTime},
 };
 
@@ -73,6 +74,26 @@ async fn an_object_reaches_the_sessions_of_every_worker() {
     let workers = threads.server.workers();
     let sessions: usize = workers.iter().map(|worker| worker.sessions).sum();
     assert_eq!((workers.len(), sessions as u64), (WORKERS, SESSIONS + 1));
+    threads.end("").await;
+}
+
+#[tokio::test]
+async fn an_errand_runs_on_the_thread_of_each_worker() {
+    let mut threads = Threads::start();
+    let ran = Arc::<Mutex<HashSet<ThreadId>>>::default();
+
+    until("each worker ran it", || {
+        let notes = ran.clone();
+        // Who does not run yet does not hear of it.
+        let errand = move || {
+            notes.lock().unwrap().insert(thread::current().id());
+        };
+        threads.server.on_each_worker(errand);
+        ran.lock().unwrap().len() == WORKERS
+    })
+    .await;
+
+    assert!(!ran.lock().unwrap().contains(&thread::current().id()));
     threads.end("").await;
 }
 
@@ -188,7 +209,7 @@ impl Threads {
         );
         let threads = workers
             .into_iter()
-            .map(|worker| std::thread::spawn(|| worker.run_here().unwrap()))
+            .map(|worker| thread::spawn(|| worker.run_here().unwrap()))
             .collect();
         Self {
             relay,
