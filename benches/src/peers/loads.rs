@@ -19,6 +19,17 @@ pub(super) struct Load {
     relays: &'static [Kind],
     /// Workers of ours.
     pub(super) workers: u32,
+    /// Where the relay runs.
+    pub(super) cores: Cores,
+}
+
+/// The cores that a relay has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cores {
+    /// One, and the load another.
+    Own,
+    /// That of the load as well.
+    WithLoads,
 }
 
 /// How a load is told its length.
@@ -111,6 +122,7 @@ pub(super) const LOADS: &[Load] = &[
         ],
         relays: ALL,
         workers: 1,
+        cores: Cores::Own,
     },
     Load {
         name: "subgroup",
@@ -120,6 +132,7 @@ pub(super) const LOADS: &[Load] = &[
         figures: &[cpu(&[Goal::Times(1.25, Kind::Bare)]), p99(&[]), lost(&[])],
         relays: ALL,
         workers: 1,
+        cores: Cores::Own,
     },
     Load {
         name: "object",
@@ -129,6 +142,7 @@ pub(super) const LOADS: &[Load] = &[
         figures: &[cpu(&[Goal::Times(1.3, Kind::Bare)]), p99(&[]), lost(&[])],
         relays: ALL,
         workers: 1,
+        cores: Cores::Own,
     },
     Load {
         name: "thousand",
@@ -142,6 +156,7 @@ pub(super) const LOADS: &[Load] = &[
         ],
         relays: ALL,
         workers: 1,
+        cores: Cores::Own,
     },
     Load {
         name: "rooms",
@@ -155,6 +170,7 @@ pub(super) const LOADS: &[Load] = &[
         ],
         relays: ALL,
         workers: 1,
+        cores: Cores::Own,
     },
     Load {
         name: "rooms-datagrams",
@@ -168,6 +184,7 @@ pub(super) const LOADS: &[Load] = &[
         ],
         relays: ALL,
         workers: 1,
+        cores: Cores::Own,
     },
     Load {
         name: "video",
@@ -177,6 +194,7 @@ pub(super) const LOADS: &[Load] = &[
         figures: &[cpu(&[Goal::Times(0.75, Kind::Ietf)]), p99(&[]), lost(&[])],
         relays: ALL,
         workers: 1,
+        cores: Cores::Own,
     },
     Load {
         name: "overload",
@@ -202,6 +220,7 @@ pub(super) const LOADS: &[Load] = &[
         ],
         relays: ALL,
         workers: 1,
+        cores: Cores::Own,
     },
     Load {
         name: "memory",
@@ -222,6 +241,7 @@ pub(super) const LOADS: &[Load] = &[
         ],
         relays: RELAYS,
         workers: 1,
+        cores: Cores::Own,
     },
     Load {
         name: "connections",
@@ -235,6 +255,7 @@ pub(super) const LOADS: &[Load] = &[
         }],
         relays: ALL,
         workers: 1,
+        cores: Cores::Own,
     },
     Load {
         name: "two-workers",
@@ -244,6 +265,17 @@ pub(super) const LOADS: &[Load] = &[
         figures: &[cpu(&[Goal::TimesLoad(1.15, "datagrams")])],
         relays: &[Kind::Ours],
         workers: 2,
+        cores: Cores::WithLoads,
+    },
+    Load {
+        name: "two-workers-one-core",
+        what: "voice 1 → 500, datagrams, two workers on one core",
+        command: &["fanout", "--subscribers", "500"],
+        lasts: Lasts::Seconds,
+        figures: &[cpu(&[Goal::TimesLoad(1.15, "datagrams")])],
+        relays: &[Kind::Ours],
+        workers: 2,
+        cores: Cores::Own,
     },
 ];
 

@@ -11,7 +11,11 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::{Args, loads::Load, on_cores, pinned};
+use super::{
+    Args,
+    loads::{Cores, Load},
+    on_cores, pinned,
+};
 use crate::{
     client::{self, Carrier, Client, Ear, Reading, Target},
     daemon,
@@ -79,10 +83,9 @@ impl Running {
     /// Starts a relay on its core and waits until it sets a session up.
     pub(super) fn start(args: &Args, load: &Load, kind: Kind) -> Result<Self> {
         let port = UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port();
-        let mut command = if load.workers > 1 {
-            on_cores(args, &format!("{},{}", args.core, args.load_core))
-        } else {
-            pinned(args, args.core)
+        let mut command = match load.cores {
+            Cores::Own => pinned(args, args.core),
+            Cores::WithLoads => on_cores(args, &format!("{},{}", args.core, args.load_core)),
         };
         let url = match kind {
             Kind::Ours => {
