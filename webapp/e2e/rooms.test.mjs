@@ -125,6 +125,18 @@ describe('three telephones in a room', () => {
   });
 });
 
+describe('a foreign MoQ client', () => {
+  test('hears a telephone, and the mix of all', async () => {
+    const room = await meet();
+
+    const [own, first, second] = await Promise.all([purity(room, 'p1', ALICE_HZ), purity(room, 'mix', ALICE_HZ), purity(room, 'mix', BOB_HZ)]);
+
+    assert.ok(own > 0.8, `of a telephone: ${own}`);
+    // Two tones as loud as each other.
+    assert.ok(first > 0.25 && second > 0.25, `of the two in the mix: ${first} and ${second}`);
+  });
+});
+
 describe('a room behind a PIN', () => {
   test('opens to the PIN', async () => {
     await alice.dial(DEN);
@@ -221,6 +233,16 @@ function tone(samples, rate, hz) {
     weight += window;
   }
   return weight === 0 ? 0 : (Math.SQRT2 * Math.hypot(re, im)) / weight;
+}
+
+/** Hears a participant of a room, or its mix, by a MoQ client of other makers; returns the share that a tone has. */
+async function purity(room, participant, hz) {
+  const { url } = await daemon.transport();
+  const token = daemon.listenerToken(`room/${room}`);
+  const { stdout } = await promisify(execFile)(LISTENER, [`${url}?token=${token}`, `room/${room}/${participant}`, `${hz}`]);
+  const heard = JSON.parse(stdout);
+  assert.equal(heard.objects, 100);
+  return heard.purity;
 }
 
 /** Reads the next object of one of a room's tracks by a MoQ client of other makers. */

@@ -250,7 +250,8 @@ impl Bridge {
         let (orders, orders_rx) = mpsc::channel(COMMANDS_WAITING_MAX);
         let (events, events_rx) = mpsc::channel(EVENTS_WAITING_MAX);
         let level_control = config.shaping.rooms_level_control;
-        let (wheel, turning) = Wheel::new(relay.clone(), config.jitter, level_control);
+        let (wheel, turning) =
+            Wheel::new(relay.clone(), config.coding, config.jitter, level_control);
         let turning = (wheel.clone(), Box::pin(turning) as Work);
         let server = Server::new(config, relay, listeners, orders_rx, events, turning);
         let bridge = Self {
@@ -438,6 +439,17 @@ impl Bridge {
     /// As [`expect`](Self::expect).
     pub fn leave_room(&self, leg: LegId) -> Result<(), CommandError> {
         self.order(Order::Tell(leg, Command::LeaveRoom))
+    }
+
+    /// Publishes the mix of `place`'s room there, for those who listen by MoQ: everyone who is heard, coded once. It is
+    /// made while somebody subscribes, until [`end_mix`](Self::end_mix).
+    pub fn publish_mix(&self, place: Place) {
+        self.wheel.publish(place);
+    }
+
+    /// Ends the mix of `place`'s room.
+    pub fn end_mix(&self, place: Place) {
+        self.wheel.unpublish(place);
     }
 
     /// Plays a sign to everyone who hears a room's mix.

@@ -129,6 +129,11 @@ impl Publication {
         }
     }
 
+    /// Tells whether anybody hears the voice.
+    pub(crate) fn is_read(&self) -> bool {
+        self.audio.is_read()
+    }
+
     /// Returns when the next [`tick`](Self::tick) has something to do.
     pub(crate) fn due(&self) -> Instant {
         self.catalog_due

@@ -1,7 +1,7 @@
 //! The mixing wheel: one task that mixes every room with a telephone in it, on one grid of 20 ms.
 //!
-//! A voice is buffered and decoded once for its whole room, whoever hears it. A room to which no leg listens has
-//! neither readers nor decoders, and without such rooms the wheel stands still.
+//! A voice is buffered and decoded once for its whole room, whoever hears it. A room to which nobody listens, neither a
+//! leg nor by MoQ to its mix, has neither readers nor decoders, and without others the wheel stands still.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -9,9 +9,12 @@ use metrics::{Counter, counter};
 use moqrelay_audio::{
     SampleRate,
     conference::{self, Chime, Mixer},
-    jitter, speakers,
+    jitter,
+    level::Level as Loudness,
+    opus, speakers,
 };
-use moqrelay_relay::{FullTrackName, Relay};
+use moqrelay_relay::{FullTrackName, Relay, track::WriteError};
+use moqrelay_wire::audio_object::{Level, OBJECT_TICKS};
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep_until},
@@ -19,7 +22,8 @@ use tokio::{
 
 use crate::{
     Place,
-    leg::{Clock, Source, Stats, frame_due},
+    leg::{Clock, Coding, Source, Stats, frame_due},
+    publication::Publication,
 };
 
 /// What mixes are made at: telephones have no more, and a decoder at 48 kHz costs twice as much.
@@ -33,6 +37,9 @@ const ROOMS_MAX: usize = 1024;
 
 /// A frame that a leg has not taken is behind six others: 120 ms that the room does not get back.
 pub(crate) const FRAMES_WAITING_MAX: usize = 6;
+
+/// How long somebody who subscribes to a mix may wait for its beginning: nobody tells us.
+const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Frames of a standstill that are made up for in the buffers; after a longer one they begin anew.
 const SKIP_FRAMES_MAX: u64 = 10;
@@ -55,6 +62,10 @@ enum Order {
     Remove(Place),
     /// Somebody hears the room it is in.
     Hear(Place, mpsc::Sender<Mix>),
+    /// A room's mix is a track at that place.
+    Publish(Place),
+    /// It is no longer.
+    Unpublish(Place),
     Chime {
         room: String,
         chime: Chime,
@@ -66,17 +77,22 @@ impl Wheel {
     /// Makes a wheel and the future that must be run.
     pub(crate) fn new(
         relay: Relay,
+        coding: Coding,
         jitter: jitter::Config,
         level_control: bool,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (orders, orders_rx) = mpsc::unbounded_channel();
+        let now = Instant::now();
         let turning = Turning {
             relay,
+            coding,
             jitter,
             level_control,
             rooms: BTreeMap::new(),
-            clock: Clock::new(Instant::now()),
-            start: Instant::now(),
+            clock: Clock::new(now),
+            start: now,
+            epoch: now,
+            look: now,
             frames: counter!("moqrelay_mix_frames_total"),
             mixes: counter!("moqrelay_mixes_total"),
         };
@@ -98,6 +114,14 @@ impl Wheel {
         frames_rx
     }
 
+    pub(crate) fn publish(&self, place: Place) {
+        self.tell(Order::Publish(place));
+    }
+
+    pub(crate) fn unpublish(&self, place: Place) {
+        self.tell(Order::Unpublish(place));
+    }
+
     pub(crate) fn chime(&self, room: String, chime: Chime) {
         self.tell(Order::Chime { room, chime });
     }
@@ -116,12 +140,17 @@ impl Wheel {
 /// The task's own.
 struct Turning {
     relay: Relay,
+    coding: Coding,
     jitter: jitter::Config,
     level_control: bool,
     rooms: BTreeMap<String, Room>,
     clock: Clock,
     /// The clock's first deadline.
     start: Instant,
+    /// From which timestamps count, whenever the wheel stands still.
+    epoch: Instant,
+    /// When to look whether somebody has subscribed to a mix.
+    look: Instant,
     /// Turns of rooms.
     frames: Counter,
     /// Mixes that were made in them.
@@ -132,6 +161,9 @@ struct Turning {
 struct Room {
     voices: BTreeMap<String, Voice>,
     listeners: Vec<Listener>,
+    track: Option<MixTrack>,
+    /// Whether it is mixed.
+    turning: bool,
     mixer: Mixer<u32>,
     next: u32,
     frame: Vec<i16>,
@@ -146,6 +178,12 @@ struct Voice {
     source: Option<Source>,
 }
 
+/// The mix as a track.
+struct MixTrack {
+    publication: Publication,
+    encoder: Option<opus::Encoder>,
+}
+
 struct Listener {
     participant: String,
     frames: mpsc::Sender<Mix>,
@@ -154,31 +192,43 @@ struct Listener {
 impl Turning {
     async fn run(mut self, mut orders: mpsc::UnboundedReceiver<Order>) {
         loop {
-            let heard = self.rooms.values().any(|room| !room.listeners.is_empty());
+            let turns = self.rooms.values().any(|room| room.turning);
+            let looks = self.rooms.values().any(|room| room.track.is_some());
             tokio::select! {
                 biased;
                 order = orders.recv() => match order {
                     None | Some(Order::End) => return,
-                    Some(order) => self.obey(order, heard),
+                    Some(order) => self.obey(order),
                 },
-                () = sleep_until(self.clock.next()), if heard => self.turn(),
+                () = sleep_until(self.clock.next()), if turns => self.turn(),
+                () = sleep_until(self.look), if looks => {
+                    self.look = Instant::now() + LOOK_INTERVAL;
+                }
             }
+            self.update(turns);
         }
     }
 
-    fn obey(&mut self, order: Order, turning: bool) {
+    fn obey(&mut self, order: Order) {
         match order {
             Order::Add(place) => self.add(&place),
             Order::Remove(place) => self.remove(&place),
             Order::Hear(place, frames) => {
-                if !turning {
-                    self.start = Instant::now();
-                    self.clock = Clock::new(self.start);
+                if let Some(room) = self.room(place.room()) {
+                    room.listeners.push(Listener {
+                        participant: place.participant().to_owned(),
+                        frames,
+                    });
                 }
-                self.hear(&place, frames);
+            }
+            Order::Publish(place) => self.publish(&place),
+            Order::Unpublish(place) => {
+                if let Some(room) = self.rooms.get_mut(place.room()) {
+                    room.track = None;
+                }
             }
             Order::Chime { room, chime } => {
-                if let Some(room) = self.rooms.get_mut(&room).filter(|room| room.is_heard()) {
+                if let Some(room) = self.rooms.get_mut(&room).filter(|room| room.turning) {
                     room.mixer.chime(chime);
                 }
             }
@@ -211,7 +261,7 @@ impl Turning {
             source: None,
         };
         room.next += 1;
-        if room.is_heard() {
+        if room.turning {
             voice.open(&relay, jitter);
         }
         room.voices.insert(place.participant().to_owned(), voice);
@@ -224,29 +274,59 @@ impl Turning {
         if let Some(voice) = room.voices.remove(place.participant()) {
             room.mixer.remove(voice.name);
         }
-        if room.voices.is_empty() && room.listeners.is_empty() {
-            self.rooms.remove(place.room());
-        }
     }
 
-    fn hear(&mut self, place: &Place, frames: mpsc::Sender<Mix>) {
-        let (relay, jitter) = (self.relay.clone(), self.jitter);
+    fn publish(&mut self, place: &Place) {
+        let (relay, catalog) = (self.relay.clone(), self.coding.catalog());
         let Some(room) = self.room(place.room()) else {
             return;
         };
-        if !room.is_heard() {
-            tracing::info!(
-                room = place.room(),
-                voices = room.voices.len(),
-                "is mixed from now on"
-            );
-            for voice in room.voices.values_mut() {
-                voice.open(&relay, jitter);
+        match Publication::open(&relay, place, &catalog, Instant::now()) {
+            Ok(publication) => {
+                room.track = Some(MixTrack {
+                    publication,
+                    encoder: None,
+                });
             }
+            Err(error) => tracing::warn!(room = place.room(), %error, "the mix is not published"),
         }
-        room.listeners.push(Listener {
-            participant: place.participant().to_owned(),
-            frames,
+    }
+
+    /// Begins and ends what has to turn, and forgets what nobody needs. `turned`: whether anything did.
+    fn update(&mut self, mut turned: bool) {
+        let Self {
+            rooms,
+            relay,
+            jitter,
+            clock,
+            start,
+            ..
+        } = self;
+        rooms.retain(|name, room| {
+            room.listeners.retain(|it| !it.frames.is_closed());
+            match (room.turning, room.is_heard()) {
+                (false, true) => {
+                    if !std::mem::replace(&mut turned, true) {
+                        *start = Instant::now();
+                        *clock = Clock::new(*start);
+                    }
+                    room.begin(relay, *jitter);
+                    tracing::info!(
+                        room = name,
+                        voices = room.voices.len(),
+                        "is mixed from now on"
+                    );
+                }
+                (true, false) => {
+                    room.end();
+                    tracing::info!(room = name, "is mixed no longer");
+                }
+                (true, true) | (false, false) => {}
+            }
+            if let Some(track) = &mut room.track {
+                track.publication.tick(Instant::now());
+            }
+            room.turning || !room.voices.is_empty() || room.track.is_some()
         });
     }
 
@@ -255,26 +335,22 @@ impl Turning {
             return;
         };
         let now = self.start.elapsed();
-        let mut made = 0;
-        let mut turned = 0;
-        for room in self.rooms.values_mut().filter(|room| room.is_heard()) {
+        // Whole objects, so that timestamps stay on one grid.
+        let before = (self.start - self.epoch).as_millis() as u64 / 20;
+        let (mut turns, mut mixes) = (0, 0);
+        for room in self.rooms.values_mut().filter(|room| room.turning) {
             room.take(now);
             if due.skipped > 0 {
                 room.skip(due.skipped, frame_due(due.first - 1));
             }
             for index in due.first..due.first + due.frames {
-                made += room.turn(frame_due(index));
-                turned += 1;
+                mixes += room.turn(frame_due(index));
+                turns += 1;
+                room.publish((before + index) * OBJECT_TICKS, self.coding);
             }
         }
-        self.frames.increment(turned);
-        self.mixes.increment(made);
-        self.rooms.retain(|name, room| {
-            if room.let_go() {
-                tracing::info!(room = name, "is mixed no longer");
-            }
-            !room.voices.is_empty() || room.is_heard()
-        });
+        self.frames.increment(turns);
+        self.mixes.increment(mixes);
     }
 }
 
@@ -288,6 +364,8 @@ impl Room {
         Self {
             voices: BTreeMap::new(),
             listeners: Vec::new(),
+            track: None,
+            turning: false,
             mixer: Mixer::new(config),
             next: 0,
             frame: vec![0; RATE.frame_samples()],
@@ -296,7 +374,26 @@ impl Room {
     }
 
     fn is_heard(&self) -> bool {
-        !self.listeners.is_empty()
+        let read = |track: &MixTrack| track.publication.is_read();
+        !self.listeners.is_empty() || self.track.as_ref().is_some_and(read)
+    }
+
+    fn begin(&mut self, relay: &Relay, jitter: jitter::Config) {
+        self.turning = true;
+        for voice in self.voices.values_mut() {
+            voice.open(relay, jitter);
+        }
+    }
+
+    fn end(&mut self) {
+        self.turning = false;
+        for voice in self.voices.values_mut() {
+            voice.source = None;
+            self.mixer.remove(voice.name);
+        }
+        if let Some(track) = &mut self.track {
+            track.encoder = None;
+        }
     }
 
     /// Moves what has arrived into the buffers.
@@ -320,7 +417,7 @@ impl Room {
         }
     }
 
-    /// Mixes 20 ms and gives everyone theirs; returns how many mixes were made.
+    /// Mixes 20 ms and gives every leg its own; returns how many mixes were made.
     fn turn(&mut self, due: Duration) -> u64 {
         let Self {
             voices,
@@ -355,7 +452,7 @@ impl Room {
                     Mix::clone(shared)
                 }
             };
-            // A leg that takes nothing has lost this; one that is gone is let go below.
+            // A leg that takes nothing has lost this.
             if listener.frames.try_send(mix).is_err() {
                 tracing::trace!(participant = listener.participant, "a frame was not taken");
             }
@@ -363,19 +460,53 @@ impl Room {
         made
     }
 
-    /// Forgets listeners that are gone, and stops following the voices behind the last one; true when it did.
-    fn let_go(&mut self) -> bool {
-        let heard = self.is_heard();
-        self.listeners.retain(|it| !it.frames.is_closed());
-        let over = heard && !self.is_heard();
-        if over {
-            for voice in self.voices.values_mut() {
-                voice.source = None;
-                self.mixer.remove(voice.name);
+    /// Codes what all hear once, for however many subscribe.
+    fn publish(&mut self, timestamp: u64, coding: Coding) {
+        let Some(track) = self.track.as_mut().filter(|it| it.publication.is_read()) else {
+            return;
+        };
+        let samples = self.mixer.shared();
+        let level = Level {
+            below_overload_db: Loudness::of(samples).minus_dbov(),
+            voice: self
+                .mixer
+                .loudest()
+                .is_some_and(|it| self.mixer.is_heard(it)),
+        };
+        match track.say(timestamp, level, samples, coding) {
+            Ok(()) => {}
+            Err(Error::Writing(WriteError::Superseded)) => {
+                tracing::warn!("another publisher took the mix over: it is silent now");
+                self.track = None;
             }
+            Err(error) => tracing::debug!(%error, "20 ms of a mix were not published"),
         }
-        over
     }
+}
+
+impl MixTrack {
+    fn say(
+        &mut self,
+        timestamp: u64,
+        level: Level,
+        samples: &[i16],
+        coding: Coding,
+    ) -> Result<(), Error> {
+        let encoder = match self.encoder.take() {
+            Some(encoder) => encoder,
+            None => opus::Encoder::new(coding.opus(RATE))?,
+        };
+        let packet = self.encoder.insert(encoder).encode_samples(samples)?;
+        Ok(self.publication.voice(timestamp, Some(level), packet)?)
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error(transparent)]
+    Coding(#[from] opus::Error),
+    #[error(transparent)]
+    Writing(#[from] WriteError),
 }
 
 impl Voice {

@@ -2,7 +2,11 @@
 
 mod common;
 
-use common::{Asterisk, Heard, Publisher, Scene, place, within};
+use std::time::Duration;
+
+use common::{
+    Asterisk, Heard, Publisher, Scene, decode, ended, objects, pass, place, timestamp, within,
+};
 use futures_util::future::join_all;
 use moqrelay_audio::{SampleRate, tone::Detector};
 use moqrelay_bridge::{
@@ -161,6 +165,61 @@ async fn a_room_of_twenty_has_one_mix_for_all_who_are_silent() {
         let heard = last(heard, 20);
         assert!(level(&heard, HZ[0]) > -30.0, "{}", level(&heard, HZ[0]));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_mix_is_a_track_for_who_subscribes() {
+    let scene = Scene::new();
+    for (participant, hz) in [(1, HZ[0]), (2, HZ[1])] {
+        Publisher::new(&scene.relay, place(participant).audio(), hz).run();
+        scene.bridge.add_voice(place(participant));
+    }
+    let mix = moqrelay_bridge::Place::new("r", "mix").unwrap();
+    scene.bridge.publish_mix(mix.clone());
+    let mut reader = scene.relay.subscribe(mix.audio().clone());
+
+    let objects = objects(&mut reader, 100).await;
+
+    let heard = decode(&objects);
+    for hz in &HZ[..2] {
+        let level = Detector::new(SampleRate::Hz48000, *hz).dbov(&heard[heard.len() / 2..]);
+        assert!(level > -30.0, "{hz} Hz at {level}");
+    }
+    let stamps: Vec<u64> = objects.iter().map(timestamp).collect();
+    assert!(
+        stamps.windows(2).all(|pair| pair[1] - pair[0] == 960),
+        "{stamps:?}"
+    );
+    assert!(common::level(&objects[99]).voice);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mix_that_nobody_hears_is_not_made_and_goes_on_when_somebody_does() {
+    let scene = Scene::new();
+    Publisher::new(&scene.relay, place(1).audio(), HZ[0]).run();
+    scene.bridge.add_voice(place(1));
+    let mix = moqrelay_bridge::Place::new("r", "mix").unwrap();
+    scene.bridge.publish_mix(mix.clone());
+    let mut first = scene.relay.subscribe(mix.audio().clone());
+    let before = objects(&mut first, 10).await;
+    drop(first);
+
+    pass(Duration::from_secs(10)).await;
+    let mut second = scene.relay.subscribe(mix.audio().clone());
+    let after = objects(&mut second, 10).await;
+
+    let (last, next) = (timestamp(&before[9]), timestamp(&after[0]));
+    assert!(
+        next - last > 9 * 48_000,
+        "timestamps go with the time: {last}, {next}"
+    );
+    // A group has 50 objects: had it been made all the while, ten would lie between.
+    assert!(
+        after[0].group - before[9].group <= 1,
+        "it was made for nobody"
+    );
+    scene.bridge.end_mix(mix);
+    ended(&mut second).await;
 }
 
 #[tokio::test(start_paused = true)]

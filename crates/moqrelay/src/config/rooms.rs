@@ -113,3 +113,61 @@ fn number(text: Option<&str>) -> Result<Option<Number>> {
     let number = |text| Number::new(text).with_context(|| format!("{text:?}"));
     text.map(number).transpose()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_of_a_room_is_named_with_its_room() {
+        for (room, fault) in [
+            (r#"name = "Board room""#, "a-z"),
+            ("name = \"b\"\npin = \"12\"", "4 to 16 digits"),
+            ("name = \"b\"\nnumber = \"x\"", "\"x\""),
+            ("name = \"b\"\nowner = \"Anna\"", "user's id"),
+        ] {
+            let error = format!("{:#}", rooms(&[room]).conferences().unwrap_err());
+
+            assert!(error.starts_with("rooms.room \"b") || error.contains("Board room"));
+            assert!(error.contains(fault), "{error}");
+        }
+    }
+
+    #[test]
+    fn two_rooms_with_the_same_name_or_number_or_that_of_the_door_are_refused() {
+        let b = "name = \"b\"\nnumber = \"7810\"";
+        let mut same_door = rooms(&[b]);
+        same_door.door = Some("7810".into());
+
+        assert!(rooms(&[b, "name = \"b\""]).conferences().is_err());
+        assert!(
+            rooms(&[b, "name = \"c\"\nnumber = \"7810\""])
+                .conferences()
+                .is_err()
+        );
+        assert!(same_door.conferences().is_err());
+        assert_eq!(rooms(&[b]).conferences().unwrap().rooms[0].title, "b");
+    }
+
+    #[test]
+    fn the_numbers_of_rooms_on_demand_must_be_a_range() {
+        let wrong = Rooms {
+            numbers: "7899-7801".into(),
+            ..Rooms::default()
+        };
+
+        let error = format!("{:#}", wrong.conferences().unwrap_err());
+
+        assert!(error.contains("rooms.numbers"), "{error}");
+    }
+
+    fn rooms(rooms: &[&str]) -> Rooms {
+        let text: String = rooms
+            .iter()
+            .map(|room| format!("[[room]]\n{room}\n"))
+            .collect();
+        let source = config::File::from_str(&text, config::FileFormat::Toml);
+        let built = config::Config::builder().add_source(source).build();
+        built.unwrap().try_deserialize().unwrap()
+    }
+}

@@ -252,10 +252,16 @@ impl Driver {
             Output::Opened(room, name) => {
                 tracing::info!(%room, %name, "the room opens");
                 self.rooms.open(room, &name);
+                if let Some(mix) = mix_place(room) {
+                    self.bridge.publish_mix(mix);
+                }
             }
             Output::Closed(room, name) => {
                 tracing::info!(%room, %name, "the room closes");
                 self.rooms.tracks.remove(&room);
+                if let Some(mix) = mix_place(room) {
+                    self.bridge.end_mix(mix);
+                }
             }
             Output::Answer(leg) => match self.legs.get(&leg) {
                 Some(Road::Ari { .. }) => {
@@ -315,9 +321,8 @@ impl Driver {
         match who {
             Who::Leg(leg) => {
                 let leg = to_bridge(leg);
-                if role.speaks() {
-                    told(self.bridge.join(leg, place.clone()));
-                }
+                told(self.bridge.mute(leg, muted || !role.speaks()));
+                told(self.bridge.join(leg, place.clone()));
                 told(self.bridge.hear_room(leg, place));
             }
             Who::Device(_) => {}
@@ -328,26 +333,32 @@ impl Driver {
         let Some(place) = room_place(room, participant) else {
             return;
         };
-        match role.speaks() {
-            true => self.bridge.add_voice(place.clone()),
-            false => self.bridge.remove_voice(place.clone()),
-        }
-        if let Who::Leg(leg) = who {
-            told(self.bridge.mute(to_bridge(leg), !role.speaks()));
-        }
+        let roster = self.rooms.board.roster(room);
+        let person = roster.and_then(|roster| {
+            let mut people = roster.people.into_iter();
+            people.find(|it| it.participant == participant)
+        });
+        let silent = !role.speaks() || person.is_some_and(|it| it.muted);
+        self.silence_in_room(place, who, silent);
     }
 
     fn mute_in_room(&mut self, room: RoomId, participant: ParticipantId, who: Who, muted: bool) {
         let Some(place) = room_place(room, participant) else {
             return;
         };
-        // A page that goes on publishing is not heard by telephones either.
-        match muted {
+        let place_of = self.rooms.board.place_of(who);
+        let speaks = place_of.is_some_and(|place| place.role.speaks());
+        self.silence_in_room(place, who, muted || !speaks);
+    }
+
+    fn silence_in_room(&mut self, place: Place, who: Who, silent: bool) {
+        // A page that goes on publishing is not heard in the mix either.
+        match silent {
             true => self.bridge.remove_voice(place),
             false => self.bridge.add_voice(place),
         }
         if let Who::Leg(leg) = who {
-            told(self.bridge.mute(to_bridge(leg), muted));
+            told(self.bridge.mute(to_bridge(leg), silent));
         }
     }
 
@@ -406,6 +417,11 @@ fn applicant(leg: LegId, from: &Caller) -> Applicant {
 fn room_place(room: RoomId, participant: ParticipantId) -> Option<Place> {
     // Never none: 32 hex digits and a short name are far below the longest namespace.
     Place::new(room.to_string(), participant.to_string()).ok()
+}
+
+/// Where the mix of a room is published.
+fn mix_place(room: RoomId) -> Option<Place> {
+    Place::new(room.to_string(), "mix").ok()
 }
 
 fn beep(prompt: Prompt) -> Beep {
