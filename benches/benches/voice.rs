@@ -10,8 +10,8 @@ mod voice;
 
 use std::{hint::black_box, time::Duration};
 
-use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use moqrelay_audio::{Frame, SampleRate, jitter, opus, playout::OpusPlayer};
+use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
+use moqrelay_audio::{Frame, SampleRate, dsp::NoiseSuppressor, jitter, opus, playout::OpusPlayer};
 
 const FRAME: Duration = Duration::from_millis(20);
 const RATES: [SampleRate; 3] = [SampleRate::Hz8000, SampleRate::Hz16000, SampleRate::Hz48000];
@@ -56,6 +56,26 @@ fn play(c: &mut Criterion) {
     group.finish();
 }
 
+fn suppress(c: &mut Criterion) {
+    let mut group = c.benchmark_group("suppress noise 20 ms");
+    for rate in RATES {
+        let frames = frames(rate);
+        let mut frames = frames.iter().cycle();
+        let mut suppressor = NoiseSuppressor::new(rate).unwrap();
+        group.bench_function(BenchmarkId::from_parameter(rate), |b| {
+            b.iter_batched(
+                || frames.next().unwrap().clone(),
+                |mut frame| {
+                    suppressor.process(frame.samples_mut());
+                    frame
+                },
+                BatchSize::SmallInput,
+            );
+        });
+    }
+    group.finish();
+}
+
 fn frames(rate: SampleRate) -> Vec<Frame> {
     let voice = voice::samples(rate.hz());
     let len = Frame::silence(rate).samples().len();
@@ -65,5 +85,5 @@ fn frames(rate: SampleRate) -> Vec<Frame> {
         .collect()
 }
 
-criterion_group!(benches, encode, play);
+criterion_group!(benches, encode, play, suppress);
 criterion_main!(benches);

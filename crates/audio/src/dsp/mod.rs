@@ -8,6 +8,8 @@ mod dc;
 mod fade;
 mod gain;
 mod loopback;
+#[cfg(feature = "noise")]
+mod noise;
 
 pub use clip::clipped;
 pub use comfort::{ComfortNoise, LOUDEST, SOFTEST};
@@ -15,3 +17,5 @@ pub use dc::DcBlocker;
 pub use fade::{fade_in, fade_out};
 pub use gain::{GAIN_MAX_DB, LevelControl, TARGET_DBOV, TOLERANCE_DB};
 pub use loopback::{Loop, LoopWatch};
+#[cfg(feature = "noise")]
+pub use noise::NoiseSuppressor;
