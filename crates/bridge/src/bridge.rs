@@ -8,6 +8,7 @@ use std::{
 };
 
 use moqrelay_audio::{conference::Chime, jitter};
+use moqrelay_processor::Processor;
 use moqrelay_relay::{FullTrackName, Relay};
 use tokio::{
     net::{TcpListener, TcpSocket, UdpSocket},
@@ -484,6 +485,16 @@ impl Bridge {
     /// As [`expect`](Self::expect).
     pub fn detect_digits(&self, leg: LegId, wanted: bool) -> Result<(), CommandError> {
         self.order(Order::Tell(leg, Command::DetectDigits(wanted)))
+    }
+
+    /// Leads what a leg's telephone says through a media processor; its texts are the track
+    /// [`Place::text`]. A leg whose packets of Opus pass untouched takes no notice.
+    ///
+    /// # Errors
+    ///
+    /// As [`expect`](Self::expect).
+    pub fn process(&self, leg: LegId, processor: Processor) -> Result<(), CommandError> {
+        self.order(Order::Tell(leg, Command::Process(processor)))
     }
 
     /// Ends a leg: one that is there, one that is still expected, or a service.

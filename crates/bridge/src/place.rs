@@ -10,6 +10,7 @@ pub struct Place {
     participant: String,
     audio: FullTrackName,
     catalog: FullTrackName,
+    text: FullTrackName,
 }
 
 impl Place {
@@ -25,7 +26,8 @@ impl Place {
         let namespace = Namespace::new(fields)?;
         Ok(Self {
             audio: FullTrackName::new(namespace.clone(), "audio")?,
-            catalog: FullTrackName::new(namespace, "catalog")?,
+            catalog: FullTrackName::new(namespace.clone(), "catalog")?,
+            text: FullTrackName::new(namespace, "text")?,
             room,
             participant,
         })
@@ -47,6 +49,12 @@ impl Place {
     #[must_use]
     pub fn audio(&self) -> &FullTrackName {
         &self.audio
+    }
+
+    /// Returns the name of the track with what a media processor says in words.
+    #[must_use]
+    pub fn text(&self) -> &FullTrackName {
+        &self.text
     }
 
     /// Returns the name of the track that says which tracks there are.

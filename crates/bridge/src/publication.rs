@@ -70,6 +70,13 @@ impl Publication {
         Ok(publication)
     }
 
+    /// Says from now on that there are these tracks.
+    pub(crate) fn describe(&mut self, catalog: &Catalog, now: Instant) {
+        self.catalog_text = catalog.to_json();
+        self.catalog_due = now;
+        self.tick(now);
+    }
+
     /// Publishes a packet of voice as the next object.
     pub(crate) fn voice(
         &mut self,
@@ -157,7 +164,8 @@ impl Position {
     }
 }
 
-fn unix_seconds() -> u64 {
+/// Returns where group ids of a track begin, so that a publisher that comes back goes on above its old ones.
+pub(crate) fn unix_seconds() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs())

@@ -13,7 +13,7 @@ use common::{
 use moqrelay_audio::{SampleRate, level::dbov, packet, tone::Tone};
 use moqrelay_bridge::{
     Event, LegId,
-    leg::{Cause, VoiceMode},
+    leg::{Cause, Directions, VoiceMode},
 };
 use moqrelay_relay::track::Object;
 use moqrelay_wire::{
@@ -265,14 +265,18 @@ fn saving() -> Scene {
 
 /// A room's background, -60 dBov.
 async fn say_hum(asterisk: &mut Asterisk, frames: usize) {
+    // Uniform noise of ±57 has a root mean square of 33.
+    say_noise(asterisk, frames, 57).await;
+}
+
+async fn say_noise(asterisk: &mut Asterisk, frames: usize, peak: i32) {
     let mut ticks = interval(FRAME);
     let bytes = noise(frames * 320, 5);
     for frame in bytes.chunks(320) {
         ticks.tick().await;
-        // Uniform noise of ±57 has a root mean square of 33.
         let samples: Vec<i16> = frame
             .iter()
-            .map(|byte| i16::from(*byte as i8) * 57 / 128)
+            .map(|byte| (i32::from(*byte as i8) * peak / 128) as i16)
             .collect();
         asterisk.say(RATE, &samples).await;
     }
@@ -305,4 +309,74 @@ async fn all(reader: &mut moqrelay_relay::track::Reader) -> Vec<Object> {
 
 fn kind(object: &Object) -> Kind {
     Properties::decode(&object.properties).unwrap().kind
+}
+
+#[tokio::test(start_paused = true)]
+async fn soft_speech_is_brought_up_in_the_direction_that_was_chosen() {
+    let mut levels = Vec::new();
+    for (from_telephone, to_telephone) in [(false, false), (true, false), (false, true)] {
+        let mut scene = Scene::with(|config| {
+            config.shaping.level_control = Directions {
+                from_telephone,
+                to_telephone,
+            };
+        });
+        let mut reader = scene.reader(1);
+        let mut speaker = scene.call(1).await;
+        let mut listener = scene.call(2).await;
+        scene
+            .bridge
+            .listen(LegId(2), place(1).audio().clone())
+            .unwrap();
+        pass(FRAME).await;
+        let (heard, ()) = tokio::join!(listener.hear_frames(500), mumble(&mut speaker, 500));
+        let published = objects(&mut reader, 500).await;
+
+        levels.push((
+            dbov(&decode(&published[415..455])),
+            dbov(&heard.samples[420 * 320..450 * 320]),
+        ));
+    }
+
+    let [(said, plain), (controlled, follows), (untouched, raised)] = levels[..] else {
+        panic!("{levels:?}");
+    };
+    assert!((-42.0..-38.0).contains(&said), "{levels:?}");
+    assert!((plain - said).abs() < 1.5, "{levels:?}");
+    for (level, before) in [(controlled, said), (follows, plain), (raised, plain)] {
+        assert!((10.0..13.0).contains(&(level - before)), "{levels:?}");
+    }
+    assert!((untouched - said).abs() < 1.0, "{levels:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_noisy_telephone_is_heard_with_less_noise_where_that_is_wanted() {
+    let mut levels = Vec::new();
+    for wanted in [false, true] {
+        let mut scene = Scene::with(|config| {
+            config.shaping.noise_suppression.from_telephone = wanted;
+        });
+        let mut reader = scene.reader(1);
+        let mut asterisk = scene.call(1).await;
+        // A hum of -60 dBov, ten times as loud.
+        say_noise(&mut asterisk, 200, 570).await;
+        let published = objects(&mut reader, 200).await;
+        levels.push(dbov(&decode(&published[150..])));
+    }
+
+    assert!(levels[1] < levels[0] - 9.0, "{levels:?}");
+}
+
+/// A soft tone, -40 dBov, for 1.2 s in every 2 s.
+async fn mumble(asterisk: &mut Asterisk, frames: usize) {
+    let mut tone = Tone::sine(SampleRate::Hz16000, 300.0, -40.0);
+    let mut ticks = interval(FRAME);
+    for frame in 0..frames {
+        ticks.tick().await;
+        let mut samples = vec![0; 320];
+        if frame % 100 < 60 {
+            tone.fill(&mut samples);
+        }
+        asterisk.say(RATE, &samples).await;
+    }
 }

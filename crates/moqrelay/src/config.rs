@@ -20,12 +20,14 @@ use url::Url;
 pub(crate) use self::{
     asterisk::{Ari, Asterisk, Format, NumberRoad, Road, Side},
     auth::{Auth, Key, User},
-    calls::{Audio, Calls, VoiceMode},
+    calls::{Audio, Calls, Direction, VoiceMode},
     moq::Moq,
     process::{Daemon, Log, LogFormat, Upgrade},
     rooms::Rooms,
     web::{Http, Metrics, Tls},
 };
+
+use crate::processors;
 
 /// Before each variable of the environment that overrides a key.
 const ENV_PREFIX: &str = "MOQRELAY";
@@ -45,6 +47,8 @@ pub(crate) struct Config {
     pub(crate) calls: Calls,
     pub(crate) rooms: Rooms,
     pub(crate) audio: Audio,
+    /// Services that telephones are led through, by name.
+    pub(crate) processor: BTreeMap<String, processors::Section>,
     pub(crate) asterisk: Asterisk,
     pub(crate) upgrade: Upgrade,
 }
@@ -64,6 +68,8 @@ impl Config {
             .with_list_parse_key("http.origins")
             .with_list_parse_key("auth.anonymous_publish")
             .with_list_parse_key("auth.anonymous_subscribe")
+            .with_list_parse_key("audio.noise_suppression")
+            .with_list_parse_key("audio.level_control")
             .try_parsing(true);
         Self::from_sources(
             config::Config::builder()
@@ -93,6 +99,9 @@ impl Config {
         self.audio.check()?;
         self.asterisk.check()?;
         self.auth.check()?;
+        for (name, section) in &self.processor {
+            section.check(name)?;
+        }
         User::check_all(&self.users)
     }
 }
@@ -240,6 +249,31 @@ mod tests {
         let error = parse("[audio]\ncomplexity = 11").unwrap_err().to_string();
 
         assert_eq!(error, "audio.complexity is 11: allowed are 0 to 10");
+    }
+
+    #[test]
+    fn stages_of_sound_are_chosen_by_direction() {
+        let config = parse("[audio]\nnoise_suppression = [\"to_telephone\"]").unwrap();
+
+        let chosen = Direction::all(&config.audio.noise_suppression);
+        assert_eq!((chosen.from_telephone, chosen.to_telephone), (false, true));
+        let untouched = Direction::all(&config.audio.level_control);
+        assert_eq!((untouched.from_telephone, untouched.to_telephone), (false, false));
+        let error = parse("[audio]\nlevel_control = [\"both\"]").unwrap_err();
+        assert!(error.to_string().contains("from_telephone"), "{error}");
+    }
+
+    #[test]
+    fn a_media_processor_is_a_section_of_its_own() {
+        let text = "[processor.bot]\nurl = \"http://127.0.0.1:1\"\ncalled = [\"echo\"]\ntoken = \"hidden\"";
+        let config = parse(text).unwrap();
+
+        let bot = &config.processor["bot"];
+        assert!(bot.audio && bot.deadline == Duration::from_millis(40));
+        assert!(!format!("{config:?}").contains("hidden"));
+        let error = parse("[processor.bot]\nurl = \"http://127.0.0.1:1\"\ndeadline = \"3s\"");
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("processor.bot.deadline"), "{error}");
     }
 
     #[test]

@@ -35,6 +35,7 @@ use crate::{
     config::{Config, Loaded, Secrets},
     driver::{Driver, Engines, Shown},
     memory,
+    processors::Processors,
     reload::{Living, Reloader},
     telemetry::{self, LogFilter},
     upgrade::{Door, Gift, Inheritance},
@@ -51,6 +52,7 @@ pub(crate) fn check(config: &Config) -> Result<()> {
     if let Some(ari) = ari_config(config) {
         ari.check().context("asterisk.ari")?;
     }
+    Processors::new(&config.processor)?;
     Ok(())
 }
 
@@ -70,6 +72,7 @@ pub(crate) async fn run(
     let metrics = telemetry::start_metrics()?;
     let identity = identity(&config.tls)?;
     let directory = Arc::new(directory(&config.users)?);
+    let processors = Processors::new(&config.processor)?;
     let own_key = inheritance.as_ref().and_then(|it| it.own_key.clone());
     let keys = Arc::new(Keys::with_own(secrets.keys, own_key)?);
     if config.auth.keys.is_empty() {
@@ -221,6 +224,7 @@ pub(crate) async fn run(
         cdr,
         rooms: config.rooms.conferences()?,
         relay: relay.clone(),
+        processors,
     };
     let driver = tokio::spawn(Driver::run(
         room_config,

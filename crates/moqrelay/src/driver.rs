@@ -27,7 +27,7 @@ use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
 use self::rooms::{Rooms, is_room_leg};
-use crate::cdr::Cdr;
+use crate::{cdr::Cdr, processors::Processors};
 
 /// An AudioSocket connection that Asterisk was told to make comes within milliseconds; this is for a
 /// machine that is very busy.
@@ -50,6 +50,7 @@ pub(crate) struct Engines {
     pub(crate) rooms: conference::Config,
     /// Where the daemon publishes what it says in rooms.
     pub(crate) relay: Relay,
+    pub(crate) processors: Processors,
 }
 
 /// How a leg reaches its telephone, or that it has none.
@@ -80,6 +81,7 @@ pub(crate) struct Driver {
     linked: BTreeMap<LegId, String>,
     cdr: Option<Cdr>,
     rooms: Rooms,
+    processors: Processors,
     shown: Shown,
     retired: bool,
 }
@@ -123,6 +125,7 @@ impl Driver {
             linked: BTreeMap::new(),
             cdr: engines.cdr,
             rooms: Rooms::new(engines.rooms, engines.relay),
+            processors: engines.processors,
             shown,
             retired: false,
         };
@@ -206,9 +209,11 @@ impl Driver {
         if self.rooms.board.answers(&arrival.to) {
             return self.room_ticket(arrival, ttl);
         }
+        let (number, called) = (arrival.from.number.clone(), arrival.to.clone());
         let leg = self.board.ticket(arrival, now)?;
         let uuid = Uuid::new_v4();
         self.expect(leg, uuid, call, ParticipantId::CALLER, OutRate::Follow, ttl);
+        self.process(to_bridge(leg), number.as_deref(), Some(&called));
         self.legs.insert(leg, Road::AudioSocket(to_bridge(leg)));
         Ok(uuid)
     }
@@ -233,6 +238,14 @@ impl Driver {
                 leg,
                 cause: Cause::Failed,
             });
+        }
+    }
+
+    /// Leads a telephone's sound through the service that is configured for its number or whom it has called, if one
+    /// is.
+    fn process(&self, leg: bridge::LegId, number: Option<&str>, called: Option<&str>) {
+        if let Some(processor) = self.processors.of(number, called) {
+            told(self.bridge.process(leg, processor.clone()));
         }
     }
 
@@ -262,7 +275,7 @@ impl Driver {
         let Some(to) = self.standing.get(&uuid).cloned() else {
             return told(self.bridge.hang_up(leg));
         };
-        let call = new_call();
+        let (call, called) = (new_call(), to.clone());
         let arrival = Arrival {
             call,
             to,
@@ -276,6 +289,7 @@ impl Driver {
                 if let Some(place) = place(call, ParticipantId::CALLER) {
                     told(self.bridge.join(leg, place));
                 }
+                self.process(leg, None, Some(&called));
             }
             Err(refusal) => {
                 tracing::info!(%leg, %uuid, %refusal, "a caller by fixed UUID is turned away");
@@ -394,6 +408,7 @@ impl Driver {
             return self.room_incoming(&ari, incoming);
         }
         let call = new_call();
+        let (number, called) = (incoming.from.number.clone(), incoming.to.clone());
         let from = Caller {
             number: incoming.from.number,
             name: incoming.from.name,
@@ -412,6 +427,7 @@ impl Driver {
                 // The person may take a while to answer; the connection comes after that.
                 let ttl = self.board.config().ring_timeout + ATTACH_TIMEOUT;
                 self.expect(leg, uuid, call, ParticipantId::CALLER, self.ari_rate, ttl);
+                self.process(to_bridge(leg), number.as_deref(), Some(&called));
                 told_ari(ari.adopt(incoming.call, to_ari(leg)));
             }
             Err(refusal) => {
@@ -585,6 +601,7 @@ impl Driver {
         let uuid = Uuid::new_v4();
         self.legs.insert(leg, Road::Ari { uuid });
         self.expect(leg, uuid, call, participant, self.ari_rate, ATTACH_TIMEOUT);
+        self.process(to_bridge(leg), Some(number.as_str()), None);
         let caller = ari::Caller {
             name: Some(from.name),
             number: from.number,

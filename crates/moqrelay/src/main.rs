@@ -11,6 +11,7 @@ mod init_asterisk;
 mod inspect;
 mod media;
 mod memory;
+mod processors;
 mod reload;
 mod telemetry;
 mod token;

@@ -111,6 +111,10 @@ pub(crate) fn start_metrics() -> Result<PrometheusHandle> {
         "Part of a leg's sound that was missing over 5 s, by direction."
     );
     metrics::describe_histogram!(
+        "moqrelay_processor_answer_seconds",
+        "How long a media processor takes to answer a frame of 20 ms, by processor."
+    );
+    metrics::describe_histogram!(
         "moqrelay_bridge_delay_seconds",
         "Estimated delay from mouth to ear of a leg, by direction."
     );
@@ -237,6 +241,38 @@ const COUNTERS: &[(&str, &str)] = &[
         "Turns of 20 ms of rooms that are mixed.",
     ),
     ("moqrelay_mixes_total", "Mixes made in those turns."),
+    (
+        "moqrelay_processor_answers_dropped_total",
+        "Answers of a media processor that were not used, by cause: malformed, or too many texts.",
+    ),
+    (
+        "moqrelay_processor_breaker_changes_total",
+        "Times a leg's circuit breaker changed, by the state it changed to.",
+    ),
+    (
+        "moqrelay_processor_events_total",
+        "Events that a media processor told.",
+    ),
+    (
+        "moqrelay_processor_frames_missed_total",
+        "Frames whose answer did not come in time.",
+    ),
+    (
+        "moqrelay_processor_frames_total",
+        "Frames led through a media processor, by result: answered, or passed as they were.",
+    ),
+    (
+        "moqrelay_processor_streams_failed_total",
+        "Streams to a media processor that failed.",
+    ),
+    (
+        "moqrelay_processor_streams_total",
+        "Streams to a media processor that were opened.",
+    ),
+    (
+        "moqrelay_processor_texts_total",
+        "Texts that a media processor sent.",
+    ),
     (
         "moqrelay_control_connections_refused_total",
         "TCP connections refused: too many.",
@@ -380,6 +416,10 @@ const GAUGES: &[(&str, &str)] = &[
     ),
     ("moqrelay_calls", "Calls alive."),
     ("moqrelay_calls_up", "Calls answered."),
+    (
+        "moqrelay_processor_legs",
+        "Legs led through a media processor, by the state of their circuit breaker.",
+    ),
     ("moqrelay_devices", "Devices registered."),
     ("moqrelay_guests", "Guests whose token holds."),
     ("moqrelay_rooms", "Rooms that somebody is in."),

@@ -1,6 +1,6 @@
 //! The catalog of a participant: which tracks it has, as MSF (draft-ietf-moq-msf) JSON.
 //!
-//! Only independent catalogs of audio, as `docs/protocol.md` section 3 shows them; delta updates and the fields of
+//! Only independent catalogs of audio and text, as `docs/protocol.md` section 3 shows them; delta updates and the fields of
 //! video are not ours, and fields that are unknown here are ignored as MSF demands.
 
 use bytes::Bytes;
@@ -106,6 +106,15 @@ pub struct Track {
     /// Units of timestamps per second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timescale: Option<u64>,
+    /// The type of the objects, where no codec says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mime_type: Option<String>,
+    /// What the records of an event timeline are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_type: Option<String>,
+    /// The tracks of the same namespace that it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub depends: Option<Vec<String>>,
 }
 
 impl Track {
@@ -125,6 +134,29 @@ impl Track {
             channel_config: Some("1".into()),
             bitrate: Some(bitrate),
             timescale: Some(crate::audio_object::TIMESCALE),
+            mime_type: None,
+            event_type: None,
+            depends: None,
+        }
+    }
+
+    /// Describes a track named `text` with objects as `text_track` has them, for the voice of [`opus`](Self::opus).
+    #[must_use]
+    pub fn text() -> Self {
+        Self {
+            name: "text".into(),
+            namespace: None,
+            packaging: "eventtimeline".into(),
+            is_live: Some(true),
+            role: Some("caption".into()),
+            codec: None,
+            samplerate: None,
+            channel_config: None,
+            bitrate: None,
+            timescale: None,
+            mime_type: Some("application/json".into()),
+            event_type: Some(crate::text_track::EVENT_TYPE.into()),
+            depends: Some(vec!["audio".into()]),
         }
     }
 }

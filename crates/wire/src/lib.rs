@@ -9,3 +9,4 @@ pub mod chan_websocket;
 pub mod conference;
 pub mod rtp;
 pub mod signal;
+pub mod text_track;

@@ -6,10 +6,12 @@ mod clock;
 mod coder;
 mod ear;
 mod feed;
+mod hook;
 mod intake;
 mod media_socket;
 mod opus_out;
 mod pace;
+mod polish;
 mod quality;
 mod reception;
 mod road;
@@ -20,7 +22,7 @@ mod stats;
 mod timeline;
 mod voice;
 
-use std::{collections::VecDeque, fmt, future, io, time::Duration};
+use std::{collections::VecDeque, fmt, future, io, task::Poll, time::Duration};
 
 use bytes::Bytes;
 use moqrelay_audio::{
@@ -30,8 +32,12 @@ use moqrelay_audio::{
     level::{self, AudioLevel, Level},
     mode::Report,
 };
+use moqrelay_processor::Processor;
 use moqrelay_relay::{FullTrackName, Relay};
-use moqrelay_wire::audiosocket::{Audio, Rate};
+use moqrelay_wire::{
+    audiosocket::{Audio, Rate},
+    catalog::Track,
+};
 use tokio::{
     sync::{mpsc, watch},
     time::Instant,
@@ -40,9 +46,11 @@ use tokio::{
 use self::{
     clock::offset,
     ear::Ear,
+    hook::Hook,
     intake::{Intake, Label, Taken, sample_rate},
     opus_out::OpusOut,
     pace::Pace,
+    polish::Polish,
     road::{Arrival, Carries, Sent},
     socket::Read,
     voice::Voice,
@@ -57,7 +65,9 @@ pub(crate) use self::{
 };
 pub use self::{
     quality::{Cause, Quality, Summary},
-    spec::{Beep, Coding, LegId, OutRate, Reason, Shaping, Spec, Tone, VoiceMode},
+    spec::{
+        Beep, Coding, Directions, LegId, OutRate, Reason, Shaping, Spec, Tone, VoiceMode,
+    },
     stats::{Lateness, SpeechLevel, Stats},
 };
 use crate::{
@@ -82,6 +92,7 @@ pub(crate) enum Command {
     Answer,
     Explain(&'static str),
     DetectDigits(bool),
+    Process(Processor),
 }
 
 /// What every leg of a bridge shares.
@@ -149,6 +160,7 @@ pub(crate) struct Leg {
     last_audio: Instant,
     voice: Voice,
     ear: Ear,
+    polish: Polish,
     loops: LoopWatch,
     frame: Vec<i16>,
     out_rate: Rate,
@@ -162,6 +174,8 @@ pub(crate) struct Leg {
     report_due: Instant,
     watch: quality::Watch,
     judge_due: Instant,
+    place: Option<Place>,
+    processor: Option<Processor>,
 }
 
 impl Leg {
@@ -207,6 +221,7 @@ impl Leg {
                 around.jitter,
                 around.shaping.comfort_noise,
             ),
+            polish: Polish::to_telephone(around.shaping, sample_rate(out_rate)),
             loops: LoopWatch::new(),
             frame: vec![0; out_rate.frame_samples()],
             out_rate,
@@ -219,6 +234,8 @@ impl Leg {
             report_due: now + REPORT_INTERVAL,
             watch: quality::Watch::default(),
             judge_due: now + quality::INTERVAL,
+            place: None,
+            processor: None,
             around,
         };
         leg.flush_events();
@@ -250,15 +267,28 @@ impl Leg {
                     Some(command) => { self.obey(command); Ok(()) }
                     None => Err(Reason::HungUp),
                 },
-                () = Self::arrivals(&mut self.ear, &mut self.stats, self.start) => Ok(()),
+                () = Self::arrivals(
+                    &mut self.ear,
+                    &mut self.voice,
+                    &mut self.stats,
+                    self.start,
+                ) => Ok(()),
                 ready = self.road.ready() => self.move_bytes(ready),
             };
         };
         self.end(reason)
     }
 
-    async fn arrivals(ear: &mut Ear, stats: &mut Stats, start: Instant) {
-        future::poll_fn(|cx| ear.poll_arrivals(cx, start.elapsed(), stats)).await;
+    /// Takes what came by MoQ and what came back from the processor.
+    async fn arrivals(ear: &mut Ear, voice: &mut Voice, stats: &mut Stats, start: Instant) {
+        future::poll_fn(|cx| {
+            let heard = ear.poll_arrivals(cx, start.elapsed(), stats);
+            match voice.poll_processed(cx, stats) {
+                Poll::Ready(()) => Poll::Ready(()),
+                Poll::Pending => heard,
+            }
+        })
+        .await;
     }
 
     fn end(mut self, reason: Reason) -> End {
@@ -349,6 +379,10 @@ impl Leg {
                 }
             }
             Command::DetectDigits(wanted) => self.voice.detect_digits(wanted),
+            Command::Process(processor) => {
+                self.processor = Some(processor);
+                self.hook_up();
+            }
         }
     }
 
@@ -360,6 +394,25 @@ impl Leg {
             Ok(publication) => self.voice.publish(publication),
             Err(error) => tracing::warn!(%error, "the leg is not heard"),
         }
+        self.place = Some(place.clone());
+        self.hook_up();
+    }
+
+    /// Leads what the telephone says through the processor, once both are known.
+    fn hook_up(&mut self) {
+        let (Some(processor), Some(place)) = (&self.processor, &self.place) else {
+            return;
+        };
+        let name = &processor.config().name;
+        if self.road.carries() == Carries::Opus {
+            tracing::warn!(processor = name, "not used: packets of Opus pass untouched");
+            return;
+        }
+        tracing::info!(processor = name, "sound goes through a media processor");
+        let hook = Hook::open(processor, &self.around.relay, self.id, place);
+        let mut catalog = self.around.coding.catalog();
+        catalog.tracks.push(Track::text());
+        self.voice.hook(hook, &catalog, Instant::now());
     }
 
     fn tick(&mut self, now: Instant) -> Result<(), Reason> {
@@ -406,6 +459,7 @@ impl Leg {
     fn send_next(&mut self, due: Duration, now: Instant) -> io::Result<Sent> {
         if self.road.carries() != Carries::Opus {
             self.ear.hear(due, &mut self.frame);
+            self.polish.process_unmeasured(&mut self.frame);
             return self.road.send(self.out_rate, &self.frame, now);
         }
         let Self {
@@ -516,6 +570,7 @@ impl Leg {
         self.stats.rate_out = self.out_rate.hz();
         self.frame.resize(self.out_rate.frame_samples(), 0);
         self.ear.set_rate(sample_rate(self.out_rate));
+        self.polish.set_rate(sample_rate(self.out_rate));
         tracing::info!(
             hz_in = self.stats.rate_in,
             hz_out = self.stats.rate_out,

@@ -160,18 +160,30 @@ pub enum VoiceMode {
 /// What is done to a leg's sound besides coding it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shaping {
-    /// Brings what the telephone says to one loudness. Default false: most telephones do it themselves.
-    pub level_control: bool,
+    /// Takes steady noise out of speech. Default none: browsers and telephones do it themselves, and music suffers.
+    pub noise_suppression: Directions,
+    /// Brings speech to one loudness. Default none: most telephones do it themselves.
+    pub level_control: Directions,
     /// Lets the telephone hear soft noise where a voice says that it is silent. Default true.
     pub comfort_noise: bool,
     /// Brings the voices of a room's mix to one loudness. Default true: a room has many microphones.
     pub rooms_level_control: bool,
 }
 
+/// Where a stage that can be left out is not.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Directions {
+    /// In what the telephone says.
+    pub from_telephone: bool,
+    /// In what the telephone hears, unless packets of Opus go to it untouched.
+    pub to_telephone: bool,
+}
+
 impl Default for Shaping {
     fn default() -> Self {
         Self {
-            level_control: false,
+            noise_suppression: Directions::default(),
+            level_control: Directions::default(),
             comfort_noise: true,
             rooms_level_control: true,
         }

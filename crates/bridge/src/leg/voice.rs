@@ -1,21 +1,32 @@
 //! What a leg says: PCM from Asterisk, mended, coded once, published as objects for however many listen.
 
-use std::time::Duration;
+use std::{
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use moqrelay_audio::{
     Frame, SampleRate,
-    dsp::{DcBlocker, LevelControl, clipped, fade_in, fade_out},
+    dsp::{DcBlocker, clipped, fade_in, fade_out},
     dtmf,
-    level::{AudioLevel, Level, Meter, SILENCE},
+    level::{AudioLevel, Level, SILENCE},
     mode::{BASELINE, HEADER_BYTES, Mode, Packer, Piece, Report},
     opus, packet,
 };
 use moqrelay_relay::track::WriteError;
-use moqrelay_wire::audio_object::{self, Kind, Properties};
+use moqrelay_wire::{
+    audio_object::{self, Kind, Properties},
+    catalog::Catalog,
+};
 use tokio::time::Instant;
 
-use super::{Coding, Shaping, Stats, VoiceMode, timeline::Timeline};
+use super::{
+    Coding, Shaping, Stats, VoiceMode,
+    hook::{Hook, Processed},
+    polish::Polish,
+    timeline::Timeline,
+};
 use crate::{governor::Throttle, publication::Publication};
 
 /// Sound that begins or ends in its middle does so within 5 ms: shorter clicks, longer cuts words.
@@ -24,12 +35,15 @@ const FADE: Duration = Duration::from_millis(5);
 /// What 20 ms cost when nothing is saved, bytes on the wire.
 const BASELINE_BYTES: u64 = (BASELINE.wire_bps() / 8 / 50) as u64;
 
+/// What a telephone most likely speaks, until it does.
+const RATE: SampleRate = SampleRate::Hz16000;
+
 /// The way from frames to objects.
 #[derive(Debug)]
 pub(super) struct Voice {
-    shaping: Shaping,
-    stages: Stages,
-    meter: Meter,
+    rate: SampleRate,
+    dc: DcBlocker,
+    polish: Polish,
     /// The loudest frame since it was asked for.
     loudest: Level,
     digits: Option<dtmf::Detector>,
@@ -37,15 +51,8 @@ pub(super) struct Voice {
     packer: Packer,
     coder: Coder,
     publication: Option<Publication>,
+    hook: Option<Hook>,
     mute: Mute,
-}
-
-/// The stages that depend on the rate.
-#[derive(Debug)]
-struct Stages {
-    rate: SampleRate,
-    dc: DcBlocker,
-    control: LevelControl,
 }
 
 /// Whether a leg is heard.
@@ -62,9 +69,9 @@ enum Mute {
 impl Voice {
     pub(super) fn new(coding: Coding, shaping: Shaping, throttle: Throttle) -> Self {
         Self {
-            shaping,
-            stages: Stages::new(SampleRate::Hz16000),
-            meter: Meter::new(),
+            rate: RATE,
+            dc: DcBlocker::new(RATE),
+            polish: Polish::from_telephone(shaping, RATE),
             loudest: SILENCE,
             digits: None,
             timeline: Timeline::default(),
@@ -74,6 +81,7 @@ impl Voice {
             },
             coder: Coder::new(coding, throttle),
             publication: None,
+            hook: None,
             mute: Mute::Open,
         }
     }
@@ -81,6 +89,14 @@ impl Voice {
     /// Publishes from now on.
     pub(super) fn publish(&mut self, publication: Publication) {
         self.publication = Some(publication);
+    }
+
+    /// Leads what is said through a media processor from now on; `catalog` has the track of its texts.
+    pub(super) fn hook(&mut self, hook: Hook, catalog: &Catalog, now: Instant) {
+        self.hook = Some(hook);
+        if let Some(publication) = &mut self.publication {
+            publication.describe(catalog, now);
+        }
     }
 
     /// Stops or resumes publishing; silence is what others hear meanwhile.
@@ -96,7 +112,7 @@ impl Voice {
 
     /// Listens for digits in the sound, or no longer.
     pub(super) fn detect_digits(&mut self, wanted: bool) {
-        self.digits = wanted.then(|| dtmf::Detector::new(self.stages.rate));
+        self.digits = wanted.then(|| dtmf::Detector::new(self.rate));
     }
 
     /// Takes what was measured of the network up to `now`.
@@ -129,10 +145,24 @@ impl Voice {
             return;
         };
         stats.baseline_bytes += BASELINE_BYTES;
-        if let Err(error) = self.send(&frame, timestamp, level, stats) {
-            stats.objects_failed += 1;
-            self.give_up(&error);
+        match &mut self.hook {
+            Some(hook) => hook.send(timestamp, frame),
+            None => self.finish(&frame, timestamp, level, stats),
         }
+    }
+
+    /// Publishes what has come back from the media processor; ready when there was something.
+    pub(super) fn poll_processed(&mut self, cx: &mut Context<'_>, stats: &mut Stats) -> Poll<()> {
+        let Some(hook) = &mut self.hook else {
+            return Poll::Pending;
+        };
+        let Processed {
+            timestamp,
+            frame,
+            level,
+        } = std::task::ready!(hook.poll(cx));
+        self.finish(&frame, timestamp, level, stats);
+        Poll::Ready(())
     }
 
     /// So much before the next frame was lost: listeners conceal it.
@@ -177,20 +207,18 @@ impl Voice {
         stats: &mut Stats,
         digit: impl FnMut(dtmf::Digit),
     ) -> AudioLevel {
-        if frame.rate() != self.stages.rate {
-            self.stages = Stages::new(frame.rate());
+        if frame.rate() != self.rate {
+            self.rate = frame.rate();
+            self.dc = DcBlocker::new(self.rate);
+            self.polish.set_rate(self.rate);
             self.detect_digits(self.digits.is_some());
         }
         if let Some(detector) = &mut self.digits {
             detector.process(frame.samples(), digit);
         }
         stats.clipped += u64::from(clipped(frame.samples()));
-        self.stages.dc.process(frame.samples_mut());
-        let mut level = self.meter.measure(frame.samples());
-        if self.shaping.level_control {
-            self.stages.control.process(frame.samples_mut(), level);
-            level.level = Level::of(frame.samples());
-        }
+        self.dc.process(frame.samples_mut());
+        let level = self.polish.process(frame.samples_mut());
         stats.level = level.level.minus_dbov();
         stats.speech[0].add(level);
         self.loudest = self.loudest.min(level.level);
@@ -214,6 +242,13 @@ impl Voice {
             }
         };
         now
+    }
+
+    fn finish(&mut self, frame: &Frame, timestamp: u64, level: AudioLevel, stats: &mut Stats) {
+        if let Err(error) = self.send(frame, timestamp, level, stats) {
+            stats.objects_failed += 1;
+            self.give_up(&error);
+        }
     }
 
     fn send(
@@ -271,16 +306,6 @@ impl Voice {
                 self.publication = None;
             }
             Error::Writing(error) => tracing::debug!(%error, "an object was not published"),
-        }
-    }
-}
-
-impl Stages {
-    fn new(rate: SampleRate) -> Self {
-        Self {
-            rate,
-            dc: DcBlocker::new(rate),
-            control: LevelControl::new(),
         }
     }
 }

@@ -46,6 +46,7 @@ pub(crate) async fn echo(
                     | Command::Mute(_)
                     | Command::Answer
                     | Command::DetectDigits(_)
+                    | Command::Process(_)
                     | Command::Explain(_),
                 ) => {}
             },

@@ -3,6 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Result, ensure};
+use moqrelay_bridge::leg::Directions;
 use serde::Deserialize;
 
 use super::{number, within};
@@ -52,7 +53,8 @@ pub(crate) struct Audio {
     pub(crate) bitrate: u32,
     pub(crate) complexity: u8,
     pub(crate) voice_mode: VoiceMode,
-    pub(crate) level_control: bool,
+    pub(crate) noise_suppression: Vec<Direction>,
+    pub(crate) level_control: Vec<Direction>,
     pub(crate) comfort_noise: bool,
     #[serde(with = "humantime_serde")]
     pub(crate) jitter_min: Duration,
@@ -66,7 +68,8 @@ impl Default for Audio {
             bitrate: 32_000,
             complexity: 5,
             voice_mode: VoiceMode::Steady,
-            level_control: false,
+            noise_suppression: Vec::new(),
+            level_control: Vec::new(),
             comfort_noise: true,
             jitter_min: Duration::from_millis(20),
             jitter_max: Duration::from_millis(400),
@@ -85,6 +88,24 @@ impl Audio {
             self.jitter_max
         );
         Ok(())
+    }
+}
+
+/// A direction of a telephone leg.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Direction {
+    FromTelephone,
+    ToTelephone,
+}
+
+impl Direction {
+    /// Returns what the bridge calls such a list.
+    pub(crate) fn all(directions: &[Self]) -> Directions {
+        Directions {
+            from_telephone: directions.contains(&Self::FromTelephone),
+            to_telephone: directions.contains(&Self::ToTelephone),
+        }
     }
 }
 

@@ -196,7 +196,8 @@ pub(super) fn bridge_config(config: &Config) -> bridge::Config {
             },
         },
         shaping: Shaping {
-            level_control: config.audio.level_control,
+            noise_suppression: config::Direction::all(&config.audio.noise_suppression),
+            level_control: config::Direction::all(&config.audio.level_control),
             comfort_noise: config.audio.comfort_noise,
             rooms_level_control: config.rooms.level_control,
         },
