@@ -258,7 +258,10 @@ mod tests {
         let chosen = Direction::all(&config.audio.noise_suppression);
         assert_eq!((chosen.from_telephone, chosen.to_telephone), (false, true));
         let untouched = Direction::all(&config.audio.level_control);
-        assert_eq!((untouched.from_telephone, untouched.to_telephone), (false, false));
+        assert_eq!(
+            (untouched.from_telephone, untouched.to_telephone),
+            (false, false)
+        );
         let error = parse("[audio]\nlevel_control = [\"both\"]").unwrap_err();
         assert!(error.to_string().contains("from_telephone"), "{error}");
     }

@@ -1,6 +1,6 @@
 //! The messages of `proto/moqrelay/processor/v1/processor.proto`, which documents them.
 //!
-//! Written by hand, so that no build needs a protobuf compiler; `tests/messages.rs` holds them against bytes that
+//! Written by hand, so that no build needs a protobuf compiler; `tests/schema.rs` holds them against bytes that
 //! another implementation made.
 
 use bytes::Bytes;

@@ -51,7 +51,8 @@ pub(super) struct Voice {
     packer: Packer,
     coder: Coder,
     publication: Option<Publication>,
-    hook: Option<Hook>,
+    /// In a box: few legs have one.
+    hook: Option<Box<Hook>>,
     mute: Mute,
 }
 
@@ -93,7 +94,7 @@ impl Voice {
 
     /// Leads what is said through a media processor from now on; `catalog` has the track of its texts.
     pub(super) fn hook(&mut self, hook: Hook, catalog: &Catalog, now: Instant) {
-        self.hook = Some(hook);
+        self.hook = Some(Box::new(hook));
         if let Some(publication) = &mut self.publication {
             publication.describe(catalog, now);
         }
