@@ -263,7 +263,7 @@ mod tests {
             (false, false)
         );
         let error = parse("[audio]\nlevel_control = [\"both\"]").unwrap_err();
-        assert!(error.to_string().contains("from_telephone"), "{error}");
+        assert!(error.to_string().contains("audio.level_control"), "{error}");
     }
 
     #[test]
