@@ -1,6 +1,7 @@
 //! What the noise suppressor does to noise, to speech and to what is neither.
 
 #![cfg(feature = "noise")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod common;
 

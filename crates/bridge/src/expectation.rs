@@ -25,7 +25,7 @@ pub(crate) struct Expectations {
 #[derive(Debug)]
 enum Expectation {
     Once {
-        spec: Spec,
+        spec: Box<Spec>,
         until: Instant,
         commands: Vec<Command>,
     },
@@ -65,7 +65,7 @@ impl Expectations {
         self.by_id.insert(
             id,
             Expectation::Once {
-                spec,
+                spec: Box::new(spec),
                 until,
                 commands: Vec::new(),
             },
@@ -148,7 +148,7 @@ impl Expectations {
             }
             Some(Expectation::Once { until, .. }) if *until <= now => Err(Turned::Unknown),
             Some(Expectation::Once { spec, commands, .. }) => {
-                let (spec, commands) = (spec.clone(), std::mem::take(commands));
+                let (spec, commands) = (Spec::clone(spec), std::mem::take(commands));
                 self.remove(id);
                 Ok(Claim {
                     spec,

@@ -65,9 +65,7 @@ pub(crate) use self::{
 };
 pub use self::{
     quality::{Cause, Quality, Summary},
-    spec::{
-        Beep, Coding, Directions, LegId, OutRate, Reason, Shaping, Spec, Tone, VoiceMode,
-    },
+    spec::{Beep, Coding, Directions, LegId, OutRate, Reason, Shaping, Spec, Tone, VoiceMode},
     stats::{Lateness, SpeechLevel, Stats},
 };
 use crate::{
