@@ -58,6 +58,7 @@ export async function makeTree() {
  * @param {string} [options.snippets] a folder with other snippets, which say all of the above
  *   themselves; `options.ports.http` must be theirs
  * @param {string} [options.fixedUuid] the UUID that 7900 connects with
+ * @param {{port: number}} [options.provider] what `startProvider` returned: Asterisk registers there, and has AMI
  * @param {{sip?: number, http?: number, trunk?: number}} [options.ports] free ones unless given
  * @returns a handle: `ports`, `ari` (`url`, `user`, `password`), `secret`, `state` (folder),
  *   `pid`, `log()`, `logged(pattern, ms)`, `cli(command)`, `stop()`, `restart()`,
@@ -68,6 +69,7 @@ export async function startAsterisk(options = {}) {
     sip: options.ports?.sip ?? (await freePort('udp')),
     http: options.ports?.http ?? (await freePort('tcp')),
     trunk: options.ports?.trunk ?? (await freePort('udp')),
+    ...(options.provider ? { ami: await freePort('tcp') } : {}),
   };
   const secret = options.secret ?? 'moqrelay-test-secret';
   const ariPassword = options.ariPassword ?? 'moqrelay-test-password';
@@ -80,6 +82,7 @@ export async function startAsterisk(options = {}) {
     API: options.api ?? 'http://127.0.0.1:8080',
     SECRET: secret,
     ARI_PASSWORD: ariPassword,
+    ...(options.provider ? { PORT_PROVIDER: `${options.provider.port}`, PORT_AMI: `${ports.ami}` } : {}),
     ...(options.snippets ? { SNIPPETS: options.snippets } : {}),
     ...(options.fixedUuid ? { FIXED_UUID: options.fixedUuid } : {}),
   };
@@ -124,11 +127,37 @@ export async function startAsterisk(options = {}) {
 }
 
 /**
+ * Starts a telephone provider (Kamailio) on 127.0.0.2: what is not Asterisk is registered there, and Asterisk is too.
+ *
+ * @param {{port?: number}} [options] a free port unless given
+ * @returns a handle: `port`, `world` (for `startPhone` in the place of `asterisk`), `log()`, `logged(pattern, ms)`,
+ *   `stop()`, `start()` on the same port
+ */
+export async function startProvider({ port: wanted } = {}) {
+  const port = wanted ?? (await freePort('udp'));
+  const state = folder('provider');
+  let program;
+  const start = async () => {
+    program = launch('provider/run', [state], { PORT_PROVIDER: `${port}` });
+    await program.logged(/provider: ready/, START_MS);
+  };
+  await start();
+  return {
+    port,
+    world: { ports: { sip: port }, host: '127.0.0.2' },
+    log: () => program.log(),
+    logged: (pattern, ms = EVENT_MS) => program.logged(pattern, ms),
+    start,
+    stop: () => program.stop(),
+  };
+}
+
+/**
  * Starts a telephone and waits until it is registered.
  *
  * @param {object} options
- * @param {{ports: {sip: number}}} options.asterisk what `startAsterisk` returned
- * @param {'alice'|'bob'} [options.name] alice is 1001, bob is 1002
+ * @param {{ports: {sip: number}, host?: string}} options.asterisk what `startAsterisk` returned, or a provider's `world`
+ * @param {string} [options.name] alice is 1001, bob is 1002; at a provider the number
  * @param {number} [options.hz] the tone it says, 10 to 20000
  * @param {'manual'|'auto'} [options.answer] whether it answers by itself
  * @param {string} [options.codecs] in order of preference, as baresip writes them
@@ -140,7 +169,9 @@ export async function startAsterisk(options = {}) {
 export async function startPhone({ asterisk, name = 'alice', hz = 700, answer = 'manual', codecs }) {
   const port = await freePort('tcp');
   const state = folder(name);
+  const host = asterisk.host ?? '127.0.0.1';
   const program = launch('phone', ['run', state, name], {
+    HOST_SIP: host,
     PORT_SIP: `${asterisk.ports.sip}`,
     PORT_PHONE: `${port}`,
     HZ: `${hz}`,
@@ -161,7 +192,7 @@ export async function startPhone({ asterisk, name = 'alice', hz = 700, answer = 
     /** Calls a number; events from before are passed over by what waits for events. */
     dial(number) {
       line.forget();
-      return command('dial', `sip:${number}@127.0.0.1:${asterisk.ports.sip}`);
+      return command('dial', `sip:${number}@${host}:${asterisk.ports.sip}`);
     },
     answer: () => command('accept'),
     hangUp: () => command('hangup'),

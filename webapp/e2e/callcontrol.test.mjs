@@ -247,6 +247,16 @@ describe('the lamp of a SIP telephone', () => {
   });
 });
 
+describe('a call that was sent on', () => {
+  test('says for whom it was', async () => {
+    await alice.dial('613');
+    await anna.see('incoming-via');
+
+    assert.match(await anna.text('incoming-via'), /1002/);
+    assert.equal(await anna.text('incoming-name'), 'Alice');
+  });
+});
+
 describe('a call that nobody answers', () => {
   test('goes on in the dialplan, which knows why', async () => {
     await alice.dial(ANNA);

@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use crate::{
     Codec, Credentials, LegId, Place, Service, identify,
-    leg::{Beep, Coding, Command, OutRate, Reason, Shaping, Spec, Stats, Tone},
+    leg::{Beep, Cause, Coding, Command, OutRate, Quality, Reason, Shaping, Spec, Stats, Tone},
     server::{Order, Server, Work},
     wheel::Wheel,
 };
@@ -112,6 +112,16 @@ pub enum Event {
         leg: LegId,
         /// One of `0-9A-D*#`.
         digit: char,
+    },
+    /// How a leg sounds, from the telephone and to it: every 5 s, and when one of them falls silent.
+    /// Left out when the queue is full.
+    Quality {
+        /// The leg.
+        leg: LegId,
+        /// The last 5 s; `None`: nothing was to be heard.
+        quality: [Option<Quality>; 2],
+        /// Why nothing has been heard for 3 s; `None`: something has.
+        silent: [Option<Cause>; 2],
     },
     /// The leg is over, or never came. Exactly once for each leg that was expected, attached or started.
     Detached {
@@ -458,7 +468,7 @@ impl Bridge {
         self.wheel.chime(room.to_owned(), chime);
     }
 
-    /// Plays digits (`0-9A-D*#`) to a leg as tones, each 100 ms and as long a pause: AudioSocket has no other way to
+    /// Plays digits (`0-9A-D*#`, `w` for half a second of nothing) to a leg as tones, each 100 ms and as long a pause: AudioSocket has no other way to
     /// send them. Asterisk does better with ARI.
     ///
     /// # Errors

@@ -7,6 +7,7 @@
 //!
 //! Who hears whom, and when a call ends, is decided elsewhere: the bridge does what it is told and reports.
 
+pub mod ami;
 pub mod ari;
 mod bridge;
 mod codec;

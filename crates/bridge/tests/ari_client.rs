@@ -56,7 +56,7 @@ async fn a_request_reaches_asterisk_and_its_refusal_the_daemon() {
 
     client
         .handle
-        .dial(LegId(1), "600", Caller::default(), Uuid::nil())
+        .dial(LegId(1), "600", None, Caller::default(), Uuid::nil())
         .unwrap();
     let mut lines = Vec::new();
     for _ in 0..3 {
@@ -227,7 +227,7 @@ async fn a_request_without_an_answer_is_given_up() {
     let (mut client, _socket) = asterisk.up().await;
     client
         .handle
-        .dial(LegId(1), "600", Caller::default(), Uuid::nil())
+        .dial(LegId(1), "600", None, Caller::default(), Uuid::nil())
         .unwrap();
     let silent = [
         asterisk.request().await,

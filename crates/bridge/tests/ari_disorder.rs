@@ -177,6 +177,7 @@ impl World {
         self.tell(Command::Dial {
             leg,
             number,
+            trunk: None,
             caller: Caller::default(),
             uuid,
         });
@@ -357,7 +358,7 @@ impl World {
                     "seed {}: {leg} is over",
                     self.seed
                 ),
-                Output::Event(Event::Up | Event::Down) => {}
+                Output::Event(Event::Up | Event::Down | Event::Trunk { .. }) => {}
                 Output::StepAside(_) => {}
                 Output::Reconnect | Output::GiveWay => again = true,
             }

@@ -531,7 +531,7 @@ impl World {
             name: Some("Anna".into()),
             number: Some("7001".into()),
         };
-        self.handle.dial(leg, number, caller, uuid).unwrap();
+        self.handle.dial(leg, number, None, caller, uuid).unwrap();
         (leg, uuid)
     }
 

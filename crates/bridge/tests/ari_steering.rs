@@ -145,7 +145,7 @@ fn a_telephone_that_calls_is_offered_with_all_that_is_known() {
     let mut desk = Desk::up();
 
     desk.hears(
-        r#"{"type":"StasisStart","args":["7001"],"channel":{"id":"a1","name":"PJSIP/alice-1",
+        r#"{"type":"StasisStart","args":["7001","1002"],"channel":{"id":"a1","name":"PJSIP/alice-1",
         "state":"Ring","protocol_id":"call-id","caller":{"name":"Alice","number":"1001"},
         "dialplan":{"exten":"77","app_name":"Stasis","app_data":"moqrelay,7001"}}}"#,
     );
@@ -155,6 +155,7 @@ fn a_telephone_that_calls_is_offered_with_all_that_is_known() {
     };
     assert_eq!(incoming.to, "7001");
     assert_eq!(incoming.from, caller("Alice", "1001"));
+    assert_eq!(incoming.via.as_deref(), Some("1002"));
     assert_eq!(incoming.channel, "PJSIP/alice-1");
     assert_eq!(incoming.sip_call_id.as_deref(), Some("call-id"));
 }
@@ -290,6 +291,7 @@ fn the_caller_is_shown_without_what_could_break_a_header() {
     desk.tells(Command::Dial {
         leg: LEG,
         number: "600".into(),
+        trunk: None,
         caller: mallory,
         uuid: UUID,
     });
@@ -621,6 +623,20 @@ fn digits_go_both_ways_once_there_is_someone() {
         desk.sent(),
         [format!("POST /channels/{FAR}/dtmf?dtmf=42%23")]
     );
+}
+
+#[test]
+fn a_string_of_digits_goes_out_with_its_pauses() {
+    let mut desk = Desk::talking();
+    desk.sent();
+
+    for digits in ["1w2ww3#", "1x", ""] {
+        let digits = digits.into();
+        desk.tells(Command::Dtmf { leg: LEG, digits });
+    }
+
+    let sent = format!("POST /channels/{FAR}/dtmf?dtmf=1w2ww3%23");
+    assert_eq!(desk.sent(), [sent]);
 }
 
 #[test]

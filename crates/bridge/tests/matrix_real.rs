@@ -202,7 +202,9 @@ impl Line {
             name: Some("Anna".into()),
             number: Some("7001".into()),
         };
-        self.handle.dial(leg, "1002", caller, self.uuid).unwrap();
+        self.handle
+            .dial(leg, "1002", None, caller, self.uuid)
+            .unwrap();
         self.during(phone.expect("CALL_INCOMING")).await;
         phone.tell("accept", "").await;
         while self.event().await != ari::Event::Answered(leg) {}

@@ -121,6 +121,13 @@ impl Control {
         }));
     }
 
+    /// As [`notify`](Self::notify), with what the switchboard has no word for.
+    pub fn tell(&self, device: DeviceId, event: signal::Event) {
+        if let Some(session) = self.shared.sessions().get(device) {
+            session.notify(event);
+        }
+    }
+
     /// Forgets a device's session: it cannot be resumed any more, and a socket it still has closes.
     pub fn forget(&self, device: DeviceId) {
         self.shared.remove_session(device);

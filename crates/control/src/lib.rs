@@ -29,6 +29,6 @@ pub use control::{Control, Counts};
 pub use directory::Directory;
 pub use ops::{
     Backlog, Cache, NoLog, Ops, RelayOps, RelaySession, RelaySessions, RelayTrack, RelayTracks,
-    Traffic, serve_ops,
+    Traffic, Trunk, serve_ops,
 };
 pub use request::{Reply, Request, Requests};

@@ -79,6 +79,7 @@ async fn issue(shared: &Shared, headers: &HeaderMap, body: Bytes) -> Result<Uuid
             number: ticket.from,
             name: ticket.name,
         },
+        via: None,
         trunk: Trunk::Answered,
     };
     let (answer, answered) = oneshot::channel();
@@ -107,7 +108,9 @@ fn refused(refusal: &Refusal) -> Refused {
         | Reason::NoSuchCall
         | Reason::WrongState
         | Reason::Forbidden
-        | Reason::NoRoute => (StatusCode::SERVICE_UNAVAILABLE, "internal"),
+        | Reason::NoRoute
+        | Reason::Blocked
+        | Reason::TrunkDown => (StatusCode::SERVICE_UNAVAILABLE, "internal"),
     }
 }
 

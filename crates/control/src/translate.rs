@@ -61,9 +61,10 @@ pub(crate) fn event(event: room::Event, mint: Mint<'_>) -> signal::Event {
     let id = |call: room::CallId| signal::CallId(call.0);
     match event {
         room::Event::Presence(presence) => signal::Event::Presence(user_presence(presence)),
-        room::Event::Incoming { call, from } => signal::Event::Incoming {
+        room::Event::Incoming { call, from, via } => signal::Event::Incoming {
             call: id(call),
             from: party(from),
+            via,
         },
         room::Event::Ringing(call) => signal::Event::Ringing { call: id(call) },
         room::Event::Early { call, media: from } => signal::Event::Early {
@@ -168,6 +169,8 @@ pub(crate) fn code(reason: room::Reason) -> signal::Code {
         room::Reason::WrongState => signal::Code::WrongState,
         room::Reason::Forbidden => signal::Code::Forbidden,
         room::Reason::NoRoute => signal::Code::NoRoute,
+        room::Reason::Blocked => signal::Code::Blocked,
+        room::Reason::TrunkDown => signal::Code::TrunkDown,
         room::Reason::TooMany => signal::Code::TooMany,
         room::Reason::ShuttingDown => signal::Code::ShuttingDown,
     }
@@ -203,6 +206,7 @@ fn call_view(view: room::CallView, now: Instant, mint: Mint<'_>) -> signal::Call
             by: transfer.by.to_string(),
             to: party(transfer.to),
         }),
+        via: view.via,
     }
 }
 

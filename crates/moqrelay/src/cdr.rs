@@ -15,7 +15,10 @@ use moqrelay_room::{CallRecord, LegId, LegRecord, Party, PartyKind};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-use crate::driver::word;
+use crate::{
+    driver::word,
+    ledger::{Facts, Sound},
+};
 
 /// Calls whose records wait for the disk: some seconds of the busiest node.
 const CALLS_WAITING_MAX: usize = 1024;
@@ -62,13 +65,22 @@ impl Cdr {
         (Self { queue }, work)
     }
 
-    /// Writes what remains of a call; `linked` are the names of its legs in Asterisk's records.
-    pub(crate) fn write(&self, record: &CallRecord, linked: &BTreeMap<LegId, String>) {
-        let text = lines(record, linked, Instant::now(), SystemTime::now());
+    /// Writes what remains of a call, and what else is known of its legs.
+    pub(crate) fn write(&self, record: &CallRecord, facts: &BTreeMap<LegId, Facts>) {
+        let text = lines(record, facts, Instant::now(), SystemTime::now());
         if self.queue.try_send(text).is_err() {
             metrics::counter!("moqrelay_call_records_lost_total").increment(1);
             tracing::error!(call = %record.call, "a call's record is lost: too many wait for the disk");
         }
+    }
+}
+
+#[cfg(test)]
+impl Cdr {
+    /// Returns a writer whose text goes where a test can see it.
+    pub(crate) fn to_queue() -> (Self, mpsc::Receiver<String>) {
+        let (queue, written) = mpsc::channel(CALLS_WAITING_MAX);
+        (Self { queue }, written)
     }
 }
 
@@ -106,6 +118,10 @@ enum Line<'a> {
         leg: Option<String>,
         #[serde(skip_serializing_if = "Option::is_none")]
         linked_id: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        trunk: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        sound: Option<&'a Sound>,
     },
 }
 
@@ -136,7 +152,7 @@ impl<'a> From<&'a Party> for Who<'a> {
 /// Returns the lines of a call: its legs, then the call itself.
 fn lines(
     record: &CallRecord,
-    linked: &BTreeMap<LegId, String>,
+    facts: &BTreeMap<LegId, Facts>,
     now: Instant,
     wall: SystemTime,
 ) -> String {
@@ -158,7 +174,7 @@ fn lines(
     for line in record
         .legs
         .iter()
-        .map(|leg| leg_line(record, leg, linked, clock))
+        .map(|leg| leg_line(record, leg, facts, clock))
         .chain([call])
     {
         text += &serde_json::to_string(&line).expect("only text keys and finite numbers");
@@ -170,9 +186,10 @@ fn lines(
 fn leg_line<'a>(
     record: &CallRecord,
     leg: &'a LegRecord,
-    linked: &'a BTreeMap<LegId, String>,
+    facts: &'a BTreeMap<LegId, Facts>,
     clock: Clock,
 ) -> Line<'a> {
+    let facts = leg.leg.and_then(|leg| facts.get(&leg));
     Line::Leg {
         call: record.call.to_string(),
         participant: leg.participant.to_string(),
@@ -183,7 +200,9 @@ fn leg_line<'a>(
         talked_s: seconds(leg.talked()),
         cause: word(leg.cause),
         leg: leg.leg.map(|leg| leg.to_string()),
-        linked_id: leg.leg.and_then(|leg| linked.get(&leg)).map(String::as_str),
+        linked_id: facts.and_then(|facts| facts.linked.as_deref()),
+        trunk: facts.and_then(|facts| facts.trunk.as_deref()),
+        sound: facts.and_then(|facts| facts.sound.as_ref()),
     }
 }
 
@@ -278,19 +297,25 @@ mod tests {
                 leg(ParticipantId::CALLEE, None, None),
             ],
         };
-        let linked = BTreeMap::from([(LegId(3), "moq-1.7".to_owned())]);
+        let known = Facts {
+            linked: Some("moq-1.7".to_owned()),
+            trunk: Some("carrier".to_owned()),
+            sound: None,
+        };
+        let facts = BTreeMap::from([(LegId(3), known)]);
         let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000);
 
-        let text = lines(&record, &linked, at(5_500), wall);
+        let text = lines(&record, &facts, at(5_500), wall);
 
         let lines: Vec<serde_json::Value> = text
             .lines()
             .map(|line| serde_json::from_str(line).unwrap())
             .collect();
         assert_eq!(lines.len(), 3);
+        assert_eq!(lines[0]["record"], "leg");
         assert_eq!(
-            (&lines[0]["record"], &lines[0]["linked_id"]),
-            (&"leg".into(), &"moq-1.7".into())
+            (&lines[0]["linked_id"], &lines[0]["trunk"]),
+            (&"moq-1.7".into(), &"carrier".into())
         );
         assert_eq!(
             (&lines[1]["talked_s"], &lines[1]["answered_ms"]),

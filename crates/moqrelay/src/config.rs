@@ -6,6 +6,7 @@ mod asterisk;
 mod auth;
 mod calls;
 mod moq;
+mod numbers;
 mod process;
 mod rooms;
 mod web;
@@ -22,6 +23,7 @@ pub(crate) use self::{
     auth::{Auth, Key, User},
     calls::{Audio, Calls, Direction, VoiceMode},
     moq::Moq,
+    numbers::{Ami, Numbers, Trunk, registrations, routing},
     process::{Daemon, Log, LogFormat, Upgrade},
     rooms::Rooms,
     web::{Http, Metrics, Tls},
@@ -70,6 +72,8 @@ impl Config {
             .with_list_parse_key("auth.anonymous_subscribe")
             .with_list_parse_key("audio.noise_suppression")
             .with_list_parse_key("audio.level_control")
+            .with_list_parse_key("asterisk.numbers.emergency")
+            .with_list_parse_key("asterisk.numbers.blocked")
             .try_parsing(true);
         Self::from_sources(
             config::Config::builder()

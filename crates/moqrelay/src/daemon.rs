@@ -12,7 +12,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use moqrelay_bridge::{Bridge, ari};
+use moqrelay_bridge::{Bridge, ami, ari};
 use moqrelay_control::{self as control, Control, token::Keys};
 use moqrelay_relay::Relay;
 use moqrelay_room::Counts;
@@ -32,12 +32,13 @@ use self::{
 use crate::{
     auth::TokenGrants,
     cdr::{self, Cdr},
-    config::{Config, Loaded, Secrets},
+    config::{self, Config, Loaded, Secrets},
     driver::{Driver, Engines, Shown},
     memory,
     processors::Processors,
     reload::{Living, Reloader},
     telemetry::{self, LogFilter},
+    trunks::Trunks,
     upgrade::{Door, Gift, Inheritance},
 };
 
@@ -110,7 +111,7 @@ pub(crate) async fn run(
         log,
     };
     let (reloader, newest) = Reloader::new(path, loaded, living)?;
-    let room_config = room_config(&config, &directory);
+    let room_config = room_config(&config, &directory)?;
     let control_config = control_config(
         &config,
         &room_config,
@@ -175,6 +176,13 @@ pub(crate) async fn run(
             kept: config.calls.records_kept,
         })
     });
+    let asked = config::registrations(config.asterisk.ami.as_ref(), &config.asterisk.trunks)?;
+    let (registrations, ami_run) = asked.map(ami::watch).unzip();
+    if let Some(run) = ami_run {
+        parts.spawn("ami", run);
+    }
+    let (trunks_tx, trunks_shown) = watch::channel(Vec::new());
+    let trunks = Trunks::new(&config.asterisk.trunks, trunks_tx);
     let (cdr, records_run) = records.unzip();
     if let Some(run) = records_run {
         parts.spawn("records", run);
@@ -194,6 +202,7 @@ pub(crate) async fn run(
             counts.clone(),
             control.clone(),
             &relay,
+            trunks_shown,
         );
         ops_config.bearer = Some(config.metrics.bearer.expose())
             .filter(|bearer| !bearer.is_empty())
@@ -225,6 +234,8 @@ pub(crate) async fn run(
         rooms: config.rooms.conferences()?,
         relay: relay.clone(),
         processors,
+        trunks,
+        registrations,
     };
     let driver = tokio::spawn(Driver::run(
         room_config,

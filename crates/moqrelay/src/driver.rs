@@ -12,22 +12,27 @@ use std::{
 };
 
 use moqrelay_bridge::{
-    self as bridge, Bridge, Place, ari,
-    leg::{OutRate, Reason, Spec, Tone},
+    self as bridge, Bridge, Place, ami, ari,
+    leg::{self, OutRate, Reason, Spec, Stats, Tone},
 };
 use moqrelay_control::{Control, Request, Requests};
 use moqrelay_relay::Relay;
 use moqrelay_room::{
-    Arrival, CallId, CallRecord, Caller, Cause, Config, Counts, Digit, Input, Lamp, LegId, Number,
-    Output, ParticipantId, Party, Refusal, Service, Switchboard, TransferProgress, Trunk, UserId,
-    conference,
+    Arrival, CallId, CallRecord, Caller, Cause, Config, Counts, Digit, Input, Lamp, LegId, Output,
+    ParticipantId, Party, Refusal, Route, Service, Switchboard, TransferProgress, Trunk, TrunkName,
+    UserId, conference,
 };
 use moqrelay_wire::signal;
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
 use self::rooms::{Rooms, is_room_leg};
-use crate::{cdr::Cdr, processors::Processors};
+use crate::{
+    cdr::Cdr,
+    ledger::{Ledger, Sound, hundredths},
+    processors::Processors,
+    trunks::Trunks,
+};
 
 /// An AudioSocket connection that Asterisk was told to make comes within milliseconds; this is for a
 /// machine that is very busy.
@@ -51,6 +56,9 @@ pub(crate) struct Engines {
     /// Where the daemon publishes what it says in rooms.
     pub(crate) relay: Relay,
     pub(crate) processors: Processors,
+    pub(crate) trunks: Trunks,
+    /// What is known of Asterisk's registrations, if anybody asks.
+    pub(crate) registrations: Option<watch::Receiver<ami::Registrations>>,
 }
 
 /// How a leg reaches its telephone, or that it has none.
@@ -77,11 +85,10 @@ pub(crate) struct Driver {
     legs: BTreeMap<LegId, Road>,
     /// Legs that the bridge named, by its name.
     by_bridge: BTreeMap<bridge::LegId, LegId>,
-    /// What Asterisk's own call records know a leg by, until the leg's record is written.
-    linked: BTreeMap<LegId, String>,
-    cdr: Option<Cdr>,
     rooms: Rooms,
     processors: Processors,
+    ledger: Ledger,
+    trunks: Trunks,
     shown: Shown,
     retired: bool,
 }
@@ -122,23 +129,30 @@ impl Driver {
             standing: engines.standing,
             legs: BTreeMap::new(),
             by_bridge: BTreeMap::new(),
-            linked: BTreeMap::new(),
-            cdr: engines.cdr,
             rooms: Rooms::new(engines.rooms, engines.relay),
             processors: engines.processors,
+            ledger: Ledger::new(engines.cdr),
+            trunks: engines.trunks,
             shown,
             retired: false,
         };
+        let mut registrations = engines.registrations;
         let (mut requests, mut bridge_events) = (engines.requests, engines.bridge_events);
         let (mut retire, mut drain) = (std::pin::pin!(retire), std::pin::pin!(drain));
         let mut draining = false;
         while !(draining && driver.is_idle()) {
             let due = driver.board.poll_timeout();
             let due = due.into_iter().chain(driver.rooms.due()).min();
+            let late = driver.ledger.poll_timeout();
             tokio::select! {
                 Some(request) = requests.recv() => driver.request(request),
                 Some(event) = bridge_events.recv() => driver.bridge_event(event),
                 Some(event) = next(&mut ari_events) => driver.ari_event(event),
+                Some(now) = changed(&mut registrations) => driver.registrations(&now),
+                () = until(late) => {
+                    let legs = &driver.legs;
+                    driver.ledger.handle_timeout(&|leg| legs.contains_key(&leg), Instant::now());
+                }
                 () = until(due) => {
                     let now = Instant::now();
                     driver.board.handle_timeout(now);
@@ -159,10 +173,10 @@ impl Driver {
         }
     }
 
-    /// Tells whether there is neither a call nor anybody in a room.
+    /// Tells whether there is neither a call nor anybody in a room, and every record is written.
     fn is_idle(&self) -> bool {
         let counts = self.board.counts();
-        counts.legs == 0 && counts.calls == 0 && self.rooms.is_empty()
+        counts.legs == 0 && counts.calls == 0 && self.rooms.is_empty() && self.ledger.is_done()
     }
 
     fn handle(&mut self, input: Input) {
@@ -214,7 +228,7 @@ impl Driver {
         let uuid = Uuid::new_v4();
         self.expect(leg, uuid, call, ParticipantId::CALLER, OutRate::Follow, ttl);
         self.process(to_bridge(leg), number.as_deref(), Some(&called));
-        self.legs.insert(leg, Road::AudioSocket(to_bridge(leg)));
+        self.begin(leg, Road::AudioSocket(to_bridge(leg)));
         Ok(uuid)
     }
 
@@ -265,7 +279,12 @@ impl Driver {
                 leg => self.handle(Input::LegAttached(leg)),
             },
             bridge::Event::Digit { leg, digit } => self.bridge_digit(leg, digit),
-            bridge::Event::Detached { leg, reason, .. } => self.detached(leg, reason),
+            bridge::Event::Quality {
+                leg,
+                quality,
+                silent,
+            } => self.quality(leg, quality, silent),
+            bridge::Event::Detached { leg, reason, stats } => self.detached(leg, reason, &stats),
             _ => {}
         }
     }
@@ -280,11 +299,12 @@ impl Driver {
             call,
             to,
             from: Caller::default(),
+            via: None,
             trunk: Trunk::Answered,
         };
         match self.board.arrive(arrival, Instant::now()) {
             Ok(id) => {
-                self.legs.insert(id, Road::AudioSocket(leg));
+                self.begin(id, Road::AudioSocket(leg));
                 self.by_bridge.insert(leg, id);
                 if let Some(place) = place(call, ParticipantId::CALLER) {
                     told(self.bridge.join(leg, place));
@@ -326,9 +346,34 @@ impl Driver {
         }
     }
 
-    fn detached(&mut self, leg: bridge::LegId, reason: Reason) {
+    /// Those who are in the call are told how the telephone sounds.
+    fn quality(
+        &self,
+        leg: bridge::LegId,
+        quality: [Option<leg::Quality>; 2],
+        silent: [Option<leg::Cause>; 2],
+    ) {
+        let Some((call, participant, devices)) = self.board.audience(self.to_room(leg)) else {
+            return;
+        };
+        let [from, to] = [0, 1].map(|side: usize| heard(quality[side].as_ref(), silent[side]));
+        for device in devices {
+            let event = signal::Event::Quality {
+                call: signal::CallId(call.0),
+                participant: participant.to_string(),
+                from: Box::new(from),
+                to: Box::new(to),
+            };
+            self.control.tell(device, event);
+        }
+    }
+
+    fn detached(&mut self, leg: bridge::LegId, reason: Reason, stats: &Stats) {
         let id = self.to_room(leg);
         self.by_bridge.remove(&leg);
+        let legs = &self.legs;
+        self.ledger
+            .sounded(id, Sound::of(stats), &|leg| legs.contains_key(&leg));
         match self.legs.get(&id) {
             Some(Road::AudioSocket(_)) => {
                 self.legs.remove(&id);
@@ -372,9 +417,11 @@ impl Driver {
                 self.handle(Input::LegHeld { leg, held });
             }
             ari::Event::Linked { leg, id } => {
-                // A call that is over has its record.
-                if self.legs.contains_key(&LegId(leg.0)) {
-                    self.linked.insert(LegId(leg.0), id);
+                self.ledger.linked(LegId(leg.0), id);
+            }
+            ari::Event::Trunk { trunk, state } => {
+                for input in self.trunks.endpoint(&trunk, state) {
+                    self.handle(input);
                 }
             }
             ari::Event::Transfers { leg, to } => {
@@ -401,6 +448,12 @@ impl Driver {
         }
     }
 
+    fn registrations(&mut self, registrations: &ami::Registrations) {
+        for input in self.trunks.registrations(registrations) {
+            self.handle(input);
+        }
+    }
+
     /// A telephone calls by ARI.
     fn incoming(&mut self, incoming: ari::Incoming) {
         let Some(ari) = self.ari.clone() else { return };
@@ -418,12 +471,13 @@ impl Driver {
             call,
             to: incoming.to,
             from,
+            via: incoming.via,
             trunk: Trunk::Early,
         };
         match self.board.arrive(arrival, Instant::now()) {
             Ok(leg) => {
                 let uuid = Uuid::new_v4();
-                self.legs.insert(leg, Road::Ari { uuid });
+                self.begin(leg, Road::Ari { uuid });
                 // The person may take a while to answer; the connection comes after that.
                 let ttl = self.board.config().ring_timeout + ATTACH_TIMEOUT;
                 self.expect(leg, uuid, call, ParticipantId::CALLER, self.ari_rate, ttl);
@@ -439,8 +493,19 @@ impl Driver {
 
     /// Carries out everything the switchboard has decided.
     fn carry_out(&mut self) {
+        let mut ended = Vec::new();
         while let Some(output) = self.board.poll_output() {
-            self.output(output);
+            match output {
+                Output::Ended(record) => ended.push(record),
+                other => self.output(other),
+            }
+        }
+        // Now it is known which of their legs go on in other calls.
+        for record in ended {
+            log_ended(&record);
+            let legs = &self.legs;
+            self.ledger
+                .ended(record, &|leg| legs.contains_key(&leg), Instant::now());
         }
         self.carry_out_rooms();
         let counts = self.board.counts();
@@ -473,10 +538,10 @@ impl Driver {
                 leg,
                 call,
                 participant,
-                number,
+                route,
                 from,
             } => {
-                self.dial(leg, call, participant, &number, from);
+                self.dial(leg, call, participant, &route, from);
             }
             Output::StartService {
                 leg,
@@ -545,7 +610,8 @@ impl Driver {
                 }
             }
             Output::HangUp { leg, cause } => self.hang_up(leg, cause),
-            Output::Ended(record) => self.record(&record),
+            // Kept back by the caller.
+            Output::Ended(_) => {}
         }
     }
 
@@ -555,16 +621,6 @@ impl Driver {
         };
         tracing::info!(%leg, %call, %participant, "the leg goes on in another call");
         told(self.bridge.join(self.to_bridge(leg), place));
-    }
-
-    fn record(&mut self, record: &CallRecord) {
-        log_ended(record);
-        if let Some(cdr) = &self.cdr {
-            cdr.write(record, &self.linked);
-        }
-        for leg in record.legs.iter().filter_map(|leg| leg.leg) {
-            self.linked.remove(&leg);
-        }
     }
 
     /// ARI sends digits as they should be; a leg without it gets them as tones in its sound.
@@ -583,12 +639,17 @@ impl Driver {
         }
     }
 
+    fn begin(&mut self, leg: LegId, road: Road) {
+        self.ledger.begin(leg);
+        self.legs.insert(leg, road);
+    }
+
     fn dial(
         &mut self,
         leg: LegId,
         call: CallId,
         participant: ParticipantId,
-        number: &Number,
+        route: &Route,
         from: Party,
     ) {
         let Some(ari) = self.ari.clone() else {
@@ -597,16 +658,23 @@ impl Driver {
                 cause: Cause::Unreachable,
             });
         };
-        tracing::info!(%call, %leg, %number, from = from.id, "a telephone is dialled");
+        let (number, trunk) = (&route.number, route.trunk.as_ref());
+        let trunk = trunk.map(TrunkName::as_str);
+        tracing::info!(%call, %leg, %number, trunk, from = from.id, "a telephone is dialled");
         let uuid = Uuid::new_v4();
-        self.legs.insert(leg, Road::Ari { uuid });
+        self.begin(leg, Road::Ari { uuid });
+        if let Some(trunk) = trunk {
+            self.ledger.goes_by(leg, trunk);
+            metrics::counter!("moqrelay_trunk_calls_total", "trunk" => trunk.to_owned())
+                .increment(1);
+        }
         self.expect(leg, uuid, call, participant, self.ari_rate, ATTACH_TIMEOUT);
         self.process(to_bridge(leg), Some(number.as_str()), None);
         let caller = ari::Caller {
             name: Some(from.name),
             number: from.number,
         };
-        if let Err(error) = ari.dial(to_ari(leg), number.as_str(), caller, uuid) {
+        if let Err(error) = ari.dial(to_ari(leg), number.as_str(), trunk, caller, uuid) {
             tracing::warn!(%call, %leg, %error, "the telephone is not dialled");
             self.forget_leg(leg);
             self.handle(Input::LegEnded {
@@ -630,7 +698,7 @@ impl Driver {
         let Some(place) = place(call, participant) else {
             return;
         };
-        self.legs.insert(leg, Road::Service);
+        self.begin(leg, Road::Service);
         told(
             self.bridge
                 .start_service(to_bridge(leg), service, place, None),
@@ -646,9 +714,7 @@ impl Driver {
                 told(self.bridge.hang_up(to_bridge(leg)));
             }
             Some(Road::AudioSocket(named)) => {
-                let named = *named;
-                self.by_bridge.remove(&named);
-                told(self.bridge.hang_up(named));
+                told(self.bridge.hang_up(*named));
             }
             Some(Road::Service) => told(self.bridge.hang_up(to_bridge(leg))),
             None => {}
@@ -682,6 +748,29 @@ impl Driver {
     fn to_room(&self, leg: bridge::LegId) -> LegId {
         self.by_bridge.get(&leg).copied().unwrap_or(LegId(leg.0))
     }
+}
+
+/// Returns one direction of a leg in the words of the protocol.
+fn heard(quality: Option<&leg::Quality>, silent: Option<leg::Cause>) -> signal::Heard {
+    signal::Heard {
+        mos: quality.map(|it| hundredths(it.rating.mos())),
+        r: quality.map(|it| hundredths(it.rating.r())),
+        lost_percent: quality.map(|it| hundredths(it.lost * 100.0)),
+        delay_ms: quality.map(|it| millis(it.delay)),
+        jitter_ms: quality.map(|it| millis(it.jitter)),
+        silent: silent.and_then(silence),
+    }
+}
+
+fn silence(cause: leg::Cause) -> Option<signal::Silence> {
+    Some(match cause {
+        leg::Cause::TelephoneNeverSent => signal::Silence::TelephoneNeverSent,
+        leg::Cause::TelephoneStopped => signal::Silence::TelephoneStopped,
+        leg::Cause::TelephoneMute => signal::Silence::TelephoneMute,
+        leg::Cause::OthersNeverSent => signal::Silence::OthersNeverSent,
+        leg::Cause::OthersStopped => signal::Silence::OthersStopped,
+        _ => return None,
+    })
 }
 
 /// The story of a call ends with this line.
@@ -758,6 +847,19 @@ async fn next(events: &mut Option<mpsc::Receiver<ari::Event>>) -> Option<ari::Ev
     }
 }
 
+/// Waits for news; for ever when there will be none.
+async fn changed(
+    watching: &mut Option<watch::Receiver<ami::Registrations>>,
+) -> Option<ami::Registrations> {
+    let Some(watching) = watching else {
+        return future::pending().await;
+    };
+    match watching.changed().await {
+        Ok(()) => Some(watching.borrow_and_update().clone()),
+        Err(_) => future::pending().await,
+    }
+}
+
 async fn until(due: Option<Instant>) {
     match due {
         Some(due) => tokio::time::sleep_until(due.into()).await,
@@ -782,23 +884,9 @@ fn without_sound(reason: Reason) -> Cause {
     }
 }
 
-/// The label of a cause in metrics.
+/// A cause's name in records and metrics.
 pub(crate) fn word(cause: Cause) -> &'static str {
-    match cause {
-        Cause::Normal => "normal",
-        Cause::Cancelled => "cancelled",
-        Cause::Rejected => "rejected",
-        Cause::Busy => "busy",
-        Cause::NoAnswer => "no_answer",
-        Cause::NotFound => "not_found",
-        Cause::Unreachable => "unreachable",
-        Cause::AnsweredElsewhere => "answered_elsewhere",
-        Cause::Lost => "lost",
-        Cause::Transferred => "transferred",
-        Cause::TooLong => "too_long",
-        Cause::Failed => "failed",
-        Cause::Shutdown => "shutdown",
-    }
+    to_wire(cause).as_str()
 }
 
 fn to_wire(cause: Cause) -> signal::Cause {

@@ -421,7 +421,7 @@ mod tests {
             "password = p4ss",
             "bindaddr = 10.0.0.5",
             "bindport = 8089",
-            " same => n,Stasis(phones,${EXTEN})",
+            " same => n,Stasis(phones,${EXTEN},${REDIRECTING(from-num)})",
             "load = res_websocket_client.so",
             "load = func_curl.so",
             "[moqrelay-doctor]",

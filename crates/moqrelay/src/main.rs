@@ -9,6 +9,7 @@ mod doctor;
 mod driver;
 mod init_asterisk;
 mod inspect;
+mod ledger;
 mod media;
 mod memory;
 mod processors;
@@ -16,6 +17,7 @@ mod reload;
 mod telemetry;
 mod token;
 mod transport;
+mod trunks;
 mod upgrade;
 mod version;
 

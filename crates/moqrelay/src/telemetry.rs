@@ -237,6 +237,10 @@ const COUNTERS: &[(&str, &str)] = &[
     ),
     ("moqrelay_calls_ended_total", "Calls that ended, by cause."),
     (
+        "moqrelay_trunk_calls_total",
+        "Calls that were begun by a trunk.",
+    ),
+    (
         "moqrelay_mix_frames_total",
         "Turns of 20 ms of rooms that are mixed.",
     ),
@@ -402,6 +406,10 @@ const COUNTERS: &[(&str, &str)] = &[
 /// What goes up and down.
 const GAUGES: &[(&str, &str)] = &[
     ("moqrelay_ari_up", "Whether Asterisk is reachable by ARI."),
+    (
+        "moqrelay_trunk_up",
+        "Whether calls can go by a trunk, as far as anybody knows.",
+    ),
     (
         "moqrelay_bridge_connections_unidentified",
         "AudioSocket connections without a call yet.",

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::User;
+use crate::{Routing, User};
 
 /// What the switchboard goes by.
 #[derive(Debug, Clone)]
@@ -19,6 +19,8 @@ pub struct Config {
     pub ticket_ttl: Duration,
     /// Whether a telephone that transfers may send the call to a number.
     pub telephones_dial: bool,
+    /// How numbers are understood, and by which trunk they go.
+    pub routing: Routing,
     /// What is refused beyond which size.
     pub limits: Limits,
 }
@@ -37,6 +39,7 @@ impl Default for Config {
             ticket_ttl: Duration::from_secs(30),
             // A caller from outside could otherwise call on at the house's expense.
             telephones_dial: false,
+            routing: Routing::default(),
             limits: Limits::default(),
         }
     }

@@ -15,6 +15,8 @@ pub enum Event {
         call: CallId,
         /// Who calls.
         from: Party,
+        /// Who was called first, or transfers the call: a name or number.
+        via: Option<String>,
     },
     /// The far end rings.
     Ringing(CallId),
@@ -177,6 +179,8 @@ pub struct CallView {
     pub media: Option<Media>,
     /// Present while somebody is asked to take a participant's place.
     pub transferring: Option<Transferring>,
+    /// Who was called first, or transfers the call: a name or number.
+    pub via: Option<String>,
 }
 
 /// A transfer on its way.

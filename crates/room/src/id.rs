@@ -70,7 +70,7 @@ pub enum InvalidId {
     #[error("a number is 1 to 32 of 0-9, *, # and +")]
     Number,
     /// Not a digit.
-    #[error("a digit is one of 0-9, A-D, * and #")]
+    #[error("a digit is one of 0-9, A-D, *, # and w, a pause")]
     Digit,
 }
 
@@ -140,7 +140,7 @@ impl fmt::Display for Number {
     }
 }
 
-/// A key of a telephone: one of `0-9A-D*#`.
+/// A key of a telephone: one of `0-9A-D*#`; or `w`, a pause of half a second between two of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digit(char);
 
@@ -149,12 +149,17 @@ impl Digit {
     ///
     /// # Errors
     ///
-    /// [`InvalidId::Digit`] when it is not one of `0-9A-D*#`.
+    /// [`InvalidId::Digit`] when it is not one of `0-9A-D*#w`.
     pub fn new(digit: char) -> Result<Self, InvalidId> {
         match digit {
-            '0'..='9' | 'A'..='D' | '*' | '#' => Ok(Self(digit)),
+            '0'..='9' | 'A'..='D' | '*' | '#' | 'w' => Ok(Self(digit)),
             _ => Err(InvalidId::Digit),
         }
+    }
+
+    /// Returns whether nothing is pressed for half a second.
+    pub fn is_pause(self) -> bool {
+        self.0 == 'w'
     }
 
     /// Returns the digit as a character.

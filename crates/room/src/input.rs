@@ -1,6 +1,6 @@
 //! What the switchboard is told.
 
-use crate::{Attachment, CallId, Caller, Cause, DeviceId, Digit, LegId};
+use crate::{Attachment, CallId, Caller, Cause, DeviceId, Digit, LegId, TrunkName};
 
 /// What a registered device wants; see [`Switchboard::request`](crate::Switchboard::request).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +73,8 @@ pub struct Arrival {
     pub to: String,
     /// Who calls.
     pub from: Caller,
+    /// Who was called first, when the call was sent on. Free text from the network.
+    pub via: Option<String>,
     /// What the telephone side has done so far.
     pub trunk: Trunk,
 }
@@ -142,6 +144,13 @@ pub enum Input {
     },
     /// Whether numbers can be dialled now. They cannot at start.
     TrunkAvailable(bool),
+    /// A trunk of [`Routing`](crate::Routing) is up or down now. At start they count as up.
+    Trunk {
+        /// Which.
+        name: TrunkName,
+        /// Whether it takes calls.
+        up: bool,
+    },
     /// The daemon goes down: every call ends with [`Cause::Shutdown`], nothing new begins.
     Drain,
     /// Another process takes over: nothing new begins, calls go on, and devices are forgotten as
@@ -182,6 +191,10 @@ pub enum Reason {
     Forbidden,
     /// No way to the telephone network.
     NoRoute,
+    /// Nobody may dial that number.
+    Blocked,
+    /// The trunk that the number would go by is down.
+    TrunkDown,
     /// A limit of [`Limits`](crate::Limits) is reached.
     TooMany,
     /// The daemon goes down.
@@ -203,6 +216,8 @@ impl Refusal {
             | Reason::WrongState
             | Reason::NoRoute
             | Reason::TooMany => Cause::Failed,
+            Reason::Blocked => Cause::Rejected,
+            Reason::TrunkDown => Cause::Unreachable,
         }
     }
 }

@@ -13,6 +13,7 @@ mod id;
 mod input;
 mod output;
 mod party;
+mod routing;
 mod switchboard;
 
 pub use config::{Config, Limits};
@@ -25,4 +26,5 @@ pub use id::{
 pub use input::{Arrival, Input, OwnPresence, Reason, Refusal, Request, Trunk};
 pub use output::{CallRecord, LegRecord, Output, TransferProgress};
 pub use party::{Caller, Cause, Lamp, Party, PartyKind, Presence, Service, User};
+pub use routing::{NumberForm, Prefix, Region, Route, Routing, TrunkName, TrunkPlan};
 pub use switchboard::{Counts, Switchboard};

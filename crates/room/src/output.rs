@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::{
-    CallId, Cause, DeviceId, Digit, Event, Lamp, LegId, Number, ParticipantId, Party, Service,
+    CallId, Cause, DeviceId, Digit, Event, Lamp, LegId, ParticipantId, Party, Route, Service,
 };
 
 /// Something to do, in this order.
@@ -26,8 +26,8 @@ pub enum Output {
         call: CallId,
         /// Its place in the room.
         participant: ParticipantId,
-        /// What to dial.
-        number: Number,
+        /// What to dial, and by which trunk.
+        route: Route,
         /// Whom to show as the caller.
         from: Party,
     },

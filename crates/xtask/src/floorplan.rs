@@ -79,6 +79,7 @@ const OWNERS: &[(&str, &str)] = &[
     ("hyper", "moqrelay-bridge"),
     ("hyper-util", "moqrelay-bridge"),
     ("tokio-tungstenite", "moqrelay-bridge"),
+    ("phonelib", "moqrelay-room"),
     ("axum", "moqrelay-control"),
     ("tokio-rustls", "moqrelay-control"),
     ("jsonwebtoken", "moqrelay-control"),

@@ -195,6 +195,11 @@ export class Phone {
 		this.#dispatch({ type: "digit", key, digit });
 	}
 
+	/** Sends a whole string of keys, with pauses. */
+	digits(key: string, digits: string): void {
+		this.#dispatch({ type: "digits", key, digits });
+	}
+
 	/** Gives the call to somebody else. */
 	transfer(key: string, typed: string): void {
 		const to = normalize(typed);

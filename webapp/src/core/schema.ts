@@ -66,7 +66,26 @@ export interface CallView {
 	up_ms?: number;
 	media?: Media;
 	transferring?: Transferring;
+	via?: string;
 }
+
+/** One direction of a telephone's sound. Figures are absent when nothing was to be heard. */
+export interface Heard {
+	mos?: number;
+	r?: number;
+	lost_percent?: number;
+	delay_ms?: number;
+	jitter_ms?: number;
+	silent?: Silence;
+}
+
+/** Why nothing is heard. */
+export type Silence =
+	| "telephone_never_sent"
+	| "telephone_stopped"
+	| "telephone_mute"
+	| "others_never_sent"
+	| "others_stopped";
 
 /** A transfer on its way. */
 export interface Transferring {
@@ -106,6 +125,8 @@ export type Code =
 	| "wrong_state"
 	| "forbidden"
 	| "no_route"
+	| "blocked"
+	| "trunk_down"
 	| "too_many"
 	| "rate_limited"
 	| "shutting_down"
@@ -159,7 +180,7 @@ export interface Registered {
 /** Something that happened. */
 export type Event =
 	| ({ type: "presence" } & Presence)
-	| { type: "incoming"; call: CallId; from: Party }
+	| { type: "incoming"; call: CallId; from: Party; via?: string }
 	| { type: "ringing"; call: CallId }
 	| { type: "early"; call: CallId; media: Media }
 	| { type: "up"; call: CallId; media: Media }
@@ -169,6 +190,7 @@ export type Event =
 	| { type: "transferring"; call: CallId; by: string; to: Party }
 	| { type: "transfer_failed"; call: CallId; cause: Cause; reason: string }
 	| { type: "changed"; call: CallId; now: CallId; peer: Party; media: Media }
+	| { type: "quality"; call: CallId; participant: string; from: Heard; to: Heard }
 	| { type: "ended"; call: CallId; cause: Cause; reason: string };
 
 /** An answer, or a word about the connection. */

@@ -3,7 +3,7 @@ import type { Result } from "../core/call/state.ts";
 import type { DeviceErrorCode, LinkFailure, Way } from "../core/media/api.ts";
 import type { Grade } from "../core/quality.ts";
 import type { ReplayFailure, VoiceFailure } from "../core/phone.ts";
-import type { Cause, OwnPresence, PresenceState } from "../core/schema.ts";
+import type { Cause, OwnPresence, PresenceState, Silence } from "../core/schema.ts";
 import type { SignOutReason } from "../core/session/session.ts";
 import type { StopReason } from "../core/signal/line.ts";
 import type { RequestFailure } from "../core/signal/line.ts";
@@ -40,6 +40,8 @@ const refusals: Record<RequestFailure, string> = {
 	wrong_state: "That is not possible at this point of the call",
 	forbidden: "You are not allowed to do that",
 	no_route: "There is no connection to the telephone network",
+	blocked: "This number is blocked here",
+	trunk_down: "The line for this number is down. Please try again later",
 	too_many: "Too many calls at once",
 	rate_limited: "Too fast. Wait a moment and try again.",
 	shutting_down: "The telephone system is restarting. Try again in a minute.",
@@ -47,6 +49,14 @@ const refusals: Record<RequestFailure, string> = {
 	timeout: "The telephone system does not answer",
 	lost: "The connection was lost before this was done",
 	queue_full: "Too much at once. Wait a moment and try again.",
+};
+
+const silences: Record<Silence, string> = {
+	telephone_never_sent: "Nothing is heard of the telephone: its sound does not reach the telephone system",
+	telephone_stopped: "Nothing is heard of the telephone any more: on hold, or its network is gone",
+	telephone_mute: "The telephone is silent: muted, or its microphone is dead",
+	others_never_sent: "The telephone hears nothing: your sound does not arrive there",
+	others_stopped: "The telephone hears nothing any more: your sound does not arrive there",
 };
 
 const devices: Record<DeviceErrorCode, string> = {
@@ -240,6 +250,9 @@ export const en = {
 	you: "You",
 	levelOfMicrophone: "Level of your microphone",
 	levelOf: (name: string) => `Level of ${name}`,
+	digitString: "1234, 567#",
+	digitStringHint: "A string of keys; a comma is a pause of half a second",
+	digitsSend: "Send",
 	digitsSent: "Keys pressed",
 
 	hearAgain: (name: string) => `Hear again what ${name} said`,
@@ -251,6 +264,7 @@ export const en = {
 
 	incomingCall: "Incoming call",
 	waitingCall: "Another call",
+	sentOnBy: (who: string) => `For ${who}, sent on to you`,
 	isCalling: (name: string) => `${name} is calling`,
 	answer: "Answer",
 	answerAndHold: "Hold & answer",
@@ -268,6 +282,11 @@ export const en = {
 	concealed: "Made-up sound",
 	output: "Loudspeaker delay",
 	rating: "Rating (E-model)",
+	telephoneSays: "The telephone, heard here",
+	telephoneHears: "The telephone hears",
+	telephoneFigures: (mos: string, delay: string, jitter: string, lost: string) => `MOS ${mos} · ${delay} · jitter ${jitter} · loss ${lost}`,
+	telephoneWas: (from: string, to: string) => `Sound of the telephone: ${from}, to it: ${to} (MOS, 4.5 is best)`,
+	silences,
 	transport: "Voice goes by",
 	byDatagram: "datagrams",
 	byStream: "streams",

@@ -60,6 +60,31 @@ describe("the screen", () => {
 		expect(find("call-state")?.textContent).toBe(en.answering);
 	});
 
+	it("says whose call it was that was sent on", async () => {
+		const { find, hear } = await signedIn();
+
+		await hear({ type: "incoming", call: CALL, from: { id: "1001", name: "Alice", number: "1001", kind: "phone" }, via: "1002", seq: 1 });
+
+		expect(find("incoming-via")?.textContent).toBe(en.sentOnBy("1002"));
+	});
+
+	it("shows how a telephone sounds, and warns when it is not heard", async () => {
+		const { find, click, hear } = await talking();
+		const from = { mos: 4.31, delay_ms: 80, jitter_ms: 0, lost_percent: 0 };
+
+		await hear({ type: "quality", call: CALL, participant: "p2", from, to: { mos: 3.9 }, seq: 3 });
+		await click("quality");
+		expect(find("stat-telephone-from")?.textContent).toContain("4.3");
+		expect(find("call-silence")?.hasAttribute("hidden")).toBe(true);
+
+		await hear({ type: "quality", call: CALL, participant: "p2", from: { silent: "telephone_stopped" }, to: {}, seq: 4 });
+		expect(find("call-silence")?.textContent).toBe(en.silences.telephone_stopped);
+
+		await hear({ type: "quality", call: CALL, participant: "p2", from, to: { mos: 3.9 }, seq: 5 });
+		await hear({ type: "ended", call: CALL, cause: "normal", reason: "", seq: 6 });
+		expect(find("ended-quality")?.textContent).toBe(en.telephoneWas("4.3", "3.9"));
+	});
+
 	it("counts missed calls", async () => {
 		const { find, hear } = await signedIn();
 

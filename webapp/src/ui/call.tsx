@@ -1,6 +1,6 @@
 /** The call in front, and those that wait behind it. */
-import { useEffect, useRef } from "preact/hooks";
-import { type Call, canJoin, mediaOf } from "../core/call/state.ts";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { type Call, DIGITS_MAX, canJoin, digitsOf, mediaOf } from "../core/call/state.ts";
 import { words } from "../i18n/index.ts";
 import type { Messages } from "../i18n/en.ts";
 import { DevicePickers } from "./devices.tsx";
@@ -8,7 +8,7 @@ import { Icon, type IconName } from "./icons.tsx";
 import { Keypad } from "./keypad.tsx";
 import { detailOf, nameOf, namesOf } from "./names.ts";
 import { Avatar, Meter, Timer, useLevel } from "./pieces.tsx";
-import { QualityChip, QualityPanel, WayChip } from "./quality.tsx";
+import { QualityChip, QualityPanel, SilenceWarning, WayChip } from "./quality.tsx";
 import { ReplayBar } from "./replay.tsx";
 import { TakeBack, TransferPanel } from "./transfer.tsx";
 import { type CallPanel, useView } from "./view.ts";
@@ -50,6 +50,7 @@ export function CallScreen({ call }: { call: Call }) {
 					{call.phase.name === "up" && !call.held && <Timer since={call.phase.since} testid="call-timer" />}
 				</p>
 				<Hint call={call} name={name} />
+				<SilenceWarning call={call} />
 			</div>
 			{mediaOf(call) !== null && <Meters call={call} name={name} />}
 			{call.phase.name === "up" && <ReplayBar call={call} name={name} />}
@@ -249,11 +250,12 @@ function Panel({ call }: { call: Call }) {
 					{call.digits === "" ? " " : call.digits}
 				</output>
 				<Keypad prefix="dtmf" onKey={(digit) => phone.digit(call.key, digit)} />
+				<DigitString call={call} />
 			</div>
 		);
 	}
 	if (panel.value === "transfer" && call.phase.name === "up" && call.transfer === null) return <TransferPanel call={call} />;
-	if (panel.value === "quality" && call.phase.name === "up") return <QualityPanel />;
+	if (panel.value === "quality" && call.phase.name === "up") return <QualityPanel call={call} />;
 	if (panel.value === "devices") {
 		return (
 			<div class="call-panel">
@@ -262,6 +264,45 @@ function Panel({ call }: { call: Call }) {
 		);
 	}
 	return null;
+}
+
+/** A whole string of keys: an account and its PIN, say. */
+function DigitString({ call }: { call: Call }) {
+	const { phone } = useView();
+	const t = words.value;
+	const [typed, setTyped] = useState("");
+	const digits = digitsOf(typed);
+	return (
+		<form
+			class="digit-string"
+			onSubmit={(event) => {
+				event.preventDefault();
+				if (digits === null) return;
+				phone.digits(call.key, typed);
+				setTyped("");
+			}}
+		>
+			<div class="dial-field">
+				<input
+					type="text"
+					inputMode="tel"
+					enterkeyhint="send"
+					autocomplete="off"
+					spellcheck={false}
+					maxLength={DIGITS_MAX}
+					value={typed}
+					placeholder={t.digitString}
+					aria-label={t.digitString}
+					title={t.digitStringHint}
+					data-testid="dtmf-input"
+					onInput={(event) => setTyped(event.currentTarget.value)}
+				/>
+			</div>
+			<button type="submit" class="button" disabled={digits === null} data-testid="dtmf-send">
+				{t.digitsSend}
+			</button>
+		</form>
+	);
 }
 
 function WaitingRow({ call, front }: { call: Call; front: Call }) {

@@ -5,6 +5,7 @@ import { words } from "../i18n/index.ts";
 import { Icon } from "./icons.tsx";
 import { detailOf, nameOf } from "./names.ts";
 import { Avatar } from "./pieces.tsx";
+import { mosInWords } from "./quality.tsx";
 import { formatDuration } from "./time.ts";
 import { useView } from "./view.ts";
 
@@ -35,6 +36,11 @@ export function EndedScreen({ ended }: { ended: EndedCall }) {
 				<p class={`call-state ${plain ? "" : "problem"}`} role="status" data-testid="ended-cause">
 					{outcome.kind === "cause" ? t.causes[outcome.cause] : t.refusals[outcome.code]}
 				</p>
+				{ended.telephones.map((telephone) => (
+					<p key={telephone.participant} class="hint" data-testid="ended-quality">
+						{t.telephoneWas(mosInWords(telephone.from, t), mosInWords(telephone.to, t))}
+					</p>
+				))}
 				<p class="hint">{ended.durationMs === null ? "" : t.lasted(formatDuration(ended.durationMs))}</p>
 			</div>
 			<div class="ended-buttons">

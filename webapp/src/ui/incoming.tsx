@@ -52,6 +52,11 @@ function IncomingPanel({ call }: { call: Call }) {
 					{name}
 				</h2>
 				{detail !== "" && <p class="number muted">{detail}</p>}
+				{call.via !== null && (
+					<p class="small muted" data-testid="incoming-via">
+						{t.sentOnBy(call.via)}
+					</p>
+				)}
 			</div>
 			<div class="incoming-buttons">
 				<button type="button" class="button stop" data-testid="incoming-decline" onClick={() => phone.hangup(call.key)}>

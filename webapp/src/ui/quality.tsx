@@ -1,5 +1,7 @@
 /** How the call sounds: a chip, and the figures behind it. */
+import { type Call, type Telephone, silenceOf } from "../core/call/state.ts";
 import type { LinkState } from "../core/media/api.ts";
+import type { Heard } from "../core/schema.ts";
 import type { Messages } from "../i18n/en.ts";
 import { words } from "../i18n/index.ts";
 import { Icon } from "./icons.tsx";
@@ -51,7 +53,7 @@ export function wayInWords(state: LinkState, t: Messages): string | null {
 	return state.name === "connected" ? `${t.ways[state.way]}, ${state.voice === "datagram" ? t.byDatagram : t.byStream}` : null;
 }
 
-export function QualityPanel() {
+export function QualityPanel({ call }: { call: Call }) {
 	const { quality, stats, link } = useView();
 	const t = words.value;
 	const q = quality.value;
@@ -83,7 +85,53 @@ export function QualityPanel() {
 						</dd>
 					</div>
 				))}
+				{call.telephones.map((telephone) => (
+					<TelephoneFigures key={telephone.participant} telephone={telephone} />
+				))}
 			</dl>
 		</div>
+	);
+}
+
+/** What the server measures at a telephone, both ways. */
+function TelephoneFigures({ telephone: { from, to } }: { telephone: Telephone }) {
+	const t = words.value;
+	const sides = [
+		["telephone-from", t.telephoneSays, from],
+		["telephone-to", t.telephoneHears, to],
+	] as const;
+	return (
+		<>
+			{sides.map(([id, label, heard]) => (
+				<div key={id} class="wide">
+					<dt>{label}</dt>
+					<dd class="number" data-testid={`stat-${id}`} data-mos={heard.mos ?? ""} data-silent={heard.silent ?? ""}>
+						{heard.silent === undefined ? inFigures(heard, t) : t.silences[heard.silent]}
+					</dd>
+				</div>
+			))}
+		</>
+	);
+}
+
+function inFigures(heard: Heard, t: Messages): string {
+	const ms = (value: number | undefined) => (value === undefined ? t.unknownValue : t.ms(value));
+	const lost = heard.lost_percent === undefined ? t.unknownValue : t.percent(heard.lost_percent);
+	return t.telephoneFigures(mosInWords(heard, t), ms(heard.delay_ms), ms(heard.jitter_ms), lost);
+}
+
+/** One decimal: more would only pretend. */
+export function mosInWords(heard: Heard, t: Messages): string {
+	return heard.mos === undefined ? t.unknownValue : heard.mos.toFixed(1);
+}
+
+/** Says that one side is not heard, and the likeliest reason. */
+export function SilenceWarning({ call }: { call: Call }) {
+	const silence = silenceOf(call);
+	const t = words.value;
+	return (
+		<p class="hint strong" role="status" data-testid="call-silence" data-silence={silence ?? ""} hidden={silence === null}>
+			{silence === null ? "" : t.silences[silence]}
+		</p>
 	);
 }

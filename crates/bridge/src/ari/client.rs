@@ -95,7 +95,7 @@ impl Handle {
         self.command(Command::Refuse { call, cause })
     }
 
-    /// Calls `number` (`[0-9*#+]{1,32}`). The AudioSocket server must expect `uuid` by now.
+    /// Calls `number` (`[0-9*#+]{1,32}`), by a trunk if one is named. The AudioSocket server must expect `uuid` by now.
     ///
     /// # Errors
     ///
@@ -104,12 +104,14 @@ impl Handle {
         &self,
         leg: LegId,
         number: &str,
+        trunk: Option<&str>,
         caller: Caller,
         uuid: Uuid,
     ) -> Result<(), CommandRefused> {
         self.command(Command::Dial {
             leg,
             number: number.to_owned(),
+            trunk: trunk.map(str::to_owned),
             caller,
             uuid,
         })
@@ -154,7 +156,7 @@ impl Handle {
         self.command(Command::HangUp { leg, cause })
     }
 
-    /// Sends digits, 1 to 32 of `0-9A-D*#`, to the far end.
+    /// Sends digits, 1 to 32 of `0-9A-D*#` and `w` for a pause of half a second, to the far end.
     ///
     /// # Errors
     ///

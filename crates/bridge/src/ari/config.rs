@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 use uuid::Uuid;
 
-use super::{Calls, Choice, Road, RoadRule};
+use super::{Calls, Choice, Road, RoadRule, Trunk};
 use crate::Codec;
 
 /// A password. It is never printed.
@@ -61,6 +61,8 @@ pub struct Config {
     pub road_rules: Vec<RoadRule>,
     /// What is dialled for a number, with `{number}` in it, for example `PJSIP/{number}@trunk`.
     pub dial: String,
+    /// Ways for some numbers.
+    pub trunks: Vec<Trunk>,
     /// The name that the called one sees; `{name}` and `{number}` are the caller's.
     pub caller_name: String,
     /// The number that the called one sees; `{number}` is the caller's. Empty after that: Asterisk
@@ -94,6 +96,7 @@ impl Config {
             choice: Choice::default(),
             road_rules: Vec::new(),
             dial: dial.to_owned(),
+            trunks: Vec::new(),
             caller_name: "{name}".to_owned(),
             caller_number: "{number}".to_owned(),
             ring_timeout: Duration::from_secs(60),
@@ -112,8 +115,21 @@ impl Config {
     /// Names the field, its value and what is allowed.
     pub fn check(&self) -> Result<(), ConfigError> {
         self.host_and_path()?;
-        if !self.dial.contains("{number}") || !self.dial.contains('/') {
-            return Err(ConfigError::Dial(self.dial.clone()));
+        let dials = self.trunks.iter().map(|trunk| &trunk.dial);
+        for dial in dials.chain([&self.dial]) {
+            if !dial.contains("{number}") || !dial.contains('/') {
+                return Err(ConfigError::Dial(dial.clone()));
+            }
+        }
+        let endpoints = self
+            .trunks
+            .iter()
+            .filter_map(|trunk| trunk.endpoint.as_ref());
+        for endpoint in endpoints {
+            let parts = endpoint.split_once('/');
+            if !parts.is_some_and(|(technology, name)| !technology.is_empty() && !name.is_empty()) {
+                return Err(ConfigError::Endpoint(endpoint.clone()));
+            }
         }
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
         if self.app.is_empty() || !self.app.chars().all(plain) {
@@ -211,6 +227,9 @@ pub enum ConfigError {
     /// Nothing to put the number into.
     #[error("dial is {0:?}: it must be TECHNOLOGY/RESOURCE with {{number}} in it")]
     Dial(String),
+    /// Nothing that Asterisk could be asked for.
+    #[error("endpoint is {0:?}: it must be TECHNOLOGY/RESOURCE, for example PJSIP/trunk")]
+    Endpoint(String),
     /// Not a name.
     #[error("app is {0:?}: allowed are letters, digits, '_' and '-'")]
     App(String),

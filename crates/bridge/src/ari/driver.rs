@@ -312,6 +312,9 @@ fn log(event: &Event) {
         Event::Chosen { leg, plan } => {
             tracing::info!(%leg, road = plan.road.name(), codec = %plan.codec, why = plan.why, "way of the sound");
         }
+        Event::Trunk { trunk, state } => {
+            tracing::info!(trunk, endpoint = state.as_str(), "a trunk's endpoint");
+        }
         Event::Ringing(_)
         | Event::Early(_)
         | Event::Digit { .. }

@@ -5,7 +5,7 @@ use std::fmt;
 use moqrelay_wire::signal::Cause;
 use uuid::Uuid;
 
-use super::Plan;
+use super::{EndpointState, Plan};
 use crate::{LegId, Way};
 
 /// A call from a telephone that has no leg yet: its channel's id in Asterisk.
@@ -27,6 +27,8 @@ pub struct Incoming {
     pub to: String,
     /// Who calls. Free text from the network.
     pub from: Caller,
+    /// Who was called first, when the call was sent on: the third argument of `Stasis()`. Free text.
+    pub via: Option<String>,
     /// The channel's name, for example `PJSIP/alice-00000001`.
     pub channel: String,
     /// The SIP Call-ID, for logs.
@@ -110,6 +112,13 @@ pub enum Event {
         /// The leg of the other one.
         with: LegId,
     },
+    /// The state of a trunk's endpoint is known, or has changed.
+    Trunk {
+        /// The trunk's name.
+        trunk: String,
+        /// How its endpoint is.
+        state: EndpointState,
+    },
     /// The leg is over. Exactly once for each leg, also after
     /// [`Handle::hang_up`](super::Handle::hang_up).
     Ended {
@@ -172,6 +181,8 @@ pub enum Command {
         leg: LegId,
         /// `[0-9*#+]{1,32}`; anything else ends the leg with [`Cause::NotFound`].
         number: String,
+        /// By which trunk; none, or one that is not configured: [`Config::dial`](super::Config::dial).
+        trunk: Option<String>,
         /// Whom to show.
         caller: Caller,
         /// What the AudioSocket will say first.
@@ -204,7 +215,7 @@ pub enum Command {
         /// What to tell the far end.
         cause: Cause,
     },
-    /// Send digits, 1 to 32 of `0-9A-D*#`, to the far end of a leg that is up.
+    /// Send digits, 1 to 32 of `0-9A-D*#` and `w` for a pause, to the far end of a leg that is up.
     Dtmf {
         /// The leg.
         leg: LegId,

@@ -68,6 +68,11 @@ pub enum Message {
         /// Where to.
         to: ReferTarget,
     },
+    /// Something has become of an endpoint.
+    Endpoint {
+        /// `TECHNOLOGY/RESOURCE`.
+        name: String,
+    },
     /// Another client has taken an application's place.
     Replaced {
         /// Its name.
@@ -210,6 +215,15 @@ struct Raw {
     application: String,
     refer_to: Option<ReferTo>,
     referred_by: Option<ReferredBy>,
+    endpoint: Option<Endpoint>,
+}
+
+#[derive(Deserialize)]
+struct Endpoint {
+    #[serde(default)]
+    technology: String,
+    #[serde(default)]
+    resource: String,
 }
 
 #[derive(Deserialize)]
@@ -300,6 +314,12 @@ impl Raw {
                     to: to.target(),
                 },
                 _ => Message::Other,
+            },
+            ("ContactStatusChange" | "PeerStatusChange", _, _) => match self.endpoint {
+                Some(endpoint) => Message::Endpoint {
+                    name: format!("{}/{}", endpoint.technology, endpoint.resource),
+                },
+                None => Message::Other,
             },
             ("ApplicationReplaced", _, _) => Message::Replaced {
                 app: self.application,

@@ -32,6 +32,11 @@
 //! has failed. Asterisk before 20.13 and 22.3 cannot, and transfers our AudioSocket instead, which
 //! ends the leg.
 //!
+//! # Trunks
+//!
+//! A number is dialled by the trunk that [`Handle::dial`] names, or by [`Config::dial`]. Of trunks with
+//! an endpoint [`Event::Trunk`] says how it is: first when that is known, and when it changes.
+//!
 //! # Lamps
 //!
 //! [`Handle::lamp`] sets `Custom:APP-LINE` by the function `DEVICE_STATE`, since ARI's own device states
@@ -56,6 +61,7 @@ mod rest;
 mod road;
 mod socket;
 mod steering;
+mod trunk;
 
 pub use crate::LegId;
 pub use cause::{after_answer, before_answer, to_q850};
@@ -69,3 +75,4 @@ pub use probe::{Deaf, Ears, Probe, Reply};
 pub use request::{Failure, Method, Request, RequestId, Response};
 pub use road::{Calls, Choice, Plan, Road, RoadRule};
 pub use steering::{ADOPT_TIMEOUT, Output, Steering};
+pub use trunk::{EndpointState, Trunk};

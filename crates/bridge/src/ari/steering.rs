@@ -8,6 +8,7 @@ mod messages;
 mod requests;
 mod responses;
 mod sync;
+mod trunks;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -23,6 +24,7 @@ use lamps::Shown;
 use leg::{Joining, Leg, Part, Phase, Piece, Saying};
 use responses::Purpose;
 use sync::Link;
+use trunks::Watched;
 
 /// How long an incoming call waits to be adopted or refused.
 pub const ADOPT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -36,6 +38,8 @@ const CAUSE_TIMEOUT: Duration = Duration::from_secs(1);
 const NUMBER_LEN_MAX: usize = 32;
 /// The most digits at once, as in the protocol.
 const DIGITS_MAX: usize = 32;
+/// Half a second without a digit, for Asterisk and in the protocol.
+const PAUSE: char = 'w';
 /// The longest name or number that is taken over from the network, in characters.
 const TEXT_LEN_MAX: usize = 128;
 
@@ -67,6 +71,10 @@ pub struct Steering {
     waiting: BTreeMap<String, Waiting>,
     /// What is still to be removed from Asterisk, by id.
     dooms: BTreeMap<String, Doom>,
+    /// The trunks that have an endpoint.
+    trunks: Vec<Watched>,
+    /// When their endpoints are asked for again.
+    trunks_due: Option<Instant>,
     /// What lamps show, by line.
     lamps: BTreeMap<String, Shown>,
     pending: BTreeMap<RequestId, Purpose>,
@@ -111,6 +119,8 @@ impl Steering {
         let (prefix, own_app) = (prefix_of(run), config.own_app(run));
         let elders = config.elders.iter().copied().map(prefix_of).collect();
         Self {
+            trunks: Watched::all(&config.trunks),
+            trunks_due: None,
             config,
             mark,
             elders,
@@ -153,7 +163,10 @@ impl Steering {
         let legs = self.legs.values().filter_map(|leg| leg.phase.until());
         let waiting = self.waiting.values().map(|waiting| waiting.until);
         let dooms = self.dooms.values().filter_map(Doom::due);
-        legs.chain(waiting).chain(dooms).min()
+        legs.chain(waiting)
+            .chain(dooms)
+            .chain(self.trunks_due)
+            .min()
     }
 
     /// Applies what is due.
@@ -192,6 +205,9 @@ impl Steering {
             self.doom_channel(channel, to_q850(Cause::Failed), None);
         }
         self.retry_dooms(now);
+        if late(self.trunks_due) {
+            self.ask_trunks(now);
+        }
     }
 
     /// Applies a command of the daemon.
@@ -209,10 +225,12 @@ impl Steering {
             Command::Dial {
                 leg,
                 number,
+                trunk,
                 caller,
                 uuid,
             } => {
-                self.dial(leg, &number, &caller, uuid, now);
+                let to = (number.as_str(), trunk.as_deref());
+                self.dial(leg, to, &caller, uuid, now);
             }
             Command::StepAside => self.step_aside(),
             Command::StepBack => self.step_back(),
@@ -274,7 +292,14 @@ impl Steering {
         }
     }
 
-    fn dial(&mut self, id: LegId, number: &str, caller: &Caller, uuid: uuid::Uuid, now: Instant) {
+    fn dial(
+        &mut self,
+        id: LegId,
+        (number, trunk): (&str, Option<&str>),
+        caller: &Caller,
+        uuid: uuid::Uuid,
+        now: Instant,
+    ) {
         if self.legs.contains_key(&id) {
             tracing::error!(leg = %id, "leg dialled twice");
             return;
@@ -302,7 +327,7 @@ impl Steering {
         self.legs
             .insert(id, Leg::new(far, Part::Absent, phase, choice));
         self.build_audio(id, uuid);
-        self.create_far(id, number, caller);
+        self.create_far(id, number, trunk, caller);
     }
 
     fn answer(&mut self, id: LegId, uuid: uuid::Uuid, now: Instant) {
@@ -405,7 +430,8 @@ impl Steering {
 
     fn dtmf(&mut self, id: LegId, digits: &str) {
         let speaks = matches!(self.phase(id), Some(Phase::Up | Phase::Dialling { .. }));
-        let valid = (1..=DIGITS_MAX).contains(&digits.len()) && digits.chars().all(is_digit);
+        let valid = (1..=DIGITS_MAX).contains(&digits.len())
+            && digits.chars().all(|c| is_digit(c) || c == PAUSE);
         if speaks && valid {
             self.send_digits(id, digits);
         } else {

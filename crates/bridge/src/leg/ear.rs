@@ -35,6 +35,9 @@ const DIGITS_MAX: usize = 32;
 /// A digit sounds for 100 ms and is followed by as much silence: receivers want 40 ms of each (ITU-T Q.24).
 const DIGIT_ON: Duration = Duration::from_millis(100);
 const DIGIT_FRAMES: u32 = 10;
+/// A pause among digits, and how long it is: as Asterisk has it.
+const PAUSE: char = 'w';
+const PAUSE_FRAMES: u32 = 25;
 
 /// A standstill of more frames than this is over and done with: what waited is forgotten, and what comes with the next
 /// frames is the backlog. Taken for the network's jitter, it would keep the delay high for a long time.
@@ -67,7 +70,8 @@ pub(super) struct Ear {
     /// What sounds of the beeps that were asked for, the first one now.
     notes: VecDeque<tone::Tone>,
     digits: VecDeque<char>,
-    digit: Option<(tone::Tone, u32)>,
+    /// Without a tone it is a pause.
+    digit: Option<(Option<tone::Tone>, u32)>,
     /// Frames within which arrivals are dropped.
     backlog_frames: u64,
 }
@@ -328,14 +332,18 @@ impl Ear {
             let Some(digit) = self.digits.pop_front() else {
                 return;
             };
-            let tone = tone::Tone::dtmf(self.rate, digit, DIGIT_ON);
-            self.digit = tone.map(|tone| (tone, DIGIT_FRAMES));
+            self.digit = match tone::Tone::dtmf(self.rate, digit, DIGIT_ON) {
+                Some(tone) => Some((Some(tone), DIGIT_FRAMES)),
+                None => (digit == PAUSE).then_some((None, PAUSE_FRAMES)),
+            };
         }
         let Some((tone, frames)) = &mut self.digit else {
             return;
         };
-        tone.fill(&mut self.voice);
-        self.bus.add(&self.voice);
+        if let Some(tone) = tone {
+            tone.fill(&mut self.voice);
+            self.bus.add(&self.voice);
+        }
         *frames -= 1;
         if *frames == 0 {
             self.digit = None;

@@ -692,10 +692,24 @@ impl Leg {
                 "quality"
             );
         }
+        self.tell_quality();
+    }
+
+    /// A report that finds no room is not worth a digit's place: the next one follows.
+    fn tell_quality(&mut self) {
+        let event = Event::Quality {
+            leg: self.id,
+            quality: self.stats.quality,
+            silent: self.watch.silent(),
+        };
+        if self.unsent.is_empty() && self.around.events.try_send(event).is_err() {
+            tracing::trace!("nobody takes the bridge's events");
+        }
     }
 
     fn look_for_silence(&mut self) {
         let now = self.start.elapsed();
+        let before = self.watch.silent();
         while let Some(missing) = self.watch.missing(&self.stats, now) {
             self.around.meters.silent(missing as usize);
             match missing {
@@ -709,6 +723,9 @@ impl Leg {
                     "nothing to say to Asterisk for 3 s"
                 ),
             }
+        }
+        if self.watch.silent() != before {
+            self.tell_quality();
         }
     }
 

@@ -239,6 +239,11 @@ impl Watch {
         [from, to]
     }
 
+    /// Returns why each direction is silent now, if it is.
+    pub(super) fn silent(&self) -> [Option<Cause>; 2] {
+        [0, 1].map(|side| self.tallies[side].cause.filter(|_| self.said[side]))
+    }
+
     fn side(&self, side: usize, stats: &Stats, now: Duration) -> Summary {
         let tally = &self.tallies[side];
         // A silence may last until the end.

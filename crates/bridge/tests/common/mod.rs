@@ -127,7 +127,12 @@ impl Scene {
     }
 
     pub async fn event(&mut self) -> Event {
-        within(self.events.recv()).await.unwrap()
+        loop {
+            let event = within(self.events.recv()).await.unwrap();
+            if !matches!(event, Event::Quality { .. }) {
+                return event;
+            }
+        }
     }
 
     pub async fn detached(&mut self) -> (LegId, Reason, Stats) {
@@ -138,7 +143,13 @@ impl Scene {
     }
 
     pub fn no_event(&mut self) -> bool {
-        self.events.try_recv().is_err()
+        loop {
+            match self.events.try_recv() {
+                Ok(Event::Quality { .. }) => {}
+                Ok(_) => return false,
+                Err(_) => return true,
+            }
+        }
     }
 
     pub fn reader(&self, participant: u64) -> Reader {

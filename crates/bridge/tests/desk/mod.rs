@@ -181,6 +181,7 @@ impl Desk {
         self.tells(Command::Dial {
             leg: LEG,
             number: number.into(),
+            trunk: None,
             caller,
             uuid: UUID,
         });

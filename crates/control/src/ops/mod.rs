@@ -1,11 +1,13 @@
 //! Metrics, health and a look into the relay, on a listener of their own.
 
 mod relay;
+mod trunks;
 
 pub use self::relay::{
     Backlog, Cache, NoLog, RelayOps, Session as RelaySession, Sessions as RelaySessions,
     Track as RelayTrack, Tracks as RelayTracks, Traffic,
 };
+pub use self::trunks::Trunk;
 
 use std::fmt;
 use std::future::Future;
@@ -43,7 +45,9 @@ pub struct Ops {
     pub ready: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
     /// The relay, for `/api/v1/relay/*`.
     pub relay: Arc<dyn RelayOps>,
-    /// What `/api/v1/relay/*` wants as `Authorization: Bearer`. Without it, only this machine's own
+    /// The trunks, for `/api/v1/trunks`.
+    pub trunks: Arc<dyn Fn() -> Vec<Trunk> + Send + Sync>,
+    /// What `/api/v1/relay/*` and `/api/v1/trunks` want as `Authorization: Bearer`. Without it, only this machine's own
     /// programs may use it, and no web page may.
     pub bearer: Option<Arc<str>>,
 }
@@ -54,7 +58,7 @@ impl fmt::Debug for Ops {
     }
 }
 
-/// Serves `/metrics`, `/health/live`, `/health/ready` and `/api/v1/relay/*` until `shutdown` completes.
+/// Serves `/metrics`, `/health/live`, `/health/ready`, `/api/v1/relay/*` and `/api/v1/trunks` until `shutdown` completes.
 ///
 /// # Errors
 ///
@@ -64,7 +68,9 @@ pub async fn serve_ops(
     ops: Ops,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    let guarded = relay::router().route_layer(from_fn_with_state(ops.clone(), guard));
+    let guarded = relay::router()
+        .merge(trunks::router())
+        .route_layer(from_fn_with_state(ops.clone(), guard));
     let router = Router::new()
         .merge(guarded)
         .route("/metrics", get(metrics))

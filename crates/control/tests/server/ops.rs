@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use moqrelay_control::{
-    Backlog, NoLog, Ops, RelayOps, RelaySession, RelaySessions, RelayTracks, serve_ops,
+    Backlog, NoLog, Ops, RelayOps, RelaySession, RelaySessions, RelayTracks, Trunk, serve_ops,
 };
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -31,6 +31,7 @@ async fn metrics_and_health_are_what_the_daemon_says() {
             }
         }),
         relay: Arc::new(OneSession::default()),
+        trunks: Arc::new(Vec::new),
         bearer: None,
     };
     let served = tokio::spawn(serve_ops(listener, ops, async move { _ = stopped.await }));
@@ -195,6 +196,31 @@ async fn the_next_connection_from_an_address_is_logged_when_there_is_a_folder() 
     assert_eq!(answers[0].text(), r#"{"folder":"logs"}"#);
 }
 
+#[tokio::test]
+async fn trunks_are_listed_with_what_is_wrong() {
+    let (api, _) = api(None).await;
+
+    let answer = api.get("/api/v1/trunks").await;
+
+    let trunks: serde_json::Value = serde_json::from_str(&answer.text()).unwrap();
+    let trunk = &trunks["trunks"][0];
+    assert_eq!(
+        (&trunk["name"], &trunk["up"], &trunk["fault"]),
+        (
+            &"carrier".into(),
+            &false.into(),
+            &"the endpoint does not answer".into()
+        )
+    );
+}
+
+#[tokio::test]
+async fn trunks_are_for_operators_only() {
+    let (api, _) = api(Some("secret-of-operators")).await;
+
+    assert_eq!(api.get("/api/v1/trunks").await.status, 403);
+}
+
 struct Api(SocketAddr);
 
 impl Api {
@@ -221,6 +247,7 @@ async fn api(bearer: Option<&str>) -> (Api, Arc<OneSession>) {
         metrics: Arc::new(String::new),
         ready: Arc::new(|| Ok(())),
         relay: relay.clone(),
+        trunks: Arc::new(|| vec![carrier()]),
         bearer: bearer.map(Arc::from),
     };
     tokio::spawn(serve_ops(listener, ops, std::future::pending()));
@@ -295,5 +322,19 @@ impl RelayOps for OneSession {
 
     fn end(&self, session: u64) -> bool {
         self.note(session, "end".into())
+    }
+}
+
+fn carrier() -> Trunk {
+    Trunk {
+        name: "carrier".into(),
+        up: false,
+        fault: Some("the endpoint does not answer"),
+        endpoint: Some("PJSIP/carrier".into()),
+        endpoint_state: "offline",
+        registration: None,
+        registration_state: "unknown",
+        prefixes: vec!["+".into()],
+        emergency: true,
     }
 }

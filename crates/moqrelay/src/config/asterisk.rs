@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use serde::Deserialize;
 use url::Url;
 
-use super::{Secret, number};
+use super::{Ami, Numbers, Secret, Trunk, number, registrations, routing};
 
 /// The roads to Asterisk.
 #[derive(Debug, Clone, Deserialize)]
@@ -23,6 +23,10 @@ pub(crate) struct Asterisk {
     /// Where Asterisk's WebSocket channels connect to us; absent: nowhere.
     pub(crate) websocket: Option<MediaListener>,
     pub(crate) ari: Option<Ari>,
+    /// Absent: nobody asks for registrations.
+    pub(crate) ami: Option<Ami>,
+    pub(crate) numbers: Numbers,
+    pub(crate) trunks: Vec<Trunk>,
 }
 
 impl Default for Asterisk {
@@ -35,6 +39,9 @@ impl Default for Asterisk {
             rtp: None,
             websocket: None,
             ari: None,
+            ami: None,
+            numbers: Numbers::default(),
+            trunks: Vec::new(),
         }
     }
 }
@@ -49,6 +56,8 @@ impl Asterisk {
                 ari.url
             );
         }
+        routing(&self.numbers, &self.trunks)?;
+        registrations(self.ami.as_ref(), &self.trunks)?;
         if let Some(secret) = &self.secret {
             ensure!(
                 secret.expose().len() >= 8,

@@ -221,6 +221,8 @@ pub(crate) fn ari_config(config: &Config) -> Option<ari::Config> {
         ours.audiosocket.as_deref().unwrap_or(&own),
     );
     ari.app.clone_from(&ours.app);
+    let trunks = config.asterisk.trunks.iter();
+    ari.trunks = trunks.map(config::Trunk::to_ari).collect();
     let rtp = config.asterisk.rtp.map(|addr| addr.to_string());
     ari.rtp = ours.rtp.clone().or(rtp);
     ari.choice = road_choice(ours.road, ours.format);
@@ -268,9 +270,10 @@ pub(super) fn ari_rate(config: &Config) -> OutRate {
     }
 }
 
-pub(super) fn room_config(config: &Config, directory: &Directory) -> room::Config {
+pub(super) fn room_config(config: &Config, directory: &Directory) -> Result<room::Config> {
     let defaults = room::Config::default();
-    room::Config {
+    Ok(room::Config {
+        routing: config::routing(&config.asterisk.numbers, &config.asterisk.trunks)?,
         users: directory.users().cloned().collect(),
         ring_timeout: config.calls.ring_timeout,
         call_duration_max: config.calls.duration_max,
@@ -281,7 +284,7 @@ pub(super) fn room_config(config: &Config, directory: &Directory) -> room::Confi
             ..defaults.limits
         },
         ..defaults
-    }
+    })
 }
 
 pub(super) fn control_config(
@@ -338,6 +341,7 @@ pub(super) fn ops_config(
     counts: watch::Receiver<Counts>,
     control: Control,
     relay: &Relay,
+    trunks: watch::Receiver<Vec<control::Trunk>>,
 ) -> Ops {
     let runtime = tokio::runtime::Handle::current();
     let render = move || {
@@ -370,6 +374,7 @@ pub(super) fn ops_config(
         metrics: Arc::new(render),
         ready: Arc::new(ready),
         relay: Arc::new(Inspect(relay.clone())),
+        trunks: Arc::new(move || trunks.borrow().clone()),
         bearer: None,
     }
 }

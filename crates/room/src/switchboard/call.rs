@@ -51,6 +51,8 @@ pub(super) struct Invite {
     pub(super) offer: Offer,
     pub(super) stage: Stage,
     pub(super) began: Instant,
+    /// Who was called first, or transfers.
+    pub(super) via: Option<String>,
 }
 
 /// Who could answer.

@@ -20,7 +20,7 @@ use self::roster::Roster;
 use self::transfer::{Asker, Then};
 use crate::{
     Arrival, Attachment, CallId, Cause, Config, DeviceId, Event, Input, Lamp, LegId, Output,
-    Reason, Refusal, Request, Snapshot, User, UserId,
+    Reason, Refusal, Request, Snapshot, TrunkName, User, UserId,
 };
 
 /// Every device and every call of this node.
@@ -42,6 +42,8 @@ pub struct Switchboard {
     deadlines: BTreeSet<(Instant, Due)>,
     next_leg: u64,
     trunk: bool,
+    /// Trunks that are down.
+    down: BTreeSet<TrunkName>,
     draining: bool,
     /// Devices are forgotten as soon as they have no call.
     retiring: bool,
@@ -98,6 +100,7 @@ impl Switchboard {
             deadlines: BTreeSet::new(),
             next_leg: 1,
             trunk: false,
+            down: BTreeSet::new(),
             draining: false,
             retiring: false,
             lamps: BTreeMap::new(),
@@ -243,6 +246,8 @@ impl Switchboard {
             Input::LegTransfers { leg, to } => self.leg_transfers(leg, &to, now),
             Input::LegConnects { leg, with } => self.leg_connects(leg, with, now),
             Input::TrunkAvailable(available) => self.trunk = available,
+            Input::Trunk { name, up: true } => drop(self.down.remove(&name)),
+            Input::Trunk { name, up: false } => drop(self.down.insert(name)),
             Input::Drain => self.drain(now),
             Input::Retire => {
                 self.draining = true;

@@ -2,12 +2,26 @@
 
 use std::time::Instant;
 
-use super::call::{Call, Stage, State};
+use super::call::{Call, Side, Stage, State};
 use super::transfer::{Asker, Then};
 use super::{Due, Switchboard};
-use crate::{CallId, Cause, Digit, Event, LegId, Output, ParticipantId, Refusal, TransferProgress};
+use crate::{
+    CallId, Cause, DeviceId, Digit, Event, LegId, Output, ParticipantId, Refusal, TransferProgress,
+};
 
 impl Switchboard {
+    /// Returns the call of a telephone's leg, its place there, and the devices in that call.
+    pub fn audience(&self, leg: LegId) -> Option<(CallId, ParticipantId, Vec<DeviceId>)> {
+        let id = *self.legs.get(&leg)?;
+        let call = self.calls.get(&id)?;
+        let participant = call.participant_of_leg(leg)?;
+        let devices = call.ends.values().filter_map(|end| match end.side {
+            Side::Device(device) => Some(device),
+            Side::Leg(_) => None,
+        });
+        Some((id, participant, devices.collect()))
+    }
+
     pub(super) fn leg_rings(&mut self, leg: LegId, now: Instant) {
         if let Some(id) = self.offered_to_leg(leg) {
             self.far_end_rings(id, now);

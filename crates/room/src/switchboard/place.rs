@@ -4,17 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use super::call::{Call, End, Invite, Leg, LegKind, Offer, Side, Stage, State};
+use super::view::showable;
 use super::{Due, Switchboard, refusal};
+use crate::routing::NoWay;
 use crate::{
     Arrival, CallId, Cause, DeviceId, Event, LegId, Number, Output, OwnPresence, ParticipantId,
-    Party, Reason, Refusal, Service, Trunk, User, UserId,
+    Party, Reason, Refusal, Route, Service, Trunk, User, UserId,
 };
 
 /// Where a call goes.
 #[derive(Debug)]
 pub(super) enum Target {
     User(User, BTreeSet<DeviceId>),
-    Number(Number),
+    Number(Route),
     Service(Service),
 }
 
@@ -30,25 +32,32 @@ impl Switchboard {
         let user = self.roster.user_of(device)?.clone();
         self.room_for_call(call)?;
         let limits = &self.config.limits;
-        if self.roster.calls_len(device) >= limits.calls_per_device
-            || self.roster.calls_of_user(&user.id).len() >= limits.calls_per_user
-        {
+        let full = self.roster.calls_len(device) >= limits.calls_per_device
+            || self.roster.calls_of_user(&user.id).len() >= limits.calls_per_user;
+        if full && !self.config.routing.is_emergency(to) {
             return Err(refusal(Reason::TooMany, "end another call first"));
         }
         let target = self.find_target(to, Some(device))?;
-        self.place(call, Side::Device(device), Party::user(&user), target, now);
+        let from = Party::user(&user);
+        self.place(call, Side::Device(device), (from, None), target, now);
         Ok(())
     }
 
     /// Returns whom a telephone caller would reach.
     pub(super) fn reachable(&self, arrival: &Arrival) -> Result<Target, Refusal> {
         self.room_for_call(arrival.call)?;
-        match self.find_target(&arrival.to, None)? {
+        match self.find_target(&arrival.to, None) {
             // From the telephone network straight back into it would be a loop or toll fraud.
-            Target::Number(number) => {
-                Err(refusal(Reason::NotFound, format!("nobody has {number}")))
+            Ok(Target::Number(_))
+            | Err(Refusal {
+                reason: Reason::Blocked | Reason::TrunkDown,
+                ..
+            }) => {
+                let text = format!("nobody has {}", arrival.to);
+                Err(refusal(Reason::NotFound, text))
             }
-            target @ (Target::User(..) | Target::Service(_)) => Ok(target),
+            Ok(target @ (Target::User(..) | Target::Service(_))) => Ok(target),
+            Err(refusal) => Err(refusal),
         }
     }
 
@@ -66,10 +75,12 @@ impl Switchboard {
             Trunk::Answered => LegKind::Phone,
         };
         let caller = Side::Leg(Leg::new(leg, kind));
+        let from = self.config.routing.caller(arrival.from);
+        let via = arrival.via.as_deref().and_then(showable);
         self.place(
             arrival.call,
             caller,
-            Party::phone(&arrival.from),
+            (Party::phone(&from), via),
             target,
             now,
         );
@@ -125,14 +136,21 @@ impl Switchboard {
             Some(by) => call.peer_of(by).clone(),
             None => call.from.clone(),
         };
-        let Some(Offer::User { devices, .. }) =
-            call.state.invite_mut().map(|invite| &mut invite.offer)
-        else {
+        let Some(invite) = call.state.invite_mut() else {
+            return;
+        };
+        let via = invite.via.clone();
+        let Offer::User { devices, .. } = &mut invite.offer else {
             return;
         };
         devices.insert(device);
         self.roster.add_call(device, id);
-        self.notify(device, Event::Incoming { call: id, from });
+        let event = Event::Incoming {
+            call: id,
+            from,
+            via,
+        };
+        self.notify(device, event);
     }
 
     fn room_for_call(&self, call: CallId) -> Result<(), Refusal> {
@@ -157,7 +175,12 @@ impl Switchboard {
         {
             return Ok(Target::Service(service));
         }
-        if let Some(user) = self.roster.find(to) {
+        let routing = &self.config.routing;
+        let user = match routing.is_emergency(to) {
+            true => None,
+            false => self.find_user(to),
+        };
+        if let Some(user) = user {
             let devices = self.devices_to_ring(user, caller)?;
             return Ok(Target::User(user.clone(), devices));
         }
@@ -166,9 +189,28 @@ impl Switchboard {
                 Reason::NoRoute,
                 "the telephone network cannot be reached",
             )),
-            Ok(number) => Ok(Target::Number(number)),
+            Ok(number) => match routing.route(&number, &self.down) {
+                Ok(route) => Ok(Target::Number(route)),
+                Err(NoWay::Blocked(prefix)) => Err(refusal(
+                    Reason::Blocked,
+                    format!("calls to {} are not allowed here", prefix.as_str()),
+                )),
+                Err(NoWay::TrunkDown(trunk)) => Err(refusal(
+                    Reason::TrunkDown,
+                    format!("the trunk {trunk} is down"),
+                )),
+            },
             Err(_) => Err(refusal(Reason::NotFound, "nobody has that name or number")),
         }
+    }
+
+    /// Returns the user with this id, or with this number in whatever form it was dialled.
+    fn find_user(&self, to: &str) -> Option<&User> {
+        let in_e164 = || {
+            let number = self.config.routing.e164(&Number::new(to).ok()?)?;
+            self.roster.find(number.as_str())
+        };
+        self.roster.find(to).or_else(in_e164)
     }
 
     /// Returns the devices of a user that can ring; the caller's own is not one of them.
@@ -201,7 +243,14 @@ impl Switchboard {
         Ok(devices)
     }
 
-    fn place(&mut self, id: CallId, caller: Side, from: Party, target: Target, now: Instant) {
+    fn place(
+        &mut self,
+        id: CallId,
+        caller: Side,
+        (from, via): (Party, Option<String>),
+        target: Target,
+        now: Instant,
+    ) {
         let until = now + self.config.ring_timeout;
         self.deadlines.insert((until, Due::Call(id)));
         if let Side::Device(device) = caller {
@@ -216,6 +265,7 @@ impl Switchboard {
             offer,
             stage: Stage::Calling,
             began: now,
+            via: via.clone(),
         };
         let (rung, service) = (invite.devices(), invite.is_service());
         let caller = End {
@@ -238,7 +288,7 @@ impl Switchboard {
             muted: BTreeSet::new(),
         };
         self.calls.insert(id, call);
-        self.ring_devices(id, rung, &shown);
+        self.ring_devices(id, rung, &shown, via.as_deref());
         if service {
             self.called_leg_up(id, now);
         } else {
@@ -250,7 +300,13 @@ impl Switchboard {
     }
 
     /// Offers a call to devices.
-    pub(super) fn ring_devices(&mut self, id: CallId, devices: BTreeSet<DeviceId>, from: &Party) {
+    pub(super) fn ring_devices(
+        &mut self,
+        id: CallId,
+        devices: BTreeSet<DeviceId>,
+        from: &Party,
+        via: Option<&str>,
+    ) {
         for device in devices {
             self.roster.add_call(device, id);
             self.notify(
@@ -258,6 +314,7 @@ impl Switchboard {
                 Event::Incoming {
                     call: id,
                     from: from.clone(),
+                    via: via.map(str::to_owned),
                 },
             );
         }
@@ -279,15 +336,15 @@ impl Switchboard {
                     devices,
                 },
             ),
-            Target::Number(number) => {
+            Target::Number(route) => {
                 let leg = self.new_leg();
                 self.legs.insert(leg, call);
-                let (to, from) = (Party::number(&number), from.clone());
+                let (to, from) = (Party::number(&route.shown), from.clone());
                 self.outputs.push_back(Output::Dial {
                     leg,
                     call,
                     participant,
-                    number,
+                    route,
                     from,
                 });
                 (to, Offer::Phone(Leg::new(leg, LegKind::Phone)))

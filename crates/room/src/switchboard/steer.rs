@@ -175,7 +175,8 @@ impl Switchboard {
             return Err(wrong_state("the call is not answered"));
         }
         for other in devices {
-            for digit in digits.iter().copied() {
+            // Only a machine waits for a pause.
+            for digit in digits.iter().copied().filter(|digit| !digit.is_pause()) {
                 let event = Event::Dtmf {
                     call: id,
                     participant,

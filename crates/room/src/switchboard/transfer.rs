@@ -48,6 +48,7 @@ impl Switchboard {
         }
         let target = self.transfer_target(asker, id, to)?;
         let from = call.peer_of(by).clone();
+        let via = call.ends.get(&by).map(|end| end.party.name.clone());
         let Some(call) = self.calls.get_mut(&id) else {
             return Err(over());
         };
@@ -60,6 +61,7 @@ impl Switchboard {
             offer,
             stage: Stage::Calling,
             began: now,
+            via: via.clone(),
         };
         let (rung, service) = (invite.devices(), invite.is_service());
         let Some(call) = self.calls.get_mut(&id) else {
@@ -83,7 +85,7 @@ impl Switchboard {
                 to: party,
             },
         );
-        self.ring_devices(id, rung, &from);
+        self.ring_devices(id, rung, &from, via.as_deref());
         if service {
             self.called_leg_up(id, now);
         } else {
@@ -100,10 +102,10 @@ impl Switchboard {
         };
         let mut target = self.find_target(to, device)?;
         match &mut target {
-            Target::Number(number) if device.is_none() && !self.config.telephones_dial => {
+            Target::Number(route) if device.is_none() && !self.config.telephones_dial => {
                 Err(refusal(
                     Reason::Forbidden,
-                    format!("telephones may not dial {number}"),
+                    format!("telephones may not dial {}", route.shown),
                 ))
             }
             Target::Number(_) if !self.trunk => Err(refusal(

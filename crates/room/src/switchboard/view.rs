@@ -130,6 +130,7 @@ impl Call {
                 by: transfer.by,
                 to: transfer.invite.party.clone(),
             }),
+            via: self.state.invite().and_then(|invite| invite.via.clone()),
         }
     }
 }
@@ -185,7 +186,7 @@ impl Party {
 }
 
 /// Returns at most 64 printable characters, or none when nothing is left.
-fn showable(text: &str) -> Option<String> {
+pub(super) fn showable(text: &str) -> Option<String> {
     const CHARS_MAX: usize = 64;
     let text: String = text
         .chars()

@@ -23,7 +23,8 @@ fn a_call_is_offered_to_the_callee() {
             BERT,
             Event::Incoming {
                 call: CALL,
-                from: anna()
+                from: anna(),
+                via: None,
             }
         )]
     );

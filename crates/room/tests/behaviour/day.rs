@@ -130,6 +130,7 @@ impl Day {
                     call: self.call_id(),
                     to: (7000 + self.below(PEOPLE)).to_string(),
                     from: Caller::default(),
+                    via: None,
                     trunk: Trunk::Early,
                 };
                 if let Ok(leg) = self.world.board.arrive(arrival, self.world.now) {

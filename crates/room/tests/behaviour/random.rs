@@ -330,6 +330,7 @@ fn arrival(call: CallId, to: &str, trunk: Trunk) -> Arrival {
         call,
         to: to.to_owned(),
         from: Caller::default(),
+        via: Some("7009".to_owned()),
         trunk,
     }
 }

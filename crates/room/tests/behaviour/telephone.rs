@@ -1,10 +1,13 @@
 //! Calls to and from the telephone network.
 
 use moqrelay_room::{
-    Arrival, Caller, Cause, Event, Input, LegId, Output, Party, PartyKind, Reason, Request, Trunk,
+    Arrival, Attachment, Caller, Cause, Config, Event, Input, LegId, Number, NumberForm, Output,
+    Party, PartyKind, Prefix, Reason, Region, Request, Route, Routing, Trunk, TrunkName, TrunkPlan,
 };
 
-use crate::world::{ANNA, BERT, CALL, OTHER_CALL, P1, P2, World, actions, arrival, digits, events};
+use crate::world::{
+    ANNA, BERT, CALL, CARLA, OTHER_CALL, P1, P2, World, actions, arrival, digits, events,
+};
 
 #[test]
 fn a_number_is_dialled_over_the_trunk() {
@@ -18,7 +21,7 @@ fn a_number_is_dialled_over_the_trunk() {
         Output::Dial {
             call,
             participant,
-            number,
+            route,
             from,
             ..
         },
@@ -27,10 +30,86 @@ fn a_number_is_dialled_over_the_trunk() {
         panic!("not one dialling: {outputs:?}");
     };
     assert_eq!(
-        (*call, *participant, number.as_str()),
+        (*call, *participant, route.number.as_str()),
         (CALL, P2, "+49301234")
     );
     assert_eq!(from.number.as_deref(), Some("7001"));
+}
+
+#[test]
+fn a_number_goes_by_its_trunk_and_is_shown_in_full() {
+    let mut world = World::with(by_trunks());
+    world.tell(Input::TrunkAvailable(true));
+
+    world.call(ANNA, CALL, "03012345").unwrap();
+
+    let outputs = world.outputs();
+    let route = outputs.iter().find_map(|output| match output {
+        Output::Dial { route, .. } => Some(route.clone()),
+        _ => None,
+    });
+    let shown = Number::new("+493012345").unwrap();
+    let route_wanted = Route {
+        number: Number::new("493012345").unwrap(),
+        shown,
+        trunk: TrunkName::new("carrier"),
+    };
+    assert_eq!(route, Some(route_wanted));
+}
+
+#[test]
+fn a_blocked_number_and_one_whose_trunk_is_down_are_refused_for_that() {
+    let mut world = World::with(by_trunks());
+    world.tell(Input::TrunkAvailable(true));
+    let (name, up) = (TrunkName::new("carrier").unwrap(), false);
+    world.tell(Input::Trunk { name, up });
+
+    let blocked = world.call(ANNA, CALL, "0900123456");
+    let down = world.call(ANNA, CALL, "03012345");
+
+    assert_eq!(
+        (blocked, down),
+        (Err(Reason::Blocked), Err(Reason::TrunkDown))
+    );
+    let (name, up) = (TrunkName::new("carrier").unwrap(), true);
+    world.tell(Input::Trunk { name, up });
+    assert_eq!(world.call(ANNA, CALL, "03012345"), Ok(()));
+}
+
+#[test]
+fn a_call_for_help_goes_out_whatever_else_is_so() {
+    let mut config = by_trunks();
+    config.limits.calls_per_device = 1;
+    let mut world = World::with(config);
+    world.tell(Input::TrunkAvailable(true));
+    world.register(CARLA, "carla", Some("112")).unwrap();
+    world.call(ANNA, CALL, "bert").unwrap();
+    let (name, up) = (TrunkName::new("carrier").unwrap(), false);
+    world.tell(Input::Trunk { name, up });
+    world.outputs();
+
+    world.call(ANNA, OTHER_CALL, "112").unwrap();
+
+    let dialled = world.outputs().into_iter().find_map(|output| match output {
+        Output::Dial { route, .. } => Some(route.number),
+        _ => None,
+    });
+    assert_eq!(dialled, Number::new("112").ok());
+}
+
+#[test]
+fn a_telephone_caller_is_shown_by_a_number_that_can_be_called_back() {
+    let mut world = World::with(by_trunks());
+
+    world
+        .board
+        .arrive(arrival("7002", Trunk::Early), world.now)
+        .unwrap();
+
+    assert!(matches!(
+        &world.events()[..],
+        [(BERT, Event::Incoming { from, .. })] if from.number.as_deref() == Some("+49301234")
+    ));
 }
 
 #[test]
@@ -232,7 +311,14 @@ fn a_telephone_caller_is_offered_with_name_and_number() {
     };
     assert_eq!(
         world.events(),
-        [(BERT, Event::Incoming { call: CALL, from })]
+        [(
+            BERT,
+            Event::Incoming {
+                call: CALL,
+                from,
+                via: None
+            }
+        )]
     );
 }
 
@@ -508,4 +594,42 @@ fn a_caller_leg_that_reports_its_own_answer_changes_nothing() {
 
     assert_eq!(world.outputs(), []);
     assert_eq!(world.board.counts().calls_up, 0);
+}
+
+#[test]
+fn a_call_that_was_sent_on_says_for_whom_it_was() {
+    let mut world = World::two_people();
+    let sent_on = Arrival {
+        via: Some(" 7009\u{7} ".into()),
+        ..arrival("7002", Trunk::Early)
+    };
+
+    world.board.arrive(sent_on, world.now).unwrap();
+
+    assert!(matches!(
+        &world.events()[..],
+        [(BERT, Event::Incoming { via: Some(via), .. })] if via == "7009"
+    ));
+    let snapshot = world.board.resume(BERT, Attachment(2)).unwrap();
+    assert_eq!(snapshot.calls[0].via.as_deref(), Some("7009"));
+}
+
+/// Numbers of Germany by one trunk; `0900` is blocked, `112` calls for help.
+fn by_trunks() -> Config {
+    let carrier = TrunkPlan {
+        name: TrunkName::new("carrier").unwrap(),
+        prefixes: vec![Prefix::new("+").unwrap()],
+        form: NumberForm::Digits,
+        emergency: true,
+    };
+    Config {
+        routing: Routing {
+            region: Region::new("DE"),
+            extension_digits: 5,
+            emergency: [Number::new("112").unwrap()].into(),
+            blocked: vec![Prefix::new("+49900").unwrap()],
+            trunks: vec![carrier],
+        },
+        ..Config::default()
+    }
 }

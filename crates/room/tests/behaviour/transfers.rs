@@ -26,8 +26,8 @@ fn who_is_transferred_hears_a_ringing_tone_and_then_the_new_one() {
         &events(asked)[..],
         [
             (ANNA, Event::Transferring { by: P1, to, .. }),
-            (CARLA, Event::Incoming { from, .. }),
-        ] if to.id == "carla" && from.id == "0301234"
+            (CARLA, Event::Incoming { from, via: Some(via), .. }),
+        ] if to.id == "carla" && from.id == "0301234" && via == "ANNA"
     ));
     assert_eq!(
         actions(answered.clone()),

@@ -192,6 +192,7 @@ pub(crate) fn arrival(to: &str, trunk: Trunk) -> Arrival {
         call: CALL,
         to: to.to_owned(),
         from,
+        via: None,
         trunk,
     }
 }

@@ -11,8 +11,9 @@ mod typescript;
 pub use client::{ClientMessage, DecodeError, Request, Resume, decode};
 pub use server::{Done, Event, Limits, Notice, Registered, Sequenced, ServerMessage};
 pub use types::{
-    CallId, CallState, CallView, Cause, Code, Digits, Direction, InvalidCallId, InvalidDigits,
-    Media, OwnPresence, Party, PartyKind, Peer, Presence, PresenceState, Transferring,
+    CallId, CallState, CallView, Cause, Code, Digits, Direction, Heard, InvalidCallId,
+    InvalidDigits, Media, OwnPresence, Party, PartyKind, Peer, Presence, PresenceState, Silence,
+    Transferring,
 };
 pub use typescript::to_typescript;
 

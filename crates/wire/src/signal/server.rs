@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::types::{CallId, CallView, Cause, Code, Media, Party, Presence};
+use super::types::{CallId, CallView, Cause, Code, Heard, Media, Party, Presence};
 
 /// A message to a client.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -43,6 +43,9 @@ pub enum Event {
         call: CallId,
         /// Who calls.
         from: Party,
+        /// Who was called first, or transfers the call: a name or number.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        via: Option<String>,
     },
     /// The far end rings.
     Ringing {
@@ -118,6 +121,17 @@ pub enum Event {
         peer: Party,
         /// Where to publish and whom to hear.
         media: Media,
+    },
+    /// How a telephone of the call sounds, over the last 5 s; also when one direction falls silent.
+    Quality {
+        /// The call.
+        call: CallId,
+        /// The telephone's participant.
+        participant: String,
+        /// What it says.
+        from: Box<Heard>,
+        /// What it hears.
+        to: Box<Heard>,
     },
     /// The call is over; exactly once for each call.
     Ended {

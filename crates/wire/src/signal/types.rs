@@ -57,7 +57,7 @@ impl From<CallId> for String {
     }
 }
 
-/// 1 to [`DIGITS_MAX`] digits of `0-9A-D*#`.
+/// 1 to [`DIGITS_MAX`] digits of `0-9A-D*#`; a `w` among them is a pause of half a second.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Digits(String);
@@ -71,14 +71,14 @@ impl Digits {
 
 /// The text is no digits.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("digits are 1 to {DIGITS_MAX} of 0-9, A-D, * and #")]
+#[error("digits are 1 to {DIGITS_MAX} of 0-9, A-D, *, # and w, a pause")]
 pub struct InvalidDigits;
 
 impl TryFrom<String> for Digits {
     type Error = InvalidDigits;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        let valid = |byte: u8| matches!(byte, b'0'..=b'9' | b'A'..=b'D' | b'*' | b'#');
+        let valid = |byte: u8| matches!(byte, b'0'..=b'9' | b'A'..=b'D' | b'*' | b'#' | b'w');
         if text.is_empty() || text.len() > DIGITS_MAX || !text.bytes().all(valid) {
             return Err(InvalidDigits);
         }
@@ -234,6 +234,48 @@ pub struct CallView {
     /// Present while somebody is asked to take a participant's place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transferring: Option<Transferring>,
+    /// Who was called first, or transfers the call: a name or number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<String>,
+}
+
+/// One direction of a telephone's sound. Figures are absent when nothing was to be heard.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Heard {
+    /// Estimated mean opinion score, 1 to 4.5 (E-model, ITU-T G.107).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mos: Option<f64>,
+    /// The E-model's rating that it comes from, 0 to 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub r: Option<f64>,
+    /// Packets that did not come in time, in percent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost_percent: Option<f64>,
+    /// From mouth to ear, estimated, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delay_ms: Option<u64>,
+    /// How much later than the earliest 95 % of the packets came, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jitter_ms: Option<u64>,
+    /// The likeliest cause when nothing has been heard for 3 s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silent: Option<Silence>,
+}
+
+/// Why nothing is heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Silence {
+    /// Asterisk has sent nothing since the call began.
+    TelephoneNeverSent,
+    /// Asterisk sent sound and stopped.
+    TelephoneStopped,
+    /// What Asterisk sends is silence.
+    TelephoneMute,
+    /// Of the others nobody ever sent anything.
+    OthersNeverSent,
+    /// The others stopped sending.
+    OthersStopped,
 }
 
 /// A transfer on its way.
@@ -277,6 +319,27 @@ pub enum Cause {
     Shutdown,
 }
 
+impl Cause {
+    /// Returns the cause as it stands on the wire, in call records and in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Normal => "normal",
+            Self::Cancelled => "cancelled",
+            Self::Rejected => "rejected",
+            Self::Busy => "busy",
+            Self::NoAnswer => "no_answer",
+            Self::NotFound => "not_found",
+            Self::Unreachable => "unreachable",
+            Self::AnsweredElsewhere => "answered_elsewhere",
+            Self::Lost => "lost",
+            Self::Transferred => "transferred",
+            Self::TooLong => "too_long",
+            Self::Failed => "failed",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}
+
 /// Why something was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -309,6 +372,10 @@ pub enum Code {
     Forbidden,
     /// No way to the telephone network.
     NoRoute,
+    /// Nobody may dial that number.
+    Blocked,
+    /// The trunk that the number would go by is down.
+    TrunkDown,
     /// A limit on calls, devices or users is reached.
     TooMany,
     /// Requests come too fast.
@@ -337,6 +404,8 @@ impl Code {
             Self::WrongState => "wrong_state",
             Self::Forbidden => "forbidden",
             Self::NoRoute => "no_route",
+            Self::Blocked => "blocked",
+            Self::TrunkDown => "trunk_down",
             Self::TooMany => "too_many",
             Self::RateLimited => "rate_limited",
             Self::ShuttingDown => "shutting_down",

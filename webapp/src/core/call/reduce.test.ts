@@ -388,6 +388,18 @@ describe("bounds", () => {
 		expect(phone.front()).toMatchObject({ digits: "", digitsHeard: "5#" });
 	});
 
+	it("sends a whole string with its pauses, in pieces that the server takes", () => {
+		const phone = talking();
+		phone.requests();
+
+		phone.do({ type: "digits", key: "out-1", digits: `1,, (23)p${"4".repeat(30)}#` });
+		phone.do({ type: "digits", key: "out-1", digits: "12x" });
+		phone.do({ type: "digits", key: "out-1", digits: ",," });
+
+		const sent = phone.requests().map((request) => (request.type === "dtmf" ? request.digits : request.type));
+		expect(sent).toEqual([`1ww23w${"4".repeat(26)}`, "4444#"]);
+	});
+
 	it("sends no digit that is none", () => {
 		const phone = talking();
 

@@ -12,12 +12,14 @@ import {
 	type CallRequest,
 	type CallsEvent,
 	type CallsState,
+	DIGITS_AT_ONCE,
 	DIGITS_MAX,
 	type Effect,
 	type Outcome,
 	type Phase,
 	type Result,
 	canJoin,
+	digitsOf,
 	mediaOf,
 	ongoing,
 } from "./state.ts";
@@ -47,6 +49,8 @@ function apply(work: Work, event: CallsEvent): void {
 			return mute(work, event.key, event.muted);
 		case "digit":
 			return digit(work, event.key, event.digit);
+		case "digits":
+			return digitString(work, event.key, event.digits);
 		case "transfer":
 			return transfer(work, event.key, event.to);
 		case "take_back":
@@ -117,7 +121,7 @@ class Work {
 		if (call.direction === "in" && call.phase.name === "ringing") return;
 		if (ongoing(this.state).length > 0) return;
 		const { key, direction, peer } = call;
-		this.state = { ...this.state, ended: { key, direction, peer, outcome, durationMs, tone: isBusy(outcome) } };
+		this.state = { ...this.state, ended: { key, direction, peer, outcome, durationMs, tone: isBusy(outcome), telephones: call.telephones } };
 	}
 }
 
@@ -200,6 +204,17 @@ function digit(work: Work, key: string, pressed: string): void {
 	work.effects.push({ type: "digit", digit: pressed });
 }
 
+/** A whole string at once: an account and its PIN, with pauses. */
+function digitString(work: Work, key: string, typed: string): void {
+	const call = work.find(key);
+	const digits = digitsOf(typed);
+	if (call?.id == null || mediaOf(call) === null || digits === null) return;
+	work.change(key, (it) => ({ ...it, digits: (it.digits + digits).slice(-DIGITS_MAX) }));
+	for (let at = 0; at < digits.length; at += DIGITS_AT_ONCE) {
+		work.ask(call.key, { type: "dtmf", call: call.id, digits: digits.slice(at, at + DIGITS_AT_ONCE) });
+	}
+}
+
 function transfer(work: Work, key: string, to: string): void {
 	const call = work.find(key);
 	if (call?.id == null || call.phase.name !== "up" || call.transfer !== null) return;
@@ -222,7 +237,7 @@ function signal(work: Work, event: Exclude<Event, { type: "presence" }>, at: num
 	if (work.isClosed(event.call)) return;
 	switch (event.type) {
 		case "incoming":
-			return arrive(work, event.call, event.from, at);
+			return arrive(work, event.call, event.from, event.via ?? null, at);
 		case "ringing":
 			return work.change(event.call, (call) => advance(call, { name: "ringing" }));
 		case "early":
@@ -244,6 +259,8 @@ function signal(work: Work, event: Exclude<Event, { type: "presence" }>, at: num
 			return returned(work, event.call, event.cause);
 		case "changed":
 			return changed(work, event);
+		case "quality":
+			return work.change(event.call, (call) => measured(call, event));
 		case "ended": {
 			const call = work.find(event.call);
 			if (call !== undefined) work.close(call, { kind: "cause", cause: event.cause }, at);
@@ -251,10 +268,10 @@ function signal(work: Work, event: Exclude<Event, { type: "presence" }>, at: num
 	}
 }
 
-function arrive(work: Work, id: CallId, from: Party, at: number): void {
+function arrive(work: Work, id: CallId, from: Party, via: string | null, at: number): void {
 	if (work.find(id) !== undefined) return;
 	const { ended } = work.state;
-	work.add(newCall({ key: id, id, direction: "in", peer: from, phase: { name: "ringing" }, startedAt: at }));
+	work.add(newCall({ key: id, id, direction: "in", peer: from, phase: { name: "ringing" }, startedAt: at }, via));
 	// The screen after the last call may stay behind the panel of the new one.
 	work.state = { ...work.state, ended };
 	work.ask(id, { type: "ringing", call: id });
@@ -288,6 +305,7 @@ function changed(work: Work, { call: id, now, peer, media }: Extract<Event, { ty
 		mutedBy: call.mutedBy.filter(there),
 		digitsHeard: "",
 		transfer: null,
+		telephones: call.telephones.filter((telephone) => there(telephone.participant)),
 	}));
 	if (now !== id) work.state = { ...work.state, closed: [...work.state.closed, id].slice(-CLOSED_MAX) };
 }
@@ -340,6 +358,12 @@ function digitHeard(call: Call, participant: string, digit: string): Call {
 	return { ...call, digitsHeard: (call.digitsHeard + digit).slice(-DIGITS_MAX) };
 }
 
+/** Participants are few: a telephone that has left goes with `changed`. */
+function measured(call: Call, { participant, from, to }: Extract<Event, { type: "quality" }>): Call {
+	const others = call.telephones.filter((telephone) => telephone.participant !== participant);
+	return { ...call, telephones: [...others, { participant, from, to }] };
+}
+
 function withMember(list: readonly string[], member: string, present: boolean): readonly string[] {
 	if (list.includes(member) === present) return list;
 	return present ? [...list, member] : list.filter((other) => other !== member);
@@ -370,7 +394,7 @@ function fromView(view: CallView, at: number): Call {
 		peer: view.peer,
 		phase: phaseOf(view, at),
 		startedAt: at - (view.up_ms ?? 0),
-	});
+	}, view.via ?? null);
 	return { ...refresh(call, view, at), heard: view.state === "up" };
 }
 
@@ -450,8 +474,8 @@ function refused(work: Work, key: string, request: CallRequest, code: Refusal, a
 
 type Refusal = Extract<Outcome, { kind: "refused" }>["code"];
 
-function newCall(call: Pick<Call, "key" | "id" | "direction" | "peer" | "phase" | "startedAt">): Call {
-	return { ...call, held: false, muted: false, heldBy: [], mutedBy: [], digits: "", digitsHeard: "", heard: false, transfer: null };
+function newCall(call: Pick<Call, "key" | "id" | "direction" | "peer" | "phase" | "startedAt">, via: string | null = null): Call {
+	return { ...call, via, held: false, muted: false, heldBy: [], mutedBy: [], digits: "", digitsHeard: "", heard: false, transfer: null, telephones: [] };
 }
 
 function recordOf(call: Call, outcome: Outcome, durationMs: number | null): CallRecord {

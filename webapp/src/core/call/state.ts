@@ -1,5 +1,5 @@
 /** What the phone knows of its calls, and what can happen to them. Plain data. */
-import type { CallId, CallView, Cause, Direction, Event, Media, Party, Request } from "../schema.ts";
+import type { CallId, CallView, Cause, Direction, Event, Heard, Media, Party, Request, Silence } from "../schema.ts";
 import type { RequestFailure } from "../signal/line.ts";
 
 /** How far a call has come, seen from here. Times are those of `Date.now`. */
@@ -24,6 +24,8 @@ export interface Call {
 	readonly id: CallId | null;
 	readonly direction: Direction;
 	readonly peer: Party;
+	/** Whose number was called first, when the call was sent on to us. */
+	readonly via: string | null;
 	readonly phase: Phase;
 	readonly startedAt: number;
 	/** Held, or muted, by this phone. */
@@ -39,6 +41,16 @@ export interface Call {
 	readonly heard: boolean;
 	/** Somebody is asked to take a place in the call. */
 	readonly transfer: Transfer | null;
+	/** How the telephones in the call sound, as the server measures it. */
+	readonly telephones: readonly Telephone[];
+}
+
+/** How a telephone sounded over the last seconds. */
+export interface Telephone {
+	readonly participant: string;
+	/** What it says, and what it hears. */
+	readonly from: Heard;
+	readonly to: Heard;
 }
 
 /** A transfer on its way. `mine`: this phone gives the call away; otherwise the other side does. */
@@ -62,6 +74,8 @@ export interface EndedCall {
 	readonly durationMs: number | null;
 	/** Whether the busy tone plays. */
 	readonly tone: boolean;
+	/** How its telephones sounded last. */
+	readonly telephones: readonly Telephone[];
 }
 
 export interface CallsState {
@@ -81,6 +95,15 @@ export const CLOSED_MAX = 32;
 
 /** Keys shown and kept; a long number with its account and PIN. */
 export const DIGITS_MAX = 64;
+
+/** What the server takes in one request. */
+export const DIGITS_AT_ONCE = 32;
+
+/** Returns a typed string of keys as the server reads it, or null when it is none: a comma, p or w is a pause. */
+export function digitsOf(typed: string): string | null {
+	const digits = typed.replace(/[\s().-]/g, "").toUpperCase().replace(/[,;PW]/g, "w");
+	return /^[0-9A-D*#w]{1,64}$/.test(digits) && /[^w]/.test(digits) ? digits : null;
+}
 
 export type CallRequest = Exclude<Request, { type: "register" } | { type: "presence" }>;
 
@@ -105,6 +128,8 @@ export type CallsEvent =
 	| { readonly type: "hold"; readonly key: string; readonly held: boolean }
 	| { readonly type: "mute"; readonly key: string; readonly muted: boolean }
 	| { readonly type: "digit"; readonly key: string; readonly digit: string }
+	/** A string of keys; a comma, p or w is a pause. */
+	| { readonly type: "digits"; readonly key: string; readonly digits: string }
 	/** Gives the call to somebody else, or takes it back while nobody has answered. */
 	| { readonly type: "transfer"; readonly key: string; readonly to: string }
 	| { readonly type: "take_back"; readonly key: string }
@@ -154,6 +179,19 @@ export function mediaOf(call: Call): Media | null {
 export function canJoin(one: Call, other: Call): boolean {
 	const settled = (call: Call) => call.phase.name === "up" && call.transfer === null && call.peer.kind !== "service";
 	return settled(one) && settled(other);
+}
+
+/**
+ * Returns why a telephone is not heard, or does not hear, when that is worth a warning: silence on hold, and of a
+ * muted microphone, is as it should be.
+ */
+export function silenceOf(call: Call): Silence | null {
+	if (call.phase.name !== "up" || call.held || call.heldBy.length > 0 || call.transfer !== null) return null;
+	for (const { from, to } of call.telephones) {
+		if (from.silent !== undefined) return from.silent;
+		if (to.silent !== undefined && !call.muted) return to.silent;
+	}
+	return null;
 }
 
 /** Returns the calls that ring here. */

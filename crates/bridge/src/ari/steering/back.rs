@@ -21,7 +21,7 @@ impl Steering {
                     .segment(&channel)
                     .segment("variable")
                     .query("variable", CAUSE)
-                    .query("value", word(cause))
+                    .query("value", cause.as_str())
                     .finish();
                 self.ask(Method::Post, target, None, Purpose::Why { channel, q850 });
             }
@@ -36,24 +36,5 @@ impl Steering {
             .finish();
         let purpose = Purpose::Continue { channel, q850 };
         self.ask(Method::Post, target, None, purpose);
-    }
-}
-
-/// Returns a cause's name, as in the protocol.
-fn word(cause: Cause) -> &'static str {
-    match cause {
-        Cause::Normal => "normal",
-        Cause::Cancelled => "cancelled",
-        Cause::Rejected => "rejected",
-        Cause::Busy => "busy",
-        Cause::NoAnswer => "no_answer",
-        Cause::NotFound => "not_found",
-        Cause::Unreachable => "unreachable",
-        Cause::AnsweredElsewhere => "answered_elsewhere",
-        Cause::Lost => "lost",
-        Cause::Transferred => "transferred",
-        Cause::TooLong => "too_long",
-        Cause::Failed => "failed",
-        Cause::Shutdown => "shutdown",
     }
 }

@@ -49,6 +49,7 @@ impl Steering {
                 }
             }
             Message::Refer { channel, to } => self.refer(&channel, to),
+            Message::Endpoint { name } => self.endpoint_changed(&name),
             Message::Replaced { app } => self.replaced(&app),
             Message::Other => {}
         }
@@ -154,7 +155,9 @@ impl Steering {
             self.doom_channel(channel.id.clone(), to_q850(Cause::Shutdown), None);
             return;
         }
-        let to = args.into_iter().next().filter(|to| !to.is_empty());
+        let mut args = args.into_iter();
+        let to = args.next().filter(|to| !to.is_empty());
+        let via = args.next();
         let to = to.unwrap_or_else(|| channel.dialplan.exten.clone());
         self.waiting.insert(
             channel.id.clone(),
@@ -172,6 +175,7 @@ impl Steering {
                 name: text(&channel.caller.name),
                 number: text(&channel.caller.number),
             },
+            via: via.as_deref().and_then(text),
             channel: channel.name.clone(),
             sip_call_id: text(&channel.protocol_id),
         }));

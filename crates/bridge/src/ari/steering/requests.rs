@@ -112,8 +112,21 @@ impl Steering {
     }
 
     /// Asks for the channel to the called one; it is not dialled yet.
-    pub(super) fn create_far(&mut self, id: LegId, number: &str, caller: &Caller) {
-        let endpoint = self.config.dial.replace("{number}", number);
+    pub(super) fn create_far(
+        &mut self,
+        id: LegId,
+        number: &str,
+        trunk: Option<&str>,
+        caller: &Caller,
+    ) {
+        let mut trunks = self.config.trunks.iter();
+        let trunk = trunk.and_then(|name| trunks.find(|trunk| trunk.name == name));
+        let (dial, shown) = match trunk {
+            Some(trunk) => (&trunk.dial, &trunk.caller_number),
+            None => (&self.config.dial, &self.config.caller_number),
+        };
+        let endpoint = dial.replace("{number}", number);
+        let mut variables = self.caller_id(caller, shown);
         let mut target = Target::new("channels/create")
             .query("endpoint", &endpoint)
             .query("app", &self.own_app)
@@ -124,7 +137,6 @@ impl Steering {
             let codec = plan.map_or(Codec::SLIN16, |plan| plan.codec);
             target = target.query("formats", codec.name());
         }
-        let mut variables = self.caller_id(caller);
         if is_sip(&endpoint) {
             variables.insert(TRANSFERS.into(), TRANSFERS_BY_ARI.into());
         }
@@ -143,7 +155,11 @@ impl Steering {
 
     /// Returns the variables that show the caller. The called one sees the connected line of a
     /// channel that is dialled; "i" keeps Asterisk from sending an update of its own.
-    fn caller_id(&self, caller: &Caller) -> serde_json::Map<String, serde_json::Value> {
+    fn caller_id(
+        &self,
+        caller: &Caller,
+        shown: &str,
+    ) -> serde_json::Map<String, serde_json::Value> {
         let name = caller.name.as_deref().unwrap_or_default();
         let number: String = caller
             .number
@@ -152,7 +168,7 @@ impl Steering {
             .chars()
             .filter(|c| c.is_ascii_digit() || matches!(c, '+' | '*' | '#'))
             .collect();
-        let shown_number = self.config.caller_number.replace("{number}", &number);
+        let shown_number = shown.replace("{number}", &number);
         let shown_name: String = self
             .config
             .caller_name

@@ -88,6 +88,8 @@ pub(super) enum Purpose {
     Remove(String),
     /// Read what a leg's far end speaks.
     Codec(LegId),
+    /// Read how the endpoint of a trunk is.
+    Trunk(usize),
     /// Read what Asterisk has.
     Modules,
     /// Read all channels.
@@ -99,7 +101,7 @@ pub(super) enum Purpose {
 impl Purpose {
     /// Returns whether nothing of ours in Asterisk depends on it.
     pub(super) fn is_only_a_question(&self) -> bool {
-        matches!(self, Self::Link(_))
+        matches!(self, Self::Link(_) | Self::Trunk(_))
     }
 }
 
@@ -178,6 +180,7 @@ impl Steering {
                 Outcome::Refused | Outcome::Unknown => self.remove_again(&id, now),
             },
             Purpose::Codec(id) => self.learn_codec(id, result.ok()),
+            Purpose::Trunk(index) => self.learn_trunk(index, result.ok()),
             Purpose::Modules => self.learn_modules(result.ok()),
             Purpose::Channels => self.list_channels(result.ok(), now),
             Purpose::Bridges => self.list_bridges(result.ok(), now),

@@ -59,6 +59,7 @@ impl Steering {
             self.tell(Event::Down);
         }
         self.link = Link::Down;
+        self.trunks_due = None;
         for leg in self.legs.values_mut() {
             leg.stale = true;
         }
@@ -162,6 +163,7 @@ impl Steering {
         if !self.aside {
             self.tell(Event::Up);
             self.light_all();
+            self.watch_trunks(now);
         }
 
         let states: BTreeMap<&str, ChannelState> = channels

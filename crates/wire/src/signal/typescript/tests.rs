@@ -21,6 +21,7 @@ fn the_words_are_serde_s_words() {
     assert_eq!(words("CallState"), variants::<CallState>(json!("?")));
     assert_eq!(words("Cause"), variants::<Cause>(json!("?")));
     assert_eq!(words("Code"), variants::<Code>(json!("?")));
+    assert_eq!(words("Silence"), variants::<Silence>(json!("?")));
 }
 
 #[test]
@@ -38,6 +39,14 @@ fn a_code_names_itself_as_serde_does() {
     for word in words("Code") {
         let code: Code = serde_json::from_value(json!(word)).unwrap();
         assert_eq!(code.as_str(), word);
+    }
+}
+
+#[test]
+fn a_cause_names_itself_as_serde_does() {
+    for word in words("Cause") {
+        let cause: Cause = serde_json::from_value(json!(word)).unwrap();
+        assert_eq!(cause.as_str(), word);
     }
 }
 
@@ -292,10 +301,12 @@ fn events() -> Vec<Event> {
         Event::Incoming {
             call,
             from: party(None),
+            via: None,
         },
         Event::Incoming {
             call,
             from: party(Some("7001")),
+            via: Some("1002".into()),
         },
         Event::Ringing { call },
         Event::Early {
@@ -337,6 +348,19 @@ fn events() -> Vec<Event> {
             peer: party(None),
             media: media(),
         },
+        Event::Quality {
+            call,
+            participant: "p2".into(),
+            from: Box::new(Heard {
+                mos: Some(4.25),
+                r: Some(90.0),
+                lost_percent: Some(0.5),
+                delay_ms: Some(80),
+                jitter_ms: Some(10),
+                silent: Some(Silence::TelephoneMute),
+            }),
+            to: Box::default(),
+        },
         Event::Ended {
             call,
             cause: Cause::TooLong,
@@ -358,6 +382,7 @@ fn registered() -> Registered {
             by: "p1".into(),
             to: party(None),
         }),
+        via: media.is_some().then(|| "1002".into()),
         media,
     };
     Registered {
