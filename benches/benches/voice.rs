@@ -8,10 +8,17 @@
 #[path = "../src/voice.rs"]
 mod voice;
 
-use std::{hint::black_box, time::Duration};
+use std::{hint::black_box, sync::Arc, time::Duration};
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
-use moqrelay_audio::{Frame, SampleRate, dsp::NoiseSuppressor, jitter, opus, playout::OpusPlayer};
+use moqrelay_audio::{
+    Frame, SampleRate,
+    conference::{Config, Mixer},
+    dsp::NoiseSuppressor,
+    jitter, opus,
+    playout::OpusPlayer,
+    speakers,
+};
 
 const FRAME: Duration = Duration::from_millis(20);
 const RATES: [SampleRate; 3] = [SampleRate::Hz8000, SampleRate::Hz16000, SampleRate::Hz48000];
@@ -76,6 +83,54 @@ fn suppress(c: &mut Criterion) {
     group.finish();
 }
 
+/// A turn of a room of 50 voices, buffers and decoders included, for so many who hear it.
+fn room(c: &mut Criterion) {
+    const RATE: SampleRate = SampleRate::Hz16000;
+    const VOICES: usize = 50;
+    let mut encoder = opus::Encoder::new(opus::Config::new(RATE)).unwrap();
+    let packets: Vec<_> = frames(RATE)
+        .iter()
+        .map(|frame| encoder.encode(frame).unwrap())
+        .collect();
+    let mut group = c.benchmark_group("turn of a room of 50");
+    for listeners in [10, 50, 100] {
+        let player = || OpusPlayer::opus(RATE, jitter::Config::default()).unwrap();
+        let mut players: Vec<_> = (0..VOICES).map(|_| player()).collect();
+        let mut mixer = Mixer::new(Config {
+            rate: RATE,
+            speakers: speakers::Config::default(),
+            level_control: true,
+        });
+        let mut packets = packets.iter().cycle();
+        let mut out = Frame::silence(RATE);
+        let mut now = Duration::ZERO;
+        let mut timestamp = 0;
+        group.bench_function(BenchmarkId::from_parameter(listeners), |b| {
+            b.iter(|| {
+                let packet = packets.next().unwrap();
+                for (name, player) in players.iter_mut().enumerate() {
+                    player.push(timestamp, packet.clone(), now).unwrap();
+                    player.pull(now, out.samples_mut());
+                    mixer.put(name, out.samples());
+                }
+                timestamp += 960;
+                now += FRAME;
+                mixer.mix();
+                let shared: Arc<[i16]> = mixer.shared().into();
+                for name in 0..listeners {
+                    if mixer.is_heard(name) {
+                        mixer.hear(name, out.samples_mut());
+                        black_box(Arc::<[i16]>::from(out.samples()));
+                    } else {
+                        black_box(Arc::clone(&shared));
+                    }
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
 fn frames(rate: SampleRate) -> Vec<Frame> {
     let voice = voice::samples(rate.hz());
     let len = Frame::silence(rate).samples().len();
@@ -85,5 +140,5 @@ fn frames(rate: SampleRate) -> Vec<Frame> {
         .collect()
 }
 
-criterion_group!(benches, encode, play, suppress);
+criterion_group!(benches, encode, play, suppress, room);
 criterion_main!(benches);
