@@ -2,21 +2,24 @@
 
 mod asterisk;
 pub(crate) mod house;
+mod road;
+mod websocket;
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use moqrelay_audio::SampleRate;
 use moqrelay_bridge::leg::Coding;
 use tokio::{sync::watch, task::JoinSet};
 
 use self::{
-    asterisk::{Heard, Phase},
-    house::{Ready, Snapshot},
+    asterisk::{Heard, Phase, Telephone},
+    house::{Ready, Snapshot, spacing},
+    road::Road,
 };
 use crate::{
     codec,
@@ -29,7 +32,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Legs; neighbours hear each other.
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(2..=1000))]
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(2..=2000))]
     count: u32,
     /// Seconds that count; five go before them.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(3..=3600))]
@@ -40,6 +43,16 @@ pub(crate) struct Args {
     /// The one core that relay and bridge have (by taskset); this program should then be given the others.
     #[arg(long)]
     core: Option<u32>,
+    /// The way between Asterisk and the bridge.
+    #[arg(long, value_enum, default_value_t)]
+    road: Road,
+}
+
+impl Args {
+    /// Returns what rows say before what they measure.
+    fn title(&self) -> String {
+        format!("{} {} legs", self.count, self.road.title())
+    }
 }
 
 /// Longer than the relay's logs keep objects, so that memory has its size.
@@ -53,6 +66,10 @@ const LATE_MS: u64 = 10;
 
 /// Memory that counts as flat: what the last third may have more than the first one.
 const GROWTH_MAX: f64 = 0.02;
+
+/// Legs that code, and legs that pass packets on, on one core.
+const CODED_LEGS: u32 = 150;
+const PASSED_LEGS: u32 = 1000;
 
 /// What a leg may cost more than its codec alone.
 const RATIO_MAX: f64 = 1.15;
@@ -76,6 +93,7 @@ struct Look {
     /// Ticks later than [`LATE_MS`] so far.
     late: u64,
     complexity: u8,
+    narrow: bool,
     beyond_ms: Vec<f64>,
 }
 
@@ -94,7 +112,10 @@ struct Seen {
 
 /// Runs the legs and says what they did.
 pub(crate) fn measure(args: &Args) -> Result<Vec<Row>> {
-    let codec = codec::pair(SampleRate::Hz16000, args.bitrate)?;
+    let codec = match args.road.coded() {
+        Some(rate) => codec::pair(rate, args.bitrate)?,
+        None => Duration::ZERO,
+    };
     let house = House::start(args)?;
     // One thread: the bridge has the other core.
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -118,20 +139,14 @@ pub(crate) fn measure(args: &Args) -> Result<Vec<Row>> {
 async fn run(args: &Args, mut house: House) -> Result<Seen> {
     let pid = house.child.id();
     let empty = proc::resident_bytes(pid)? as f64;
-    let speech = asterisk::speech()?;
+    let speech = args.road.speech(args.bitrate)?;
     let (phase_tx, phase) = watch::channel(Phase::WarmUp);
     let mut legs = JoinSet::new();
     for leg in 0..args.count {
-        let stream = asterisk::connect(house.ready.listen, house::uuid(leg)).await?;
-        let offset = leg as usize * 7 % speech.len();
-        legs.spawn(asterisk::talk(
-            stream,
-            speech.clone(),
-            offset,
-            phase.clone(),
-        ));
-        // Calls do not begin all at once: their ticks are spread over the 20 ms.
-        tokio::time::sleep(Duration::from_micros(200 + u64::from(leg % 20) * 50)).await;
+        let telephone = Telephone::connect(args.road, &house.ready, leg, &speech).await?;
+        let offset = leg as usize * 7 % speech.pieces.len();
+        legs.spawn(telephone.talk(speech.clone(), offset, phase.clone()));
+        tokio::time::sleep(spacing(leg)).await;
     }
     tokio::time::sleep(WARM_UP).await;
     let before;
@@ -163,6 +178,7 @@ async fn run(args: &Args, mut house: House) -> Result<Seen> {
             depth_ms: snapshot.depth_ms,
             late: later_than(&snapshot.ticks, LATE_MS),
             complexity: snapshot.complexity,
+            narrow: snapshot.narrow,
             beyond_ms: snapshot.beyond_ms,
         });
     }
@@ -243,14 +259,19 @@ fn ticks_row(args: &Args, seen: &Seen) -> Row {
         short(seen.others),
     );
     Row::new(
-        format!("{} AudioSocket legs, time", args.count),
+        format!("{}, time", args.title()),
         figures,
         "no tick > 10 ms late at p99.9",
         Verdict::of(total > 0 && later(LATE_MS) <= allowed),
         format!(
-            "{} legs of 16 kHz in pairs that hear each other for {} s, Opus both ways; relay and bridge in a process of \
+            "{} legs in pairs that hear each other for {} s, {}; relay and bridge in a process of \
              their own; lateness as the bridge counts it (clock at the tick less the time it was due).",
-            args.count, args.seconds
+            args.count,
+            args.seconds,
+            match args.road.coded() {
+                Some(rate) => format!("Opus of {rate} both ways"),
+                None => "Opus packets of the telephone's passed untouched".to_owned(),
+            }
         ),
     )
 }
@@ -276,7 +297,7 @@ fn queues_row(args: &Args, seen: &Seen) -> Row {
     let frames: usize = seen.heard.iter().map(|leg| leg.gaps.len()).sum();
     let heard = loud as f64 / frames.max(1) as f64;
     Row::new(
-        format!("{} AudioSocket legs, queues", args.count),
+        format!("{}, queues", args.title()),
         format!(
             "jitter buffers {} ms deep in the first third, {} ms in the last; {} of {} frames unsent, {} skipped, {} \
              dropped on arrival, {} underruns, {} ms concealed a leg; {} % of the frames heard have sound",
@@ -312,7 +333,7 @@ fn delay_row(args: &Args, seen: &Seen) -> Row {
             .unwrap_or(0.0)
     };
     Row::new(
-        format!("{} AudioSocket legs, delay", args.count),
+        format!("{}, delay", args.title()),
         format!(
             "sound is sent p50 {} ms, p99 {} ms, max {} ms after the jitter buffer's target",
             short(at(0.5)),
@@ -330,13 +351,16 @@ fn cpu_row(args: &Args, seen: &Seen, codec: Duration) -> Row {
     let legs = f64::from(args.count);
     let used = seen.cpu.used.as_secs_f64() / seen.took.as_secs_f64();
     let each = used / legs;
-    let pure = codec.as_secs_f64() * 50.0;
     let complexity = seen.looks.iter().map(|look| look.complexity);
     let (least, most) = (complexity.clone().min(), complexity.max());
     let (least, most) = (least.unwrap_or_default(), most.unwrap_or_default());
+    let narrow = seen.looks.iter().filter(|look| look.narrow).count();
+    if codec.is_zero() {
+        return passed_row(args, seen, used, each);
+    }
+    let pure = codec.as_secs_f64() * 50.0;
     let (goal, verdict) = match args.core {
-        None => ("", Verdict::Info),
-        Some(_) => (
+        Some(_) if args.road == Road::Audiosocket && args.count <= CODED_LEGS => (
             "at complexity 5: ratio ≤ 1.15, core ≥ 15 % idle",
             Verdict::of(
                 least == Coding::default().complexity
@@ -344,29 +368,65 @@ fn cpu_row(args: &Args, seen: &Seen, codec: Duration) -> Row {
                     && used <= USED_MAX,
             ),
         ),
+        _ => ("", Verdict::Info),
     };
     Row::new(
-        format!("{} AudioSocket legs, CPU", args.count),
+        format!("{}, CPU", args.title()),
         format!(
             "{} % of a core for each leg, {} % for all; one Opus encoding and decoding: {} ms for each 20 ms, {} %; ratio {}; \
-             complexity {least} to {most}",
+             complexity {least} to {most}, narrow band in {narrow} of {} s",
             short(each * 100.0),
             short(used * 100.0),
             short(ms(codec)),
             short(pure * 100.0),
-            short(each / pure)
+            short(each / pure),
+            seen.looks.len(),
         ),
         goal,
         verdict,
         format!(
             "Same run. CPU time of all threads of the bridge's process{}; the codec alone on one thread of the generator, same \
              settings ({} kbit/s), same sound, median of 5 runs of 10 s of sound. Complexity: what the load governor allowed.",
-            args.core.map_or(String::new(), |core| format!(
-                ", which has core {core} and no other"
-            )),
+            on_core(args),
             args.bitrate / 1000,
         ),
     )
+}
+
+/// Legs that code nothing: what they cost.
+fn passed_row(args: &Args, seen: &Seen, used: f64, each: f64) -> Row {
+    let passed = seen.after.passed - seen.before.passed;
+    let out = seen.after.frames_out - seen.before.frames_out;
+    let goal = match args.core {
+        Some(_) if args.count >= PASSED_LEGS => "1,000 on one core",
+        _ => "",
+    };
+    let verdict = if goal.is_empty() {
+        Verdict::Info
+    } else {
+        Verdict::of(used <= 1.0 && seen.after.frames_skipped == seen.before.frames_skipped)
+    };
+    Row::new(
+        format!("{}, CPU", args.title()),
+        format!(
+            "{} % of a core for each leg, {} % for all; {} µs for 20 ms; {passed} of {out} packets passed untouched",
+            short(each * 100.0),
+            short(used * 100.0),
+            short(each * 1e6 / 50.0),
+        ),
+        goal,
+        verdict,
+        format!(
+            "Same run. CPU time of all threads of the bridge's process{}.",
+            on_core(args)
+        ),
+    )
+}
+
+fn on_core(args: &Args) -> String {
+    args.core.map_or(String::new(), |core| {
+        format!(", which has core {core} and no other")
+    })
 }
 
 fn memory_row(args: &Args, seen: &Seen) -> Row {
@@ -378,7 +438,7 @@ fn memory_row(args: &Args, seen: &Seen) -> Row {
     let each = (last - seen.empty) / f64::from(args.count);
     let growth = last / first - 1.0;
     Row::new(
-        format!("{} AudioSocket legs, memory", args.count),
+        format!("{}, memory", args.title()),
         format!(
             "{} KB for each leg; resident {:.2} MB without legs, {:.2} MB in the first third, {:.2} MB in the last ({}{} %)",
             short(each / 1e3),
@@ -408,6 +468,9 @@ fn average(looks: &[Look], of: impl Fn(&Look) -> f64) -> f64 {
     looks.iter().map(of).sum::<f64>() / looks.len().max(1) as f64
 }
 
+/// Until the child has said where it listens.
+const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
 /// The child process; it ends with this value.
 struct House {
     child: Child,
@@ -430,6 +493,7 @@ impl House {
         let mut child = command
             .args(["legs-house", "--count", &args.count.to_string()])
             .args(["--bitrate", &args.bitrate.to_string()])
+            .args(["--road", args.road.option()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -441,7 +505,9 @@ impl House {
             stdin,
             stdout: BufReader::new(stdout),
             ready: Ready {
-                listen: ([127, 0, 0, 1], 0).into(),
+                audiosocket: NOWHERE,
+                websocket: NOWHERE,
+                rtp: NOWHERE,
             },
         };
         house.ready = house.line()?;

@@ -11,6 +11,7 @@ mod load;
 mod peers;
 mod proc;
 mod saving;
+mod stages;
 mod table;
 mod voice;
 
@@ -94,6 +95,8 @@ enum Command {
     /// Example: moqrelay-load saving --speech /usr/share/asterisk/sounds/en_US_f_Allison
     #[command(verbatim_doc_comment)]
     Saving(saving::Args),
+    /// What each stage of a leg costs alone, and Opus at each complexity.
+    Stages,
     /// The child process of `legs`.
     #[command(hide = true)]
     LegsHouse(legs::house::Args),
@@ -142,6 +145,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         }
         Command::Legs(args) => legs::measure(&args)?,
         Command::Saving(args) => saving::measure(&args)?,
+        Command::Stages => stages::measure()?,
         Command::LegsHouse(args) => {
             legs::house::run(&args)?;
             return Ok(ExitCode::SUCCESS);

@@ -12,13 +12,15 @@ use std::{
 
 use anyhow::{Context, Result};
 use moqrelay_bridge::{
-    Bridge, Config, Event, Events, LegId, Place,
+    Bridge, Config, Event, Events, LegId, Listeners, Place, Way,
     leg::{Coding, Lateness, OutRate, Spec, Stats},
 };
 use moqrelay_relay::{self as relay, CacheLimits, CachePolicy, Relay};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use uuid::Uuid;
+
+use super::road::{Road, rtp_addr};
 
 /// How many legs to expect.
 #[derive(Debug, clap::Args)]
@@ -27,12 +29,16 @@ pub(crate) struct Args {
     pub(crate) count: u32,
     #[arg(long)]
     pub(crate) bitrate: u32,
+    #[arg(long)]
+    pub(crate) road: Road,
 }
 
 /// The first line.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Ready {
-    pub(crate) listen: SocketAddr,
+    pub(crate) audiosocket: SocketAddr,
+    pub(crate) websocket: SocketAddr,
+    pub(crate) rtp: SocketAddr,
 }
 
 /// What all legs did so far.
@@ -62,6 +68,10 @@ pub(crate) struct Snapshot {
     pub(crate) concealed_ms: f64,
     /// libopus's complexity that the load governor allows.
     pub(crate) complexity: u8,
+    /// Whether it allows narrow band only.
+    pub(crate) narrow: bool,
+    /// Packets that went to Asterisk untouched.
+    pub(crate) passed: u64,
     /// By how much each source's delay exceeds its jitter buffer's target, in ms.
     pub(crate) beyond_ms: Vec<f64>,
 }
@@ -78,7 +88,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(serve(args.count, args.bitrate))
+    runtime.block_on(serve(args))
 }
 
 /// What the connection of a leg says.
@@ -86,7 +96,8 @@ pub(crate) fn uuid(leg: u32) -> Uuid {
     Uuid::from_u128(0x6d6f_7172_656c_6179 << 64 | u128::from(leg))
 }
 
-async fn serve(count: u32, bitrate_bps: u32) -> Result<()> {
+async fn serve(args: &Args) -> Result<()> {
+    let (count, road) = (args.count, args.road);
     // What the relay keeps for latecomers is no part of a leg and has a limit of its own (`cache_bytes_max`).
     let relay = Relay::new(relay::Config {
         cache: CacheLimits {
@@ -96,15 +107,20 @@ async fn serve(count: u32, bitrate_bps: u32) -> Result<()> {
         ..relay::Config::default()
     });
     let config = Config {
-        listen: (Ipv4Addr::LOCALHOST, 0).into(),
         legs_max: usize::try_from(count)?.max(Config::default().legs_max),
         coding: Coding {
-            bitrate_bps,
+            bitrate_bps: args.bitrate,
             ..Coding::default()
         },
         ..Config::default()
     };
-    let (bridge, events, serving) = Bridge::bind(config, relay)?;
+    let any = (Ipv4Addr::LOCALHOST, 0).into();
+    let listeners = Listeners {
+        audiosocket: Bridge::open_listener(any)?,
+        websocket: Some(Bridge::open_listener(any)?),
+        rtp: Some(Bridge::open_rtp(any)?),
+    };
+    let (bridge, events, serving) = Bridge::with(listeners, config, relay)?;
     let serving = tokio::spawn(serving);
     for leg in 0..count {
         let spec = Spec {
@@ -116,11 +132,25 @@ async fn serve(count: u32, bitrate_bps: u32) -> Result<()> {
         bridge.listen(LegId(leg.into()), place(leg ^ 1)?.audio().clone())?;
     }
     say(&Ready {
-        listen: bridge.local_addr(),
+        audiosocket: bridge.local_addr(),
+        websocket: bridge.websocket_addr().context("it was opened")?,
+        rtp: bridge.rtp_addr().context("it was opened")?,
     })?;
+    if let Some((codec, _)) = road.rtp() {
+        for leg in 0..count {
+            let peers = vec![rtp_addr(leg)?];
+            bridge.reach(uuid(leg), Way::Rtp { peers, codec })?;
+            tokio::time::sleep(spacing(leg)).await;
+        }
+    }
     answer(&bridge, events).await?;
     bridge.shut_down()?;
     serving.await.context("the bridge has failed")
+}
+
+/// Calls do not begin all at once: their ticks are spread over the 20 ms.
+pub(super) fn spacing(leg: u32) -> Duration {
+    Duration::from_micros(200 + u64::from(leg % 20) * 50)
 }
 
 /// Two neighbours have a room.
@@ -181,6 +211,8 @@ fn snapshot(legs: &[(LegId, Stats)], ended: &BTreeMap<LegId, &str>) -> Snapshot 
     for (_, stats) in legs {
         lateness.add(&stats.lateness);
         all.complexity = stats.complexity;
+        all.narrow = stats.narrow;
+        all.passed += stats.packets_passed;
         all.frames_out += stats.frames_out;
         all.frames_skipped += stats.frames_skipped;
         all.frames_unsent += stats.frames_unsent;

@@ -134,8 +134,7 @@ pub fn rms<S: Sample>(samples: &[S]) -> f32 {
     if samples.is_empty() {
         return 0.0;
     }
-    let sum: f64 = samples.iter().map(|s| f64::from(s.to_f32()).powi(2)).sum();
-    (sum / samples.len() as f64).sqrt() as f32
+    (S::power(samples) / samples.len() as f64).sqrt() as f32
 }
 
 /// Returns the RMS in dBov, exactly rather than rounded; silence is -127.

@@ -23,19 +23,65 @@ const BUSY_HIGH: f64 = 0.88;
 /// So busy, there is no time for steps one by one.
 const BUSY_ALARM: f64 = 0.95;
 
-/// A step up makes a leg some 15 % dearer (from complexity 0 to 5 in four steps): from here that ends below
-/// [`BUSY_HIGH`].
-const BUSY_LOW: f64 = 0.7;
+/// What threads may be busy after a step up, by what is known of the steps' costs.
+const BUSY_AIM: f64 = 0.85;
 
 /// A tick that late is halfway to being missed.
 const LATE: Duration = Duration::from_millis(8);
 
+/// The weight of one look in the average: it follows within a second.
+const WEIGHT: f64 = 0.2;
+
+/// Looks in a row with late ticks that are no hiccup of the machine.
+const LATE_LOOKS: u32 = 2;
+
+/// Looks in a row that are more than legs beginning: each takes a quarter of a millisecond for its encoder, its decoder
+/// and its tracks, once.
+const BEGINNING_LOOKS: u32 = 4;
+
+/// A step up that is taken back within this was wrong.
+const SOON: Duration = Duration::from_secs(10);
+
 /// How long it must be calm before a step up, at first and at most: each step up that had to be taken back doubles it.
-const CALM_MIN: Duration = Duration::from_secs(10);
+const CALM_MIN: Duration = Duration::from_secs(3);
 const CALM_MAX: Duration = Duration::from_secs(320);
 
-/// Where libopus changes what it does (its SILK part has one setting for 4 and 5, and one for 2 and 3).
-const COMPLEXITIES: [u8; 6] = [7, 5, 3, 2, 1, 0];
+/// How encoders can work, and what 20 ms of a leg cost then in microseconds (16 kHz, 24 kbit/s; docs/adr/0020): only
+/// their ratios count. These are the complexities at which libopus does something else; in narrow band it has half the
+/// samples.
+const STEPS: [(Effort, f64); 6] = [
+    (Effort::wide(10), 195.0),
+    (Effort::wide(7), 147.0),
+    (Effort::wide(5), 132.0),
+    (Effort::wide(3), 105.0),
+    (Effort::wide(1), 75.0),
+    (Effort::NARROW, 58.0),
+];
+
+/// How hard encoders may work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Effort {
+    /// libopus's complexity.
+    pub(crate) complexity: u8,
+    /// Whether speech is coded as on a telephone of old, up to 4 kHz.
+    pub(crate) narrow: bool,
+}
+
+impl Effort {
+    /// The least there is.
+    const NARROW: Self = Self {
+        complexity: 0,
+        narrow: true,
+    };
+
+    /// All of the band.
+    pub(crate) const fn wide(complexity: u8) -> Self {
+        Self {
+            complexity,
+            narrow: false,
+        }
+    }
+}
 
 /// What the load was since the last look.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -44,6 +90,8 @@ pub(crate) struct Load {
     pub(crate) busy: f64,
     /// The latest tick of any leg.
     pub(crate) late: Duration,
+    /// Whether legs have begun.
+    pub(crate) beginning: bool,
 }
 
 /// What was decided.
@@ -58,8 +106,13 @@ pub(crate) enum Change {
 /// The state machine.
 #[derive(Debug)]
 pub(crate) struct Governor {
-    complexity: u8,
+    /// From what is configured downwards.
+    steps: Vec<(Effort, f64)>,
     step: usize,
+    /// How busy it is, averaged over a second; as it should be, after a step.
+    busy: f64,
+    /// Looks in a row that were strained.
+    strained: u32,
     calm: Duration,
     calm_since: Option<Instant>,
     raised_at: Option<Instant>,
@@ -68,88 +121,128 @@ pub(crate) struct Governor {
 impl Governor {
     /// Starts without a restriction; `complexity` is what is configured.
     pub(crate) fn new(complexity: u8) -> Self {
+        let below = STEPS
+            .into_iter()
+            .filter(|(effort, _)| effort.complexity < complexity || effort.narrow);
         Self {
-            complexity,
+            steps: std::iter::once((Effort::wide(complexity), cost(complexity)))
+                .chain(below)
+                .collect(),
             step: 0,
+            busy: 0.0,
+            strained: 0,
             calm: CALM_MIN,
             calm_since: None,
             raised_at: None,
         }
     }
 
-    /// Returns the complexity that encoders may have now.
-    pub(crate) fn complexity(&self) -> u8 {
-        match self.step.checked_sub(1) {
-            None => self.complexity,
-            Some(below) => self.below().nth(below).unwrap_or(0),
-        }
+    /// Returns how hard encoders may work now.
+    pub(crate) fn effort(&self) -> Effort {
+        self.steps[self.step].0
     }
 
     /// Takes what was seen in the last [`INTERVAL`].
     pub(crate) fn handle(&mut self, load: Load, now: Instant) -> Option<Change> {
-        let alarm = load.busy >= BUSY_ALARM || load.late >= LATE;
-        if alarm || load.busy >= BUSY_HIGH {
+        self.busy += (load.busy - self.busy) * WEIGHT;
+        let alarm = load.busy >= BUSY_ALARM;
+        let late = load.late >= LATE;
+        if alarm || late || self.busy >= BUSY_HIGH {
             self.calm_since = None;
-            return self.lower(if alarm { 2 } else { 1 }, now);
+            self.strained += 1;
+            let patience = match (load.beginning, alarm) {
+                (true, _) => BEGINNING_LOOKS,
+                (false, true) => 1,
+                (false, false) => LATE_LOOKS,
+            };
+            if self.strained < patience {
+                return None;
+            }
+            return self.lower(if alarm || late { 2 } else { 1 }, now);
         }
-        if load.busy > BUSY_LOW {
+        self.strained = 0;
+        let highest = self.affordable();
+        if highest == self.step {
             self.calm_since = None;
             return None;
         }
         let since = *self.calm_since.get_or_insert(now);
-        if self.step == 0 || now.duration_since(since) < self.calm {
+        if now.duration_since(since) < self.calm {
             return None;
         }
-        self.step -= 1;
-        self.calm_since = None;
+        self.go_to(highest);
         self.raised_at = Some(now);
         Some(Change::Raise)
     }
 
     fn lower(&mut self, steps: usize, now: Instant) -> Option<Change> {
-        let lowest = self.below().count();
+        let lowest = self.steps.len() - 1;
         if self.step >= lowest {
             return None;
         }
-        self.step = (self.step + steps).min(lowest);
-        let soon = |at| now.duration_since(at) < 2 * self.calm;
-        self.calm = if self.raised_at.take().is_some_and(soon) {
-            (2 * self.calm).min(CALM_MAX)
-        } else {
-            self.calm
-        };
+        self.go_to((self.step + steps).min(lowest));
+        let soon = |at| now.duration_since(at) < 2 * self.calm.max(SOON);
+        if self.raised_at.take().is_some_and(soon) {
+            self.calm = (2 * self.calm).min(CALM_MAX);
+        }
         Some(Change::Lower)
     }
 
-    fn below(&self) -> impl Iterator<Item = u8> + use<> {
-        let complexity = self.complexity;
-        COMPLEXITIES
-            .into_iter()
-            .filter(move |step| *step < complexity)
+    /// Returns the highest step that leaves time enough.
+    fn affordable(&self) -> usize {
+        (0..self.step)
+            .find(|step| self.busy_at(*step) <= BUSY_AIM)
+            .unwrap_or(self.step)
     }
+
+    /// Returns how busy it would be. All of the work is taken for legs': what else there is makes the step smaller.
+    fn busy_at(&self, step: usize) -> f64 {
+        self.busy * self.steps[step].1 / self.steps[self.step].1
+    }
+
+    fn go_to(&mut self, step: usize) {
+        self.busy = self.busy_at(step);
+        self.step = step;
+        self.strained = 0;
+        self.calm_since = None;
+    }
+}
+
+/// What a leg costs at a complexity that may be none of the steps.
+fn cost(complexity: u8) -> f64 {
+    let at = |(effort, _): &&(Effort, f64)| effort.complexity <= complexity;
+    STEPS.iter().find(at).map_or(1.0, |(_, cost)| *cost)
 }
 
 /// What legs read of the governor, and what they tell it.
 #[derive(Debug, Clone)]
 pub(crate) struct Throttle(Arc<Shared>);
 
+/// Above every complexity.
+const NARROW: u8 = 0x80;
+
 #[derive(Debug)]
 struct Shared {
-    complexity: AtomicU8,
+    /// The complexity, and [`NARROW`].
+    effort: AtomicU8,
     late_us: AtomicU64,
 }
 
 impl Throttle {
     pub(crate) fn new(complexity: u8) -> Self {
         Self(Arc::new(Shared {
-            complexity: AtomicU8::new(complexity),
+            effort: AtomicU8::new(complexity),
             late_us: AtomicU64::new(0),
         }))
     }
 
-    /// Returns the complexity that encoders may have now.
-    pub(crate) fn complexity(&self) -> u8 {
-        self.0.complexity.load(Relaxed)
+    /// Returns how hard encoders may work now.
+    pub(crate) fn effort(&self) -> Effort {
+        let effort = self.0.effort.load(Relaxed);
+        Effort {
+            complexity: effort & !NARROW,
+            narrow: effort & NARROW != 0,
+        }
     }
 
     /// Tells how late a tick was.
@@ -161,8 +254,9 @@ impl Throttle {
         }
     }
 
-    pub(crate) fn allow(&self, complexity: u8) {
-        self.0.complexity.store(complexity, Relaxed);
+    pub(crate) fn allow(&self, effort: Effort) {
+        let narrow = if effort.narrow { NARROW } else { 0 };
+        self.0.effort.store(effort.complexity | narrow, Relaxed);
     }
 
     /// Returns the latest tick since the last call.
@@ -220,67 +314,127 @@ mod tests {
     const EASY: Load = Load {
         busy: 0.3,
         late: Duration::ZERO,
+        beginning: false,
     };
     const HARD: Load = Load {
         busy: 0.9,
         late: Duration::from_millis(2),
+        beginning: false,
     };
+    const FULL: Load = Load { busy: 1.0, ..HARD };
 
     #[test]
     fn nothing_changes_while_there_is_time() {
-        let (mut governor, start) = (Governor::new(5), Instant::now());
+        let mut look = looks(5);
 
-        for look in 0..1_000 {
-            let busy = f64::from(look % 85) / 100.0;
-            assert_eq!(
-                governor.handle(Load { busy, ..EASY }, start + INTERVAL * look),
-                None
-            );
+        for n in 0..1_000 {
+            let busy = f64::from(n % 85) / 100.0;
+            assert_eq!(look(Load { busy, ..EASY }).0, None);
         }
-
-        assert_eq!(governor.complexity(), 5);
     }
 
     #[test]
-    fn it_goes_down_step_by_step_and_not_below_zero() {
-        let (mut governor, start) = (Governor::new(5), Instant::now());
+    fn it_goes_down_before_the_time_is_used_up() {
+        let mut look = looks(5);
 
-        let steps: Vec<_> = (0..6)
-            .map(|look| {
-                governor.handle(HARD, start + INTERVAL * look);
-                governor.complexity()
-            })
-            .collect();
+        let efforts: Vec<_> = (0..300).map(|_| look(HARD).1).collect();
 
-        assert_eq!(steps, [3, 2, 1, 0, 0, 0]);
-        assert_eq!(governor.handle(HARD, start + INTERVAL * 6), None);
+        // What a step saves is believed until the average says otherwise.
+        let mut steps = efforts.clone();
+        steps.dedup();
+        assert_eq!(
+            steps,
+            [5, 3, 1]
+                .map(Effort::wide)
+                .into_iter()
+                .chain([Effort::NARROW])
+                .collect::<Vec<_>>()
+        );
+        assert!(
+            efforts
+                .iter()
+                .take_while(|effort| **effort == Effort::wide(5))
+                .count()
+                < 30
+        );
     }
 
     #[test]
-    fn a_tick_that_is_nearly_missed_is_two_steps() {
-        let mut governor = Governor::new(10);
+    fn without_any_time_left_it_goes_two_steps_at_once() {
+        let mut look = looks(5);
+
+        assert_eq!(look(FULL), (Some(Change::Lower), Effort::wide(1)));
+        assert_eq!(look(FULL), (Some(Change::Lower), Effort::NARROW));
+        assert_eq!(look(FULL), (None, Effort::NARROW));
+    }
+
+    #[test]
+    fn a_tick_that_is_nearly_missed_counts_when_there_is_another() {
+        let mut look = looks(10);
         let late = Load {
             late: Duration::from_millis(9),
             ..EASY
         };
 
-        assert_eq!(governor.handle(late, Instant::now()), Some(Change::Lower));
+        let hiccup = [look(late).0, look(EASY).0, look(late).0];
+        let lasting = look(late);
 
-        assert_eq!(governor.complexity(), 5);
+        assert_eq!(hiccup, [None; 3]);
+        assert_eq!(lasting, (Some(Change::Lower), Effort::wide(5)));
     }
 
     #[test]
-    fn it_comes_back_one_step_after_ten_calm_seconds() {
-        let (mut governor, start) = (Governor::new(5), Instant::now());
-        governor.handle(HARD, start);
-        governor.handle(HARD, start);
+    fn legs_that_begin_together_are_no_load_that_lasts() {
+        let mut look = looks(5);
+        let beginning = Load {
+            beginning: true,
+            late: Duration::from_millis(40),
+            ..FULL
+        };
 
-        let raised: Vec<_> = (0..105)
-            .filter(|look| governor.handle(EASY, start + INTERVAL * *look) == Some(Change::Raise))
+        let burst: Vec<_> = (0..3).map(|_| look(beginning).0).collect();
+        let after: Vec<_> = (0..50)
+            .map(|_| look(Load { busy: 0.8, ..EASY }).0)
+            .collect();
+        let lasting: Vec<_> = (0..4).map(|_| look(beginning).0).collect();
+
+        assert!(burst.iter().chain(&after).all(Option::is_none));
+        assert_eq!(lasting, [None, None, None, Some(Change::Lower)]);
+    }
+
+    #[test]
+    fn it_comes_back_as_far_as_there_is_time_after_three_calm_seconds() {
+        let mut look = looks(5);
+        look(FULL);
+        look(FULL);
+
+        let raised: Vec<_> = (0..100)
+            .filter_map(|n| {
+                Some((n, look(EASY)).1)
+                    .filter(|(change, _)| change.is_some())
+                    .map(|(_, effort)| (n, effort))
+            })
             .collect();
 
-        assert_eq!(raised, [50, 101]);
-        assert_eq!(governor.complexity(), 5);
+        // The average needs a moment to see that it is calm.
+        let [(when, effort)] = raised[..] else {
+            panic!("{raised:?}");
+        };
+        assert_eq!(effort, Effort::wide(5));
+        assert!((15..=25).contains(&when), "{when}");
+    }
+
+    #[test]
+    fn it_does_not_go_where_there_is_no_time() {
+        let mut look = looks(5);
+        look(FULL);
+        // At complexity 1; complexity 3 would take 0.84, complexity 5 more than there is.
+        let calm = Load { busy: 0.6, ..EASY };
+
+        let efforts: Vec<_> = (0..200).map(|_| look(calm).1).collect();
+
+        assert_eq!(efforts[199], Effort::wide(3));
+        assert!(efforts.iter().all(|effort| *effort != Effort::wide(5)));
     }
 
     #[test]
@@ -288,7 +442,7 @@ mod tests {
         let mut governor = Governor::new(5);
         let mut now = Instant::now();
         let mut waits = Vec::new();
-        governor.handle(HARD, now);
+        governor.handle(FULL, now);
         for _ in 0..4 {
             let began = now;
             while governor.handle(EASY, now).is_none() {
@@ -296,18 +450,44 @@ mod tests {
             }
             waits.push((now - began).as_secs());
             now += INTERVAL;
-            governor.handle(HARD, now);
+            governor.handle(FULL, now);
         }
 
-        assert_eq!(waits, [10, 20, 40, 80]);
+        assert!(
+            waits.windows(2).all(|pair| pair[1] >= 2 * pair[0] - 1),
+            "{waits:?}"
+        );
     }
 
     #[test]
-    fn complexity_zero_cannot_be_lowered() {
-        let mut governor = Governor::new(0);
+    fn from_complexity_zero_there_is_only_narrow_band() {
+        let mut look = looks(0);
 
-        assert_eq!(governor.handle(HARD, Instant::now()), None);
-        assert_eq!(governor.complexity(), 0);
+        assert_eq!(look(FULL), (Some(Change::Lower), Effort::NARROW));
+        assert_eq!(look(FULL).0, None);
+    }
+
+    #[test]
+    fn legs_are_told_all_of_it() {
+        let throttle = Throttle::new(7);
+        let before = throttle.effort();
+
+        throttle.allow(Effort::NARROW);
+
+        assert_eq!(
+            (before, throttle.effort()),
+            (Effort::wide(7), Effort::NARROW)
+        );
+    }
+
+    /// Gives a governor one look after the other.
+    fn looks(complexity: u8) -> impl FnMut(Load) -> (Option<Change>, Effort) {
+        let mut governor = Governor::new(complexity);
+        let mut now = Instant::now();
+        move |load| {
+            now += INTERVAL;
+            (governor.handle(load, now), governor.effort())
+        }
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
 use crate::{
-    governor::Change,
+    governor::{Change, Effort},
     leg::{Quality, Reason, Stats},
 };
 
@@ -35,6 +35,7 @@ pub(crate) struct Meters {
     loops: Counter,
     odd_pace: Counter,
     complexity: Gauge,
+    narrow: Gauge,
     packets_passed: Counter,
     packets_made: Counter,
     rtp_lost: Counter,
@@ -76,6 +77,7 @@ impl Meters {
             loops: counter!("moqrelay_bridge_loops_total"),
             odd_pace: counter!("moqrelay_bridge_odd_pace_total"),
             complexity: gauge!("moqrelay_bridge_opus_complexity"),
+            narrow: gauge!("moqrelay_bridge_opus_narrow_band"),
             packets_passed: counter!("moqrelay_bridge_packets_passed_total"),
             packets_made: counter!("moqrelay_bridge_packets_made_total"),
             rtp_lost: counter!("moqrelay_bridge_rtp_lost_total"),
@@ -169,15 +171,16 @@ impl Meters {
         self.delay[side].record(quality.delay.as_secs_f64());
     }
 
-    /// Tells what encoders may do, and that it changed. Rare enough to look the counter up.
-    pub(crate) fn complexity(&self, complexity: u8, change: Change) {
+    /// Tells how hard encoders may work, and that it changed. Rare enough to look the counter up.
+    pub(crate) fn effort(&self, effort: Effort, change: Change) {
         let direction = match change {
             Change::Lower => "lower",
             Change::Raise => "raise",
         };
         counter!("moqrelay_bridge_opus_complexity_changes_total", "direction" => direction)
             .increment(1);
-        self.complexity.set(f64::from(complexity));
+        self.complexity.set(f64::from(effort.complexity));
+        self.narrow.set(f64::from(u8::from(effort.narrow)));
     }
 
     /// Counts a silence of one direction.

@@ -97,6 +97,8 @@ pub(crate) struct Server {
     legs: BTreeMap<LegId, Handle>,
     hall: Option<Hall>,
     unidentified: usize,
+    /// Legs have begun since the governor's last look.
+    beginning: bool,
     tasks: JoinSet<Outcome>,
     task_legs: HashMap<task::Id, LegId>,
     /// The exchange's work, until it is a task.
@@ -181,6 +183,7 @@ impl Server {
             legs: BTreeMap::new(),
             hall: None,
             unidentified: 0,
+            beginning: false,
             tasks: JoinSet::new(),
             task_legs: HashMap::new(),
             exchange: None,
@@ -247,23 +250,31 @@ impl Server {
         let load = Load {
             busy: busy.take(now),
             late: self.around.throttle.take_late(),
+            beginning: std::mem::take(&mut self.beginning),
         };
         let Some(change) = governor.handle(load, now) else {
             return;
         };
-        let complexity = governor.complexity();
-        self.around.throttle.allow(complexity);
-        self.around.meters.complexity(complexity, change);
+        let effort = governor.effort();
+        self.around.throttle.allow(effort);
+        self.around.meters.effort(effort, change);
+        let governor::Effort { complexity, narrow } = effort;
         let (busy_percent, late_ms) = (load.busy * 100.0, load.late.as_millis() as u64);
         match change {
             Change::Lower => tracing::warn!(
                 complexity,
+                narrow,
                 busy_percent,
                 late_ms,
                 legs = self.legs.len(),
                 "the cores are busy: encoders work less hard"
             ),
-            Change::Raise => tracing::info!(complexity, busy_percent, "encoders work harder again"),
+            Change::Raise => tracing::info!(
+                complexity,
+                narrow,
+                busy_percent,
+                "encoders work harder again"
+            ),
         }
     }
 
@@ -674,6 +685,7 @@ impl Server {
         let (commands, commands_rx) = mpsc::channel(LEG_COMMANDS_MAX);
         let (report, stats) = watch::channel(Stats::default());
         self.legs.insert(leg, Handle::Phone { commands, stats });
+        self.beginning = true;
         self.around.meters.legs(self.legs.len());
         for command in told {
             self.tell(leg, command);

@@ -20,6 +20,10 @@ const CORNER_HZ: f32 = 15.0;
 /// denormal numbers, which are slow.
 const FORGOTTEN: f32 = 1e-3;
 
+/// Beside this a number of 24 bits has no room for a fraction: adding and subtracting it rounds. A call of
+/// `round_ties_even` for each sample, which is what older processors need, costs three times the filter.
+const WHOLE: f32 = (3 << 22) as f32;
+
 impl DcBlocker {
     /// Makes a filter that has heard silence.
     #[must_use]
@@ -38,8 +42,8 @@ impl DcBlocker {
             let now = f32::from(*sample);
             *said = now - *heard + *pole * *said;
             *heard = now;
-            // A cast saturates.
-            *sample = said.round_ties_even() as i16;
+            // Rounds to even; a cast saturates.
+            *sample = (*said + WHOLE - WHOLE) as i16;
         }
         if said.abs() < FORGOTTEN {
             *said = 0.0;

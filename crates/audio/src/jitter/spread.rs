@@ -12,17 +12,15 @@ const SAMPLES_MAX: usize = 512;
 /// Shorter items count once in 20 ms, so that the window stays 10 s.
 const SLOT: i64 = 960;
 
-/// The quantile is found anew after so many samples; a new extreme is seen at once.
-const REFRESH_EVERY: u32 = 8;
-
 /// Transit times, absolute in ticks: only differences mean something.
 #[derive(Debug, Default)]
 pub(super) struct Spread {
     samples: VecDeque<Sample>,
+    /// The transits of `samples` in order: to put one in and take one out costs less than to look for a quantile
+    /// among all.
     sorted: Vec<i64>,
-    fresh: u32,
+    /// The least of them; when there are none, of those that were.
     min: i64,
-    high: i64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -40,33 +38,35 @@ impl Spread {
             .front()
             .is_some_and(|s| at.saturating_sub(s.at) > WINDOW)
         {
-            self.samples.pop_front();
-            self.fresh = REFRESH_EVERY;
+            self.forget_oldest();
         }
     }
 
     /// Takes the transit of an item that arrived at `at`.
     pub(super) fn record(&mut self, transit: i64, at: i64) {
         let slot = at.saturating_sub(transit).div_euclid(SLOT);
-        let empty = self.samples.is_empty();
         match self.samples.back_mut() {
-            Some(last) if last.slot == slot => last.transit = last.transit.max(transit),
+            Some(last) if last.slot == slot => {
+                let before = last.transit;
+                if transit > before {
+                    last.transit = transit;
+                    self.take_out(before);
+                    self.put_in(transit);
+                }
+            }
             _ => {
                 if self.samples.len() == SAMPLES_MAX {
-                    self.samples.pop_front();
+                    self.forget_oldest();
                 }
                 self.samples.push_back(Sample { transit, at, slot });
+                self.put_in(transit);
             }
         }
-        self.fresh += 1;
-        if empty || self.fresh >= REFRESH_EVERY || transit < self.min {
-            self.refresh();
-        }
-        self.min = self.min.min(transit);
     }
 
     pub(super) fn clear(&mut self) {
         self.samples.clear();
+        self.sorted.clear();
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -80,21 +80,28 @@ impl Spread {
 
     /// Returns how much later than the fastest 95 % of items come.
     pub(super) fn p95(&self) -> i64 {
-        self.high - self.min
+        let last = self.sorted.len().saturating_sub(1);
+        let high = self.sorted.get((last * 95).div_ceil(100));
+        high.map_or(0, |high| high - self.min())
     }
 
-    fn refresh(&mut self) {
-        self.fresh = 0;
-        self.sorted.clear();
-        self.sorted
-            .extend(self.samples.iter().map(|sample| sample.transit));
-        let Some(last) = self.sorted.len().checked_sub(1) else {
-            return;
-        };
-        let rank = (last * 95).div_ceil(100);
-        let (below, high, _) = self.sorted.select_nth_unstable(rank);
-        self.high = *high;
-        self.min = below.iter().copied().min().unwrap_or(self.high);
+    fn forget_oldest(&mut self) {
+        if let Some(oldest) = self.samples.pop_front() {
+            self.take_out(oldest.transit);
+        }
+    }
+
+    fn put_in(&mut self, transit: i64) {
+        let at = self.sorted.partition_point(|other| *other < transit);
+        self.sorted.insert(at, transit);
+        self.min = self.sorted[0];
+    }
+
+    fn take_out(&mut self, transit: i64) {
+        if let Ok(at) = self.sorted.binary_search(&transit) {
+            self.sorted.remove(at);
+        }
+        self.min = self.sorted.first().copied().unwrap_or(self.min);
     }
 }
 

@@ -1,6 +1,6 @@
 //! PCM to and from the bytes of one codec.
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use moqrelay_audio::{g711::Law, g722};
 use moqrelay_wire::audiosocket::{Audio, Rate};
 
@@ -68,9 +68,9 @@ impl Coder {
 }
 
 fn little_endian(samples: &[i16]) -> Bytes {
-    let mut bytes = BytesMut::with_capacity(samples.len() * 2);
-    for sample in samples {
-        bytes.put_i16_le(*sample);
+    let mut bytes = BytesMut::zeroed(samples.len() * 2);
+    for (pair, sample) in bytes.chunks_exact_mut(2).zip(samples) {
+        pair.copy_from_slice(&sample.to_le_bytes());
     }
     bytes.freeze()
 }

@@ -128,7 +128,11 @@ impl Stream {
         let cut = excess * frame;
         let old = cut.min(self.samples.len());
         self.samples.drain(..old);
-        self.samples.extend(audio.samples().skip(cut - old));
+        let kept = audio.pcm.get((cut - old) * 2..).unwrap_or_default();
+        let pairs = kept.chunks_exact(2);
+        // Not `samples().skip()`: of that length nobody is sure, and it would be one sample at a time.
+        self.samples
+            .extend(pairs.map(|pair| i16::from_le_bytes([pair[0], pair[1]])));
         excess as u64
     }
 

@@ -730,7 +730,8 @@ impl Leg {
     }
 
     fn publish_report(&mut self) {
-        self.stats.complexity = self.around.throttle.complexity();
+        let effort = self.around.throttle.effort();
+        (self.stats.complexity, self.stats.narrow) = (effort.complexity, effort.narrow);
         self.stats.sources = self.ear.stats();
         let counts = self.road.counts();
         self.stats.packets_lost = counts.lost;

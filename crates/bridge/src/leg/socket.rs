@@ -36,7 +36,23 @@ pub(crate) struct Socket {
     /// The rest of a message of which the kernel took only a part; it must go out before anything else.
     outbox: BytesMut,
     budget: usize,
+    arrived: Arrived,
     stalled: Option<Instant>,
+}
+
+/// What [`Socket::ready`] has read and [`Socket::read`] has not told yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Arrived {
+    /// Nothing; the kernel has no more.
+    Nothing,
+    /// Something that did not fill the buffer: the kernel has no more.
+    All,
+    /// Something, and there may be more.
+    Part,
+    /// Told; there may be more.
+    Told,
+    /// The other end has closed.
+    End,
 }
 
 /// What a read brought.
@@ -60,19 +76,52 @@ impl Socket {
             inbox,
             outbox: BytesMut::new(),
             budget: READ_BYTES_PER_TICK,
+            arrived: Arrived::Nothing,
             stalled: None,
         }
     }
 
-    /// Waits until something can be read within the budget, or the rest of a message can be written. Cancel safe.
-    pub(super) async fn ready(&self) -> io::Result<()> {
-        let interest = match (self.budget > 0, !self.outbox.is_empty()) {
-            (true, true) => Interest::READABLE | Interest::WRITABLE,
-            (true, false) => Interest::READABLE,
-            (false, true) => Interest::WRITABLE,
-            (false, false) => return future::pending().await,
+    /// Waits until something was read within the budget, or the rest of a message can be written. Cancel safe.
+    ///
+    /// It reads by itself because tokio knows then, after a read that did not fill the buffer, that the kernel has no
+    /// more: asking for readiness first costs a second call to the kernel for every message.
+    pub(super) async fn ready(&mut self) -> io::Result<()> {
+        match (self.budget > 0, self.outbox.is_empty()) {
+            (true, true) => self.receive().await,
+            (true, false) => {
+                let both = Interest::READABLE | Interest::WRITABLE;
+                let ready = self.stream.ready(both).await?;
+                if ready.is_readable() && self.arrived == Arrived::Nothing {
+                    self.arrived = Arrived::Told;
+                }
+                Ok(())
+            }
+            (false, true) => future::pending().await,
+            (false, false) => self.stream.writable().await,
+        }
+    }
+
+    async fn receive(&mut self) -> io::Result<()> {
+        self.make_room();
+        let len = self.stream.read_buf(&mut self.inbox).await?;
+        self.received(len);
+        self.arrived = match len {
+            0 => Arrived::End,
+            _ if self.inbox.len() == self.inbox.capacity() => Arrived::Part,
+            _ => Arrived::All,
         };
-        self.stream.ready(interest).await.map(|_| ())
+        Ok(())
+    }
+
+    fn make_room(&mut self) {
+        if self.inbox.is_empty() && self.inbox.capacity() > INBOX_BYTES_KEPT {
+            self.inbox = BytesMut::new();
+        }
+        self.inbox.reserve(READ_BYTES);
+    }
+
+    fn received(&mut self, len: usize) {
+        self.budget = self.budget.saturating_sub(len);
     }
 
     /// Begins the budget of the next tick.
@@ -80,22 +129,39 @@ impl Socket {
         self.budget = READ_BYTES_PER_TICK;
     }
 
-    /// Reads once.
+    /// Tells of what [`ready`](Self::ready) has read, and then reads on while there may be more.
     pub(super) fn read(&mut self) -> io::Result<Read> {
+        match self.arrived {
+            Arrived::Nothing => return Ok(Read::Empty),
+            Arrived::End => return Ok(Read::Ended),
+            Arrived::All => {
+                self.arrived = Arrived::Nothing;
+                return Ok(Read::Some);
+            }
+            Arrived::Part => {
+                self.arrived = Arrived::Told;
+                return Ok(Read::Some);
+            }
+            Arrived::Told => {}
+        }
         if self.budget == 0 {
+            self.arrived = Arrived::Nothing;
             return Ok(Read::Spent);
         }
-        if self.inbox.is_empty() && self.inbox.capacity() > INBOX_BYTES_KEPT {
-            self.inbox = BytesMut::new();
-        }
-        self.inbox.reserve(READ_BYTES);
+        self.make_room();
         match self.stream.try_read_buf(&mut self.inbox) {
-            Ok(0) => Ok(Read::Ended),
+            Ok(0) => {
+                self.arrived = Arrived::End;
+                Ok(Read::Ended)
+            }
             Ok(len) => {
-                self.budget = self.budget.saturating_sub(len);
+                self.received(len);
                 Ok(Read::Some)
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Read::Empty),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.arrived = Arrived::Nothing;
+                Ok(Read::Empty)
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(Read::Some),
             Err(error) => Err(error),
         }

@@ -62,6 +62,8 @@ pub struct Stats {
     pub objects_key: u64,
     /// libopus's complexity that the load governor allowed lately.
     pub complexity: u8,
+    /// Whether it allowed narrow band only.
+    pub narrow: bool,
     /// What they take on the wire, about.
     pub voice_bytes: u64,
     /// What 20 ms packets of 24 kbit/s would have taken (`audio::mode::BASELINE`).

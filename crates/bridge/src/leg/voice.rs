@@ -13,6 +13,7 @@ use moqrelay_audio::{
     level::{AudioLevel, Level, SILENCE},
     mode::{BASELINE, HEADER_BYTES, Mode, Packer, Piece, Report},
     opus, packet,
+    resample::Resampler,
 };
 use moqrelay_relay::track::WriteError;
 use moqrelay_wire::{
@@ -317,6 +318,9 @@ struct Coder {
     coding: Coding,
     throttle: Throttle,
     encoder: Option<opus::Encoder>,
+    /// To narrow band, and what came out of it.
+    narrower: Option<Resampler>,
+    narrowed: Vec<i16>,
     complexity: u8,
     mode: Mode,
 }
@@ -327,6 +331,8 @@ impl Coder {
             coding,
             throttle,
             encoder: None,
+            narrower: None,
+            narrowed: Vec::new(),
             complexity: coding.complexity,
             mode: BASELINE,
         }
@@ -339,17 +345,32 @@ impl Coder {
         kind: Kind,
         samples: &[i16],
     ) -> Result<Bytes, opus::Error> {
-        let complexity = self.throttle.complexity().min(self.coding.complexity);
+        let effort = self.throttle.effort();
+        let complexity = effort.complexity.min(self.coding.complexity);
+        let coded = if effort.narrow {
+            SampleRate::Hz8000
+        } else {
+            rate
+        };
         let mut encoder = match self.encoder.take() {
-            Some(encoder) if encoder.rate() == rate => encoder,
+            Some(encoder) if encoder.rate() == coded => encoder,
             _ => {
+                self.narrower = (coded != rate).then(|| Resampler::new(rate, coded));
                 self.mode = Mode {
                     bitrate_bps: self.coding.bitrate_bps,
                     fec_percent: 0,
                     ..mode
                 };
                 self.complexity = self.coding.complexity;
-                opus::Encoder::new(self.coding.opus(rate))?
+                opus::Encoder::new(self.coding.opus(coded))?
+            }
+        };
+        let samples = match &mut self.narrower {
+            None => samples,
+            Some(narrower) => {
+                self.narrowed.clear();
+                narrower.process(samples, &mut self.narrowed);
+                &self.narrowed
             }
         };
         if complexity != self.complexity {
