@@ -43,6 +43,9 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest message that makes sense: 20 ms of 192 kHz, or an event.
 const MESSAGE_BYTES_MAX: usize = 2 * EVENT_BYTES_MAX;
 
+/// What is read at a time: two messages of 48 kHz.
+const READ_BYTES: usize = 4 * 1024;
+
 /// How Asterisk shows that it may come in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credentials {
@@ -242,6 +245,8 @@ fn limits() -> WebSocketConfig {
     WebSocketConfig::default()
         .max_message_size(Some(MESSAGE_BYTES_MAX))
         .max_frame_size(Some(MESSAGE_BYTES_MAX))
+        // Room for all of that is made and cleared for each read.
+        .read_buffer_size(READ_BYTES)
         // A frame that waits for another is late.
         .write_buffer_size(0)
 }

@@ -27,6 +27,7 @@ pub(crate) struct Meters {
     objects_out: Counter,
     objects_failed: Counter,
     objects_malformed: Counter,
+    objects_speech: Counter,
     objects_silence: Counter,
     objects_key: Counter,
     voice_bytes: Counter,
@@ -69,6 +70,7 @@ impl Meters {
             objects_out: counter!("moqrelay_bridge_objects_out_total"),
             objects_failed: counter!("moqrelay_bridge_objects_failed_total"),
             objects_malformed: counter!("moqrelay_bridge_objects_malformed_total"),
+            objects_speech: counter!("moqrelay_bridge_objects_kind_total", "kind" => "speech"),
             objects_silence: counter!("moqrelay_bridge_objects_kind_total", "kind" => "silence"),
             objects_key: counter!("moqrelay_bridge_objects_kind_total", "kind" => "key"),
             voice_bytes: counter!("moqrelay_bridge_voice_bytes_total"),
@@ -143,6 +145,11 @@ impl Meters {
                 &self.objects_malformed,
                 before.objects_malformed,
                 now.objects_malformed,
+            ),
+            (
+                &self.objects_speech,
+                before.objects_speech,
+                now.objects_speech,
             ),
             (
                 &self.objects_silence,

@@ -17,7 +17,7 @@ use moqrelay_bridge::{
 };
 use moqrelay_relay::track::Object;
 use moqrelay_wire::{
-    audio_object::{Kind, Properties},
+    audio_object::{Kind, Mode, Properties},
     audiosocket::{Message, Rate},
 };
 use tokio::time::interval;
@@ -55,6 +55,18 @@ async fn saving_sends_40_ms_packets_and_says_when_it_is_silent() {
         assert_eq!(packet::duration(&pair[0].payload), Ok(2 * FRAME));
     }
     assert!(purity(SampleRate::Hz48000, &decode(&objects[..silence - 8]), 700.0) > 0.9);
+    // How it is sent: at once, and with every group.
+    let said: Vec<usize> = (0..objects.len())
+        .filter(|at| mode(&objects[*at]).is_some())
+        .collect();
+    assert_eq!(said, (0..objects.len()).step_by(50).collect::<Vec<_>>());
+    let saving = Mode {
+        length_ms: 40,
+        kbps: 32,
+        fec: false,
+        saving: true,
+    };
+    assert_eq!(mode(&objects[0]), Some(saving));
     // Half a second into the silence the first word begins without what came before.
     assert!(purity(SampleRate::Hz48000, &decode(&objects[key..]), 700.0) > 0.9);
 }
@@ -305,6 +317,10 @@ async fn all(reader: &mut moqrelay_relay::track::Reader) -> Vec<Object> {
         }
     }
     objects
+}
+
+fn mode(object: &Object) -> Option<Mode> {
+    Properties::decode(&object.properties).unwrap().mode
 }
 
 fn kind(object: &Object) -> Kind {

@@ -13,7 +13,10 @@ use moqrelay_bridge::{
     Codec, Event, LegId, Way,
     leg::{OutRate, Reason},
 };
-use moqrelay_wire::rtp::{Packet, Reports, is_rtcp};
+use moqrelay_wire::{
+    audio_object::{Level, Mode},
+    rtp::{Packet, Reports, is_rtcp},
+};
 use tokio::net::UdpSocket;
 
 #[tokio::test(start_paused = true)]
@@ -36,6 +39,19 @@ async fn packets_are_numbered_timed_and_carry_their_level() {
     }
     assert!(heard[0].marker);
     assert!(heard[99].level.unwrap().below_overload_db < 40);
+    let modes: Vec<_> = heard.iter().filter_map(|packet| packet.mode).collect();
+    assert!(matches!(
+        modes[..],
+        [
+            Mode {
+                length_ms: 20,
+                kbps: 64,
+                fec: false,
+                saving: false
+            },
+            _
+        ]
+    ));
     let mut samples = Vec::new();
     for packet in &heard[50..] {
         Law::Mu.decode(&packet.payload, &mut samples);
@@ -89,6 +105,27 @@ async fn late_and_doubled_packets_and_strangers_are_not_heard() {
     assert_eq!((stats.packets_late, stats.packets_duplicate), (1, 1));
     assert_eq!((stats.packets_strange, stats.packets_lost), (1, 1));
     assert_eq!((stats.frames_in, stats.malformed), (29, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_packets_say_of_themselves_is_reported() {
+    let mut world = World::start().await;
+    let mode = Mode {
+        length_ms: 40,
+        kbps: 12,
+        fec: true,
+        saving: true,
+    };
+    let mut packet = Packet::decode(&world.packet(0)).unwrap();
+    packet.level = Some(Level::SILENCE);
+    packet.mode = Some(mode);
+
+    world.send(&packet).await;
+    world.say(1).await;
+
+    let stats = world.end().await;
+    assert_eq!(stats.said_level, Some(Level::SILENCE));
+    assert_eq!(stats.said_mode, Some(mode));
 }
 
 #[tokio::test(start_paused = true)]

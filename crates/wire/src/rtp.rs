@@ -5,7 +5,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use thiserror::Error;
 
-use crate::audio_object::Level;
+use crate::audio_object::{Level, Mode};
 
 /// Bytes of a packet's header without contributing sources and extensions.
 pub const HEADER_BYTES: usize = 12;
@@ -19,6 +19,9 @@ pub const G722: u8 = 9;
 
 /// The id under which we write the audio level (RFC 6464), and read it.
 pub const LEVEL_EXTENSION: u8 = 1;
+
+/// The id under which we write how the voice is sent ([`Mode`]), and read it.
+pub const MODE_EXTENSION: u8 = 2;
 
 /// One-byte extensions (RFC 8285 section 4.2).
 const PROFILE_ONE_BYTE: u16 = 0xbede;
@@ -40,6 +43,8 @@ pub struct Packet {
     pub ssrc: u32,
     /// How loud the payload is, by the extension [`LEVEL_EXTENSION`].
     pub level: Option<Level>,
+    /// How the voice is sent, by the extension [`MODE_EXTENSION`].
+    pub mode: Option<Mode>,
     /// The sound.
     pub payload: Bytes,
 }
@@ -83,13 +88,13 @@ impl Packet {
             return Err(DecodeError::Version(b0 >> 6));
         }
         let mut start = HEADER_BYTES + usize::from(b0 & 0x0f) * 4;
-        let mut level = None;
+        let mut said = Extensions::default();
         if b0 & 0x10 != 0 {
             let rest = datagram.get(start..).ok_or(DecodeError::Truncated)?;
             let &[p0, p1, l0, l1] = rest.first_chunk::<4>().ok_or(DecodeError::Truncated)?;
             let len = usize::from(u16::from_be_bytes([l0, l1])) * 4;
             let block = rest.get(4..4 + len).ok_or(DecodeError::Truncated)?;
-            level = find_level(u16::from_be_bytes([p0, p1]), block);
+            said = Extensions::find(u16::from_be_bytes([p0, p1]), block);
             start += 4 + len;
         }
         let end = datagram.len() - padding(datagram, b0)?;
@@ -102,7 +107,8 @@ impl Packet {
             sequence: u16::from_be_bytes([s0, s1]),
             timestamp: u32::from_be_bytes([t0, t1, t2, t3]),
             ssrc: u32::from_be_bytes([c0, c1, c2, c3]),
-            level,
+            level: said.level,
+            mode: said.mode,
             payload: datagram.slice(start..end),
         })
     }
@@ -110,16 +116,24 @@ impl Packet {
     /// Appends the packet to `out`.
     pub fn encode(&self, out: &mut BytesMut) {
         out.reserve(HEADER_BYTES + 8 + self.payload.len());
-        out.put_u8(0x80 | if self.level.is_some() { 0x10 } else { 0 });
+        let said = self.level.is_some() || self.mode.is_some();
+        out.put_u8(0x80 | if said { 0x10 } else { 0 });
         out.put_u8(self.payload_type & 0x7f | if self.marker { 0x80 } else { 0 });
         out.put_u16(self.sequence);
         out.put_u32(self.timestamp);
         out.put_u32(self.ssrc);
-        if let Some(level) = self.level {
+        if said {
+            let level = self.level.map(|level| (LEVEL_EXTENSION, level.to_byte()));
+            let mode = self.mode.map(|mode| (MODE_EXTENSION, mode.to_byte()));
+            // Zeros are padding. The length of a one-byte extension is one less than it is.
+            let mut block = [0; 4];
+            for (pair, (id, value)) in block.chunks_exact_mut(2).zip(level.into_iter().chain(mode))
+            {
+                pair.copy_from_slice(&[id << 4, value]);
+            }
             out.put_u16(PROFILE_ONE_BYTE);
             out.put_u16(1);
-            // The length of a one-byte extension is one less than it is.
-            out.put_slice(&[LEVEL_EXTENSION << 4, level.to_byte(), 0, 0]);
+            out.put_slice(&block);
         }
         out.put_slice(&self.payload);
     }
@@ -136,37 +150,57 @@ fn padding(datagram: &[u8], first: u8) -> Result<usize, DecodeError> {
     }
 }
 
-/// Looks for the audio level in a block of extensions; a damaged block has none.
-fn find_level(profile: u16, mut block: &[u8]) -> Option<Level> {
-    let two_bytes = match profile {
-        PROFILE_ONE_BYTE => false,
-        profile if profile & 0xfff0 == PROFILE_TWO_BYTES => true,
-        _ => return None,
-    };
-    while let Some((&first, rest)) = block.split_first() {
-        if first == 0 {
-            block = rest;
-            continue;
-        }
-        let (id, len, rest) = if two_bytes {
-            let (&len, rest) = rest.split_first()?;
-            (first, usize::from(len), rest)
-        } else {
-            (first >> 4, usize::from(first & 0x0f) + 1, rest)
+/// What header extensions say.
+#[derive(Debug, Clone, Copy, Default)]
+struct Extensions {
+    level: Option<Level>,
+    mode: Option<Mode>,
+}
+
+impl Extensions {
+    /// Looks through a block; what comes behind damage is not said.
+    fn find(profile: u16, mut block: &[u8]) -> Self {
+        let mut said = Self::default();
+        let two_bytes = match profile {
+            PROFILE_ONE_BYTE => false,
+            profile if profile & 0xfff0 == PROFILE_TWO_BYTES => true,
+            _ => return said,
         };
-        // 15 ends a block of one-byte extensions.
-        if !two_bytes && id == 15 {
-            return None;
+        while let Some((id, value, rest)) = next_extension(two_bytes, block) {
+            match (id, value.first()) {
+                (LEVEL_EXTENSION, Some(&byte)) => {
+                    said.level = said.level.or(Some(Level::from_byte(byte)));
+                }
+                (MODE_EXTENSION, Some(&byte)) => {
+                    said.mode = said.mode.or(Some(Mode::from_byte(byte)));
+                }
+                _ => {}
+            }
+            block = rest;
         }
-        let (value, rest) = rest.split_at_checked(len)?;
-        if id == LEVEL_EXTENSION
-            && let Some(&byte) = value.first()
-        {
-            return Some(Level::from_byte(byte));
-        }
+        said
+    }
+}
+
+/// Returns the next extension's id and value, and what is behind it.
+fn next_extension(two_bytes: bool, mut block: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    // Padding.
+    while let Some((0, rest)) = block.split_first() {
         block = rest;
     }
-    None
+    let (&first, rest) = block.split_first()?;
+    let (id, len, rest) = if two_bytes {
+        let (&len, rest) = rest.split_first()?;
+        (first, usize::from(len), rest)
+    } else {
+        (first >> 4, usize::from(first & 0x0f) + 1, rest)
+    };
+    // 15 ends a block of one-byte extensions.
+    if !two_bytes && id == 15 {
+        return None;
+    }
+    let (value, rest) = rest.split_at_checked(len)?;
+    Some((id, value, rest))
 }
 
 /// What a participant says of what it has sent; RFC 3550 section 6.4.1.

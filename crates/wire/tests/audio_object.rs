@@ -1,7 +1,7 @@
 //! The properties of audio objects: LOC over draft-18 key-value pairs.
 
 use moqrelay_wire::audio_object::{
-    DecodeError, Kind, Level, Properties, TIMESCALE, track_properties,
+    DecodeError, Kind, Level, Mode, Properties, TIMESCALE, track_properties,
 };
 use proptest::prelude::*;
 
@@ -161,6 +161,27 @@ fn timestamps_of_other_units_are_converted() {
     assert_eq!(Properties::default().timestamp_48k(None), None);
 }
 
+#[test]
+fn the_mode_is_one_octet() {
+    let mode = Mode {
+        length_ms: 40,
+        kbps: 24,
+        fec: true,
+        saving: true,
+    };
+
+    assert_eq!(mode.to_byte(), 0b1110_0101);
+    for byte in 0..=255 {
+        assert_eq!(Mode::from_byte(byte).to_byte(), byte);
+    }
+    let beyond = Mode {
+        length_ms: 80,
+        kbps: 128,
+        ..mode
+    };
+    assert_eq!(Mode::from_byte(beyond.to_byte()).kbps, 64);
+}
+
 proptest! {
     #[test]
     fn what_is_encoded_decodes_to_itself(
@@ -168,9 +189,10 @@ proptest! {
         timescale: Option<u64>,
         level in prop::option::of((0u8..128, any::<bool>())),
         kind in prop::sample::select(vec![Kind::Speech, Kind::Silence, Kind::Key]),
+        mode in prop::option::of(any::<u8>()),
     ) {
         let level = level.map(|(below_overload_db, voice)| Level { below_overload_db, voice });
-        let properties = Properties { timestamp, timescale, level, kind };
+        let properties = Properties { timestamp, timescale, level, kind, mode: mode.map(Mode::from_byte) };
 
         prop_assert_eq!(Properties::decode(&properties.to_bytes()), Ok(properties));
     }

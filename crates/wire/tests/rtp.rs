@@ -4,7 +4,7 @@
 
 use bytes::{Bytes, BytesMut};
 use moqrelay_wire::{
-    audio_object::Level,
+    audio_object::{Level, Mode},
     rtp::{DecodeError, Packet, ReportBlock, Reports, SenderInfo, is_rtcp},
 };
 use proptest::prelude::*;
@@ -39,6 +39,7 @@ fn the_level_is_written_as_a_one_byte_extension() {
             below_overload_db: 30,
             voice: true,
         }),
+        mode: None,
         payload: Bytes::from_static(&[0xd5]),
     };
     let mut out = BytesMut::new();
@@ -50,6 +51,29 @@ fn the_level_is_written_as_a_one_byte_extension() {
     ];
     assert_eq!(out[..], written);
     assert_eq!(Packet::decode(&out.freeze()), Ok(packet));
+}
+
+#[test]
+fn the_mode_of_the_voice_goes_beside_the_level_or_alone() {
+    let mode = Mode {
+        length_ms: 20,
+        kbps: 24,
+        fec: false,
+        saving: false,
+    };
+    for level in [None, Some(Level::SILENCE)] {
+        let packet = Packet {
+            level,
+            mode: Some(mode),
+            ..Packet::default()
+        };
+        let mut out = BytesMut::new();
+
+        packet.encode(&mut out);
+
+        assert_eq!(out.len(), 20);
+        assert_eq!(Packet::decode(&out.freeze()), Ok(packet));
+    }
 }
 
 #[test]
@@ -154,11 +178,12 @@ proptest! {
     #[test]
     fn what_is_written_is_read(
         payload_type in 0_u8..128, marker: bool, sequence: u16, timestamp: u32, ssrc: u32,
-        level in proptest::option::of(any::<u8>()), payload: Vec<u8>,
+        level in proptest::option::of(any::<u8>()), mode in proptest::option::of(any::<u8>()), payload: Vec<u8>,
     ) {
         let packet = Packet {
             payload_type, marker, sequence, timestamp, ssrc,
             level: level.map(Level::from_byte),
+            mode: mode.map(Mode::from_byte),
             payload: payload.into(),
         };
         let mut out = BytesMut::new();

@@ -1,9 +1,9 @@
 // How long a call takes from the click to the first sound on both sides.
-import { existsSync } from 'node:fs';
 import { startAsterisk } from '../../../deploy/asterisk/harness.mjs';
 import { launchChromium } from '../lib/chromium.mjs';
 import { ASTERISK_SECRET, freePorts, startDaemon } from '../lib/daemon.mjs';
 import { until } from '../lib/wait.mjs';
+import { requireTree, withAri } from './asterisk.mjs';
 import { clockOffset, frameTime, install, percentile, read } from './page.mjs';
 
 const P95_MS_MAX = 1_000;
@@ -102,22 +102,6 @@ export const setupToAsterisk = {
     }
   },
 };
-
-/** Making the tree takes minutes and root: not in a measurement. */
-function requireTree() {
-  const cache = process.env.MOQRELAY_CACHE ?? (process.getuid?.() === 0 ? '/var/cache/moqrelay' : `${process.env.HOME}/.cache/moqrelay`);
-  if (!existsSync(`${cache}/asterisk22/.asterisk-rootfs`)) throw new Error(`no Asterisk tree in ${cache}: make it by deploy/asterisk/rootfs`);
-}
-
-function withAri({ ari }) {
-  return `
-[asterisk.ari]
-url = "${ari.url}"
-user = "${ari.user}"
-password = "${ari.password}"
-dial = "Local/{number}@internal/n"
-`;
-}
 
 /** Clicks as soon as it can be; returns the page's time of that. */
 function click(phone, selector) {

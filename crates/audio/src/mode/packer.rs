@@ -94,6 +94,11 @@ impl Packer {
         }
     }
 
+    /// Tells whether silence is left out.
+    pub fn is_saving(&self) -> bool {
+        self.saving
+    }
+
     /// Takes what was measured of the network up to `now`.
     pub fn measured(&mut self, report: Report, now: Duration) {
         self.controller.handle(report, now);

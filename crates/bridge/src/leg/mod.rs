@@ -738,6 +738,8 @@ impl Leg {
         self.stats.packets_late = counts.late;
         self.stats.packets_duplicate = counts.duplicate;
         self.stats.packets_strange = counts.strange;
+        self.stats.said_level = counts.said_level;
+        self.stats.said_mode = counts.said_mode;
         self.stats.remote_loss = counts.remote_loss.map(|part| f64::from(part) / 256.0);
         self.around.meters.leg_progress(&self.reported, &self.stats);
         self.reported = self.stats.clone();

@@ -10,7 +10,7 @@ use std::{
 use bytes::BytesMut;
 use moqrelay_audio::{FRAME_DURATION, level::Meter};
 use moqrelay_wire::{
-    audio_object::Level,
+    audio_object::{Level, Mode},
     rtp::{self, Packet, Reports, SenderInfo, is_rtcp},
 };
 use tokio::{sync::mpsc, time::Instant};
@@ -38,6 +38,17 @@ const NTP_EPOCH: u64 = 2_208_988_800;
 
 /// Samples of 20 ms by the clock of every codec here.
 const FRAME_TICKS: u32 = 160;
+
+/// How we send: all codecs here have 64 kbit/s.
+const MODE: Mode = Mode {
+    length_ms: 20,
+    kbps: 64,
+    fec: false,
+    saving: false,
+};
+
+/// Packets of a second.
+const MODE_PACKETS: u32 = 50;
 
 /// One leg's way through the exchange.
 #[derive(Debug)]
@@ -75,7 +86,7 @@ struct Outgoing {
     name: String,
 }
 
-/// What was not taken.
+/// What was not taken, and what was said.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Counts {
     pub(super) lost: u64,
@@ -84,6 +95,9 @@ pub(super) struct Counts {
     pub(super) strange: u64,
     /// The part of our packets that the other end misses, in 1/256, by its last report.
     pub(super) remote_loss: Option<u8>,
+    /// How loud the last packet was that said it, and how the other end sends.
+    pub(super) said_level: Option<Level>,
+    pub(super) said_mode: Option<Mode>,
 }
 
 impl RtpLine {
@@ -189,6 +203,8 @@ impl RtpLine {
         match self.reception.take(&packet, samples, self.start.elapsed()) {
             Verdict::Next(lost) => {
                 self.latch(from);
+                self.counts.said_level = packet.level.or(self.counts.said_level);
+                self.counts.said_mode = packet.mode.or(self.counts.said_mode);
                 if !lost.is_zero() {
                     let frames = lost.as_nanos() / FRAME_DURATION.as_nanos();
                     self.counts.lost += u64::try_from(frames).unwrap_or(0);
@@ -283,6 +299,8 @@ impl RtpLine {
                 below_overload_db: level.level.minus_dbov(),
                 voice: level.voice,
             }),
+            // Once a second: it never changes.
+            mode: out.packets.is_multiple_of(MODE_PACKETS).then_some(MODE),
             payload: self.coder.encode(samples),
         };
         out.datagram.clear();

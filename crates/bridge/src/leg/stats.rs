@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use moqrelay_audio::{emodel::Rating, jitter, level::AudioLevel};
 
+use moqrelay_wire::audio_object;
+
 use super::{Quality, Summary};
 
 /// Counters of one leg since it began, and its state at the last report (once a second).
@@ -30,6 +32,10 @@ pub struct Stats {
     pub packets_strange: u64,
     /// The part of our RTP packets that Asterisk misses, by its last report; `None`: it has not said.
     pub remote_loss: Option<f64>,
+    /// What the last RTP packet with a level said (RFC 6464).
+    pub said_level: Option<audio_object::Level>,
+    /// What RTP packets said of how they are sent.
+    pub said_mode: Option<audio_object::Mode>,
     /// Frames of 20 ms written to Asterisk.
     pub frames_out: u64,
     /// Frames that were never made, because this process stood still for longer than it makes up for.
@@ -56,6 +62,8 @@ pub struct Stats {
     pub loops: u64,
     /// Objects published.
     pub objects_out: u64,
+    /// Of these, plain speech; not such as were passed untouched, which nobody has looked into.
+    pub objects_speech: u64,
     /// Of these, such as say that it is silent.
     pub objects_silence: u64,
     /// Of these, the first after a silence.

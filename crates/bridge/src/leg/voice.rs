@@ -17,7 +17,7 @@ use moqrelay_audio::{
 };
 use moqrelay_relay::track::WriteError;
 use moqrelay_wire::{
-    audio_object::{self, Kind, Properties},
+    audio_object::{self, GROUP_OBJECTS, Kind, Properties},
     catalog::Catalog,
 };
 use tokio::time::Instant;
@@ -54,6 +54,8 @@ pub(super) struct Voice {
     publication: Option<Publication>,
     /// In a box: few legs have one.
     hook: Option<Box<Hook>>,
+    /// What listeners were told of the mode, and how many objects ago.
+    told: Option<(audio_object::Mode, u64)>,
     mute: Mute,
 }
 
@@ -84,6 +86,7 @@ impl Voice {
             coder: Coder::new(coding, throttle),
             publication: None,
             hook: None,
+            told: None,
             mute: Mute::Open,
         }
     }
@@ -91,6 +94,7 @@ impl Voice {
     /// Publishes from now on.
     pub(super) fn publish(&mut self, publication: Publication) {
         self.publication = Some(publication);
+        self.told = None;
     }
 
     /// Leads what is said through a media processor from now on; `catalog` has the track of its texts.
@@ -264,22 +268,27 @@ impl Voice {
             packer,
             coder,
             publication,
+            told,
             ..
         } = self;
         let Some(publication) = publication else {
             return Ok(());
         };
         let mode = packer.mode();
+        let saving = packer.is_saving();
         let mut publish = |timestamp, level: AudioLevel, kind, packet: Bytes| {
             stats.voice_bytes += u64::from(HEADER_BYTES) + packet.len() as u64;
             stats.objects_silence += u64::from(kind == Kind::Silence);
             stats.objects_key += u64::from(kind == Kind::Key);
+            stats.objects_speech += u64::from(kind == Kind::Speech);
             stats.objects_out += 1;
             let level = audio_object::Level {
                 below_overload_db: level.level.minus_dbov(),
                 voice: level.voice,
             };
-            let properties = Properties::of_object(timestamp, level).with_kind(kind);
+            let properties = Properties::of_object(timestamp, level)
+                .with_kind(kind)
+                .with_mode(tell(told, mode, saving));
             publication.say(properties, packet)
         };
         packer.take(frame, timestamp, level, |piece| match piece {
@@ -310,6 +319,26 @@ impl Voice {
             Error::Writing(error) => tracing::debug!(%error, "an object was not published"),
         }
     }
+}
+
+/// Returns the mode where it is to be said: when it is new, and once in as many objects as a group has.
+fn tell(
+    told: &mut Option<(audio_object::Mode, u64)>,
+    mode: Mode,
+    saving: bool,
+) -> Option<audio_object::Mode> {
+    let now = audio_object::Mode {
+        length_ms: u8::try_from(mode.length.duration().as_millis()).unwrap_or(u8::MAX),
+        kbps: u8::try_from(mode.bitrate_bps / 1000).unwrap_or(u8::MAX),
+        fec: mode.fec_percent > 0,
+        saving,
+    };
+    let since = match told {
+        Some((before, since)) if *before == now && *since + 1 < GROUP_OBJECTS => *since + 1,
+        _ => 0,
+    };
+    *told = Some((now, since));
+    (since == 0).then_some(now)
 }
 
 /// The encoder, and what it was told last.
