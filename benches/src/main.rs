@@ -88,6 +88,7 @@ enum Command {
     ///
     /// Example: moqrelay-load legs --count 100 --seconds 60
     /// Example: taskset -c 1 moqrelay-load legs --count 150 --core 0
+    /// Example: taskset -c 1 moqrelay-load legs --road websocket-opus --count 1000 --core 0
     #[command(verbatim_doc_comment)]
     Legs(legs::Args),
     /// What the voice mode `saving` saves on recorded speech, and what it costs; in virtual time.

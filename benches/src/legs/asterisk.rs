@@ -104,7 +104,9 @@ impl Telephone {
             let socket = Arc::new(socket);
             let decoder = match codec {
                 Codec::G722 => Decoder::G722(g722::Decoder::default()),
-                _ => Decoder::Law(g711::Law::Mu),
+                Codec::Ulaw | Codec::Alaw | Codec::Slin(_) | Codec::Opus => {
+                    Decoder::Law(g711::Law::Mu)
+                }
             };
             return Ok(Self {
                 mouth: Mouth::Rtp {

@@ -2,7 +2,7 @@
 //!
 //! Its masks are zero, which the standard allows and leaves payloads as they are.
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -96,7 +96,7 @@ pub(super) fn take(inbox: &mut BytesMut) -> Result<Option<Message>> {
         BINARY => Message::Binary(payload),
         TEXT => Message::Text,
         CLOSE => bail!("the bridge hung up"),
-        opcode => return Err(anyhow::anyhow!("opcode {opcode}")).context("WebSocket"),
+        opcode => bail!("a WebSocket message of type {opcode}"),
     }))
 }
 
