@@ -45,6 +45,9 @@ pub struct Config {
     pub shaping: Shaping,
     /// How legs balance delay against loss.
     pub jitter: jitter::Config,
+    /// Whether encoders work less hard while the cores are busy. Default true; not where the clock stands still while
+    /// they work.
+    pub governed: bool,
 }
 
 impl Default for Config {
@@ -58,6 +61,7 @@ impl Default for Config {
             coding: Coding::default(),
             shaping: Shaping::default(),
             jitter: jitter::Config::default(),
+            governed: true,
         }
     }
 }

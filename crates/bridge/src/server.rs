@@ -239,7 +239,7 @@ impl Server {
                     Err(_) => self.outgoing.clear(),
                 },
                 () = until(deadline) => self.expire(),
-                _ = looks.tick(), if !self.legs.is_empty() => self.govern(&mut governor, &mut busy),
+                _ = looks.tick(), if self.config.governed && !self.legs.is_empty() => self.govern(&mut governor, &mut busy),
             }
         }
     }

@@ -87,6 +87,8 @@ impl Socket {
     /// more: asking for readiness first costs a second call to the kernel for every message.
     pub(super) async fn ready(&mut self) -> io::Result<()> {
         match (self.budget > 0, self.outbox.is_empty()) {
+            // What the last budget left.
+            (true, true) if self.arrived == Arrived::Told => Ok(()),
             (true, true) => self.receive().await,
             (true, false) => {
                 let both = Interest::READABLE | Interest::WRITABLE;
@@ -145,7 +147,6 @@ impl Socket {
             Arrived::Told => {}
         }
         if self.budget == 0 {
-            self.arrived = Arrived::Nothing;
             return Ok(Read::Spent);
         }
         self.make_room();
