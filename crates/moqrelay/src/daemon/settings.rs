@@ -187,6 +187,7 @@ pub(super) fn bridge_config(config: &Config) -> bridge::Config {
                 password: ari::Secret::new(ours.password.expose()),
             }),
         legs_max: config.asterisk.legs_max,
+        governed: true,
         coding: Coding {
             bitrate_bps: config.audio.bitrate,
             complexity: config.audio.complexity,
