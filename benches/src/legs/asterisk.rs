@@ -81,13 +81,13 @@ enum Mouth {
 enum Ear {
     AudioSocket(OwnedReadHalf, BytesMut),
     WebSocket(OwnedReadHalf, BytesMut, Option<Arc<HashSet<Bytes>>>),
-    Rtp(Arc<UdpSocket>, Box<Decoder>),
+    Rtp(Arc<UdpSocket>, Decoder),
 }
 
 /// What RTP's sound is looked at with.
 enum Decoder {
     Law(g711::Law),
-    G722(g722::Decoder),
+    G722(Box<g722::Decoder>),
 }
 
 impl Telephone {
@@ -103,7 +103,7 @@ impl Telephone {
             let socket = UdpSocket::bind(rtp_addr(leg)?).await.context("RTP")?;
             let socket = Arc::new(socket);
             let decoder = match codec {
-                Codec::G722 => Decoder::G722(g722::Decoder::default()),
+                Codec::G722 => Decoder::G722(Box::default()),
                 Codec::Ulaw | Codec::Alaw | Codec::Slin(_) | Codec::Opus => {
                     Decoder::Law(g711::Law::Mu)
                 }
@@ -118,7 +118,7 @@ impl Telephone {
                         ..rtp::Packet::default()
                     },
                 },
-                ear: Ear::Rtp(socket, Box::new(decoder)),
+                ear: Ear::Rtp(socket, decoder),
             });
         }
         let (to, format) = match road {
