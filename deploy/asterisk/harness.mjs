@@ -52,6 +52,8 @@ export async function makeTree() {
  *
  * @param {object} [options]
  * @param {string} [options.audiosocket] moqrelay's AudioSocket, `HOST:PORT`
+ * @param {string} [options.websocket] moqrelay's media WebSocket, `HOST:PORT`
+ * @param {string} [options.ca] a PEM file with whose certificate that is believed by TLS
  * @param {string} [options.api] moqrelay's HTTP API, `http://HOST:PORT`
  * @param {string} [options.secret] `[asterisk] secret` of moqrelay
  * @param {string} [options.ariPassword] `[asterisk.ari] password` of moqrelay
@@ -79,6 +81,8 @@ export async function startAsterisk(options = {}) {
     PORT_HTTP: `${ports.http}`,
     PORT_TRUNK: `${ports.trunk}`,
     AUDIOSOCKET: options.audiosocket ?? '127.0.0.1:9092',
+    WEBSOCKET: options.websocket ?? '127.0.0.1:9093',
+    ...(options.ca ? { CA: options.ca } : {}),
     API: options.api ?? 'http://127.0.0.1:8080',
     SECRET: secret,
     ARI_PASSWORD: ariPassword,

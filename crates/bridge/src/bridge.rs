@@ -18,7 +18,7 @@ use tokio::{
 use uuid::Uuid;
 
 use crate::{
-    Codec, Credentials, LegId, Place, Service, identify,
+    Codec, Credentials, Knock, LegId, Place, Service, TlsAcceptor, identify,
     leg::{Beep, Cause, Coding, Command, OutRate, Quality, Reason, Shaping, Spec, Stats, Tone},
     server::{Order, Server, Work},
     wheel::Wheel,
@@ -32,6 +32,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// What Asterisk shows to come in by WebSocket; `None`: nothing.
     pub media_credentials: Option<Credentials>,
+    /// What makes those connections secure; `None`: they are plain.
+    pub media_tls: Option<TlsAcceptor>,
     /// Legs at a time; a connection more is refused. Default 500.
     pub legs_max: usize,
     /// Connections at a time that have not said which call they are, or that are being turned away. Default 64:
@@ -55,6 +57,7 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9092)),
             media_credentials: None,
+            media_tls: None,
             legs_max: 500,
             unidentified_max: 64,
             identify_timeout: Duration::from_secs(10),
@@ -109,6 +112,14 @@ pub enum Event {
         id: Uuid,
         /// Whether the UUID was expected by [`Bridge::expect_standing`].
         standing: bool,
+    },
+    /// A media WebSocket is asked for by a call that nobody has announced: [`expect`](Bridge::expect) it under `id`
+    /// with a leg, or [turn it away](Bridge::turn_away), within some seconds.
+    Knocked {
+        /// A new name.
+        id: Uuid,
+        /// Who calls whom.
+        call: Knock,
     },
     /// A key of the telephone was pressed and released.
     Digit {
@@ -369,6 +380,15 @@ impl Bridge {
     /// As [`expect`](Self::expect).
     pub fn forget(&self, id: Uuid) -> Result<(), CommandError> {
         self.order(Order::Forget(id))
+    }
+
+    /// Turns away a call that has [knocked](Event::Knocked): in Asterisk's dialplan it goes on.
+    ///
+    /// # Errors
+    ///
+    /// As [`expect`](Self::expect).
+    pub fn turn_away(&self, id: Uuid) -> Result<(), CommandError> {
+        self.order(Order::TurnAway(id))
     }
 
     /// Lets a leg publish from now on.

@@ -27,7 +27,7 @@ mod wheel;
 pub use bridge::{Bridge, CommandError, Config, Event, Events, Listeners, Stray, Way};
 pub use codec::Codec;
 pub use leg::LegId;
-pub use media::Credentials;
+pub use media::{Credentials, Knock, Securing, TlsAcceptor};
 pub use moqrelay_audio::conference::Chime;
 pub use place::Place;
 pub use service::Service;

@@ -1,6 +1,6 @@
 //! The handshakes of media WebSockets: Asterisk comes to us, or we go to Asterisk.
 
-use std::{io, time::Duration};
+use std::{fmt, io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use base64::Engine as _;
 use bytes::BytesMut;
@@ -64,9 +64,30 @@ impl Credentials {
     }
 }
 
+/// Makes accepted connections secure, before anything is read from them.
+#[derive(Clone)]
+pub struct TlsAcceptor(Arc<dyn Fn(TcpStream) -> Securing + Send + Sync>);
+
+/// A TLS handshake that goes on.
+pub type Securing = Pin<Box<dyn Future<Output = io::Result<Box<dyn Bytestream>>> + Send>>;
+
+impl TlsAcceptor {
+    /// Takes what shakes hands as a server.
+    pub fn new(accept: impl Fn(TcpStream) -> Securing + Send + Sync + 'static) -> Self {
+        Self(Arc::new(accept))
+    }
+}
+
+impl fmt::Debug for TlsAcceptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TlsAcceptor(…)")
+    }
+}
+
 /// A request of Asterisk's that has no answer yet.
 pub(crate) struct Request {
-    stream: TcpStream,
+    stream: Box<dyn Bytestream>,
+    peer: Option<SocketAddr>,
     handshake: Handshake,
     /// What came behind the request.
     rest: BytesMut,
@@ -79,6 +100,8 @@ pub(crate) enum Error {
     Timeout(Duration),
     #[error("not open within {OPEN_TIMEOUT:?}")]
     Slow,
+    #[error("no TLS: {0}")]
+    Tls(io::Error),
     #[error("closed too early")]
     Closed,
     #[error("the bridge ends")]
@@ -104,6 +127,7 @@ impl Error {
             Self::Timeout(_) | Self::Slow => "timeout",
             Self::Closed => "closed",
             Self::Ending => "ending",
+            Self::Tls(_) => "tls",
             Self::TooLong | Self::NoStart(_) | Self::Codec(_) | Self::Protocol(_) => "malformed",
             Self::NoRtp | Self::Io(_) => "broken",
         }
@@ -115,19 +139,42 @@ impl Error {
 pub(crate) struct Query {
     /// Which expectation it is for.
     pub(crate) id: Option<Uuid>,
+    /// Without that: who calls whom.
+    pub(crate) call: Option<Knock>,
 }
 
-/// Reads a request; `within` counts to its end, however slowly the bytes come.
+/// A call of which the request for its media WebSocket is the first word.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Knock {
+    /// The number or the user that is called. Free text.
+    pub to: String,
+    /// The caller's number. Free text from the network.
+    pub from: Option<String>,
+    /// The caller's name. Free text from the network.
+    pub name: Option<String>,
+}
+
+/// Reads a request; `within` counts from the connection to the request's end, however slowly the bytes come.
 pub(crate) async fn read_request(
-    mut stream: TcpStream,
+    stream: TcpStream,
+    tls: Option<TlsAcceptor>,
     within: Duration,
 ) -> Result<Request, Error> {
-    let mut rest = BytesMut::with_capacity(1024);
+    let peer = stream.peer_addr().ok();
     let read = async {
+        let mut stream: Box<dyn Bytestream> = match tls {
+            None => Box::new(stream),
+            Some(TlsAcceptor(accept)) => accept(stream).await.map_err(Error::Tls)?,
+        };
+        let mut rest = BytesMut::with_capacity(1024);
         loop {
             if let Some((len, handshake)) = Handshake::try_parse(&rest)? {
-                let rest = rest.split_off(len);
-                return Ok((handshake, rest));
+                return Ok(Request {
+                    stream,
+                    peer,
+                    handshake,
+                    rest: rest.split_off(len),
+                });
             }
             if rest.len() >= REQUEST_BYTES_MAX {
                 return Err(Error::TooLong);
@@ -137,14 +184,9 @@ pub(crate) async fn read_request(
             }
         }
     };
-    let (handshake, rest) = timeout(within, read)
+    timeout(within, read)
         .await
-        .map_err(|_| Error::Timeout(within))??;
-    Ok(Request {
-        stream,
-        handshake,
-        rest,
-    })
+        .map_err(|_| Error::Timeout(within))?
 }
 
 impl Request {
@@ -167,17 +209,26 @@ impl Request {
     pub(crate) fn query(&self) -> Query {
         let query = self.handshake.uri().query().unwrap_or_default();
         let mut found = Query::default();
+        let mut call = Knock::default();
         for (key, value) in url::form_urlencoded::parse(query.as_bytes()) {
-            if key == "id" {
-                found.id = value.parse().ok();
+            if value.is_empty() {
+                continue;
+            }
+            match &*key {
+                "id" => found.id = value.parse().ok(),
+                "to" => call.to = value.into_owned(),
+                "from" => call.from = Some(value.into_owned()),
+                "name" => call.name = Some(value.into_owned()),
+                _ => {}
             }
         }
+        found.call = Some(call).filter(|call| found.id.is_none() && !call.to.is_empty());
         found
     }
 
     /// Returns who asks.
-    pub(crate) fn peer(&self) -> Option<std::net::SocketAddr> {
-        self.stream.peer_addr().ok()
+    pub(crate) fn peer(&self) -> Option<SocketAddr> {
+        self.peer
     }
 
     /// Turns the request down.
@@ -199,7 +250,8 @@ impl Request {
     }
 
     /// Grants the request and waits for `MEDIA_START`.
-    pub(crate) async fn accept(mut self) -> Result<MediaSocket, Error> {
+    pub(crate) async fn accept(self) -> Result<MediaSocket, Error> {
+        let mut stream = self.stream;
         let open = async {
             let mut response = create_response(&self.handshake)?;
             response.headers_mut().insert(
@@ -208,8 +260,7 @@ impl Request {
             );
             let mut answer = Vec::new();
             write_response(&mut answer, &response)?;
-            self.stream.write_all(&answer).await?;
-            let stream: Box<dyn Bytestream> = Box::new(self.stream);
+            stream.write_all(&answer).await?;
             let line = WebSocketStream::from_partially_read(
                 stream,
                 self.rest.to_vec(),

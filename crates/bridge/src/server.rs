@@ -49,6 +49,7 @@ pub(crate) enum Order {
         rate: OutRate,
     },
     Forget(Uuid),
+    TurnAway(Uuid),
     Reach {
         id: Uuid,
         way: Way,
@@ -71,6 +72,9 @@ pub(crate) enum Order {
 
 /// Commands that may wait for one leg, which takes them within 20 ms.
 const LEG_COMMANDS_MAX: usize = 64;
+
+/// How long a call that has knocked waits for a word: the daemon decides in one turn of its loop.
+const KNOCK_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// After a failed accept (no file descriptor left) the next one would fail too.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -99,6 +103,8 @@ pub(crate) struct Server {
     unidentified: usize,
     /// Legs have begun since the governor's last look.
     beginning: bool,
+    /// Requests whose call nobody has announced; they are counted among the unidentified, and limited with them.
+    knocking: BTreeMap<Uuid, Knocking>,
     tasks: JoinSet<Outcome>,
     task_legs: HashMap<task::Id, LegId>,
     /// The exchange's work, until it is a task.
@@ -106,6 +112,12 @@ pub(crate) struct Server {
     wheel: Wheel,
     /// The wheel's work, until it is a task.
     turning: Option<Work>,
+}
+
+/// A request that waits for a word.
+struct Knocking {
+    request: media::Request,
+    until: Instant,
 }
 
 /// The way to a leg.
@@ -184,6 +196,7 @@ impl Server {
             hall: None,
             unidentified: 0,
             beginning: false,
+            knocking: BTreeMap::new(),
             tasks: JoinSet::new(),
             task_legs: HashMap::new(),
             exchange: None,
@@ -214,7 +227,8 @@ impl Server {
         let mut looks = interval(governor::INTERVAL);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while self.listener.is_some() || !self.tasks.is_empty() || !self.outgoing.is_empty() {
-            let deadline = self.expectations.deadline();
+            let knocks = self.knocking.values().map(|knocking| knocking.until);
+            let deadline = knocks.chain(self.expectations.deadline()).min();
             tokio::select! {
                 order = self.orders.recv(), if orders_open => match order {
                     Some(order) => self.obey(order),
@@ -291,6 +305,7 @@ impl Server {
                     self.detached(leg, Reason::HungUp);
                 }
             }
+            Order::TurnAway(id) => self.turn_knock_away(id, "unknown"),
             Order::Reach { id, way } => self.reach(id, way),
             Order::Tell(leg, command) => self.tell(leg, command),
             Order::Start {
@@ -321,6 +336,8 @@ impl Server {
         if self.listener.is_none() || taken || !self.expectations.add_once(id, spec, until) {
             tracing::warn!(%leg, %id, "not expected: too many call ids, this one or the leg is taken, or we end");
             self.detached(leg, Reason::Refused);
+        } else if let Some(Knocking { request, .. }) = self.knocking.remove(&id) {
+            self.let_in(request, id);
         }
     }
 
@@ -446,6 +463,13 @@ impl Server {
         self.rtp = None;
         self.open = None;
         self.accepting = false;
+        for (_, knocking) in std::mem::take(&mut self.knocking) {
+            self.decline(
+                knocking.request,
+                StatusCode::SERVICE_UNAVAILABLE,
+                Refusal::Ending.as_str(),
+            );
+        }
         self.hang_up_all();
         self.hall = None;
         self.wheel.end();
@@ -487,9 +511,10 @@ impl Server {
         let meters = self.around.meters.clone();
         let open = self.open.as_ref().map(watch::Sender::subscribe);
         if door == Door::WebSocket {
+            let tls = self.config.media_tls.clone();
             self.tasks.spawn(async move {
                 let asked = tokio::select! {
-                    asked = media::read_request(stream, within) => asked,
+                    asked = media::read_request(stream, tls, within) => asked,
                     () = closed(open) => Err(media::Error::Ending),
                 };
                 match asked {
@@ -568,10 +593,31 @@ impl Server {
             tracing::warn!(?peer, "WebSocket refused: wrong user or password");
             return self.decline(request, StatusCode::UNAUTHORIZED, "unauthorized");
         }
-        let Some(id) = request.query().id else {
-            tracing::warn!(?peer, "WebSocket refused: its address has no id=UUID");
-            return self.decline(request, StatusCode::BAD_REQUEST, "malformed");
-        };
+        let query = request.query();
+        match (query.id, query.call) {
+            (Some(id), _) => self.let_in(request, id),
+            (None, Some(_)) if self.listener.is_none() => {
+                self.decline(request, StatusCode::SERVICE_UNAVAILABLE, "ending");
+            }
+            (None, Some(call)) => {
+                let id = Uuid::new_v4();
+                let until = Instant::now() + KNOCK_TIMEOUT;
+                self.knocking.insert(id, Knocking { request, until });
+                self.outgoing.push_back(Event::Knocked { id, call });
+            }
+            (None, None) => {
+                tracing::warn!(
+                    ?peer,
+                    "WebSocket refused: its address has neither id=UUID nor to=NUMBER"
+                );
+                self.decline(request, StatusCode::BAD_REQUEST, "malformed");
+            }
+        }
+    }
+
+    /// Gives a request its leg.
+    fn let_in(&mut self, request: media::Request, id: Uuid) {
+        let peer = request.peer();
         match self.claim(id) {
             Ok(claim) => {
                 self.left_the_door();
@@ -585,6 +631,13 @@ impl Server {
                 tracing::warn!(%id, ?peer, %refusal, "WebSocket refused");
                 self.decline(request, StatusCode::NOT_FOUND, refusal.as_str());
             }
+        }
+    }
+
+    /// Turns a call away that has knocked, if it is there still.
+    fn turn_knock_away(&mut self, id: Uuid, reason: &'static str) {
+        if let Some(knocking) = self.knocking.remove(&id) {
+            self.decline(knocking.request, StatusCode::NOT_FOUND, reason);
         }
     }
 
@@ -756,7 +809,13 @@ impl Server {
     }
 
     fn expire(&mut self) {
-        for leg in self.expectations.expire(Instant::now()) {
+        let now = Instant::now();
+        let late = self.knocking.iter().filter(|(_, one)| one.until <= now);
+        for id in late.map(|(id, _)| *id).collect::<Vec<_>>() {
+            tracing::warn!(%id, "nobody decided about a call that knocked");
+            self.turn_knock_away(id, "timeout");
+        }
+        for leg in self.expectations.expire(now) {
             tracing::info!(%leg, "nobody came");
             self.detached(leg, Reason::Expired);
         }

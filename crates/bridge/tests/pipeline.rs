@@ -164,6 +164,23 @@ async fn digits_in_the_sound_are_told_only_where_they_are_wanted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_road_that_brings_keys_itself_is_not_listened_to_for_them() {
+    let mut scene = Scene::new();
+    let mut asterisk = scene.call(1).await;
+    scene.bridge.detect_digits(LegId(1), true).unwrap();
+    pass(FRAME).await;
+
+    asterisk.send(&Message::Digit('5')).await;
+    dial(&mut asterisk, "42#").await;
+    scene.bridge.hang_up(LegId(1)).unwrap();
+
+    let (leg, digit) = (LegId(1), '5');
+    assert_eq!(scene.event().await, Event::Digit { leg, digit });
+    let (_, _, stats) = scene.detached().await;
+    assert_eq!(stats.digits, 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_good_leg_is_summed_up_as_good_both_ways() {
     let mut scene = Scene::new();
     let mut asterisk = scene.call(1).await;

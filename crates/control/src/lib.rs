@@ -27,6 +27,7 @@ mod translate;
 pub use config::{Calls, Config, Guests, Limits, Transport, TransportSource, Web};
 pub use control::{Control, Counts};
 pub use directory::Directory;
+pub use listener::secure;
 pub use ops::{
     Backlog, Cache, NoLog, Ops, RelayOps, RelaySession, RelaySessions, RelayTrack, RelayTracks,
     Traffic, Trunk, serve_ops,

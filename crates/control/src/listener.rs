@@ -93,6 +93,18 @@ impl Drop for Slot {
     }
 }
 
+/// Makes a connection that somebody else has accepted secure, as this server's own are.
+///
+/// # Errors
+///
+/// When the peer breaks off, or speaks no TLS that this side knows.
+pub async fn secure(
+    stream: TcpStream,
+    config: Arc<rustls::ServerConfig>,
+) -> io::Result<impl AsyncRead + AsyncWrite + Send + Unpin + 'static> {
+    TlsAcceptor::from(config).accept(stream).await
+}
+
 /// A listener that counts.
 pub(crate) struct Listener {
     tcp: TcpListener,

@@ -284,6 +284,24 @@ mod tests {
     }
 
     #[test]
+    fn a_number_may_have_a_road_of_its_own() {
+        let ari = "[asterisk.ari]\nurl = \"http://127.0.0.1:8088/ari\"\nuser = \"u\"\npassword = \"p\"\n\
+                   dial = \"PJSIP/{number}@t\"\n[[asterisk.ari.roads]]\nprefix = \"0049\"\ncalls = \"out\"\n";
+        let config = parse(&format!("{ari}road = \"websocket\"\nformat = \"opus\"")).unwrap();
+
+        let roads = config.asterisk.ari.unwrap().roads;
+        let [road] = &roads[..] else {
+            panic!("{roads:?}")
+        };
+        assert_eq!((&*road.prefix, road.calls), ("0049", Side::Out));
+        assert_eq!(
+            (road.road, road.format),
+            (Road::WebSocket, Some(Format::Opus))
+        );
+        assert!(parse(ari).unwrap_err().to_string().contains("road"));
+    }
+
+    #[test]
     fn a_secret_is_not_shown() {
         let config = parse("[asterisk]\nsecret = \"do-not-show-me\"").unwrap();
 

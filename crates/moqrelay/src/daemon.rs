@@ -39,7 +39,7 @@ use crate::{
     reload::{Living, Reloader},
     telemetry::{self, LogFilter},
     trunks::Trunks,
-    upgrade::{Door, Gift, Inheritance},
+    upgrade::{Door, Gift, Inheritance, Tickets},
 };
 
 /// Checks what can be checked without opening a port.
@@ -91,7 +91,7 @@ pub(crate) async fn run(
     let (server, workers) =
         moq_server(&config, &relay, &identity, grants.clone(), &mut inheritance)?;
     let (bridge, bridge_events, bridge_run) =
-        Bridge::with(listeners, bridge_config(&config), relay.clone())?;
+        Bridge::with(listeners, bridge_config(&config, &identity)?, relay.clone())?;
     let mut runs = inheritance
         .as_ref()
         .map_or_else(Vec::new, |it| it.runs.clone());
@@ -137,10 +137,13 @@ pub(crate) async fn run(
     let (retired_tx, retired) = watch::channel(false);
     let (staying_tx, staying) = watch::channel(None);
 
+    let tickets = Tickets::default();
+    let mut inherited = Vec::new();
     if let Some(inheritance) = inheritance {
-        let (lifeline, callers) = take_over(inheritance).await?;
+        let (lifeline, farewell) = take_over(inheritance).await?;
+        inherited = farewell.tickets;
         if let Some(ari) = &mut ari {
-            ari.elders_callers = callers;
+            ari.elders_callers = farewell.callers;
         }
         let (strays_tx, strays) = mpsc::channel(STRAYS_MAX);
         bridge.leave_strays_to(strays_tx)?;
@@ -230,6 +233,9 @@ pub(crate) async fn run(
         standing,
         ari,
         ari_rate: ari_rate(&config),
+        detect_digits: config.asterisk.detect_digits,
+        tickets: tickets.clone(),
+        inherited,
         cdr,
         rooms: config.rooms.conferences()?,
         relay: relay.clone(),
@@ -280,7 +286,7 @@ pub(crate) async fn run(
     let successor = tokio::select! {
         () = signals.heard() => None,
         error = parts.broken() => return Err(error),
-        successor = taken_over(door, gift, &server, steering.as_ref()) => Some(successor),
+        successor = taken_over(door, gift, &server, steering.as_ref(), &tickets) => Some(successor),
     };
     reload.abort();
     let config = newest.borrow().clone();

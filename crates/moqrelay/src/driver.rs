@@ -32,6 +32,7 @@ use crate::{
     ledger::{Ledger, Sound, hundredths},
     processors::Processors,
     trunks::Trunks,
+    upgrade::{Ticket, Tickets},
 };
 
 /// An AudioSocket connection that Asterisk was told to make comes within milliseconds; this is for a
@@ -49,6 +50,12 @@ pub(crate) struct Engines {
     pub(crate) ari: Option<(ari::Handle, mpsc::Receiver<ari::Event>)>,
     /// What ARI's AudioSocket is asked to speak.
     pub(crate) ari_rate: OutRate,
+    /// Whether keys are listened for in the sound of calls without ARI.
+    pub(crate) detect_digits: bool,
+    /// Shows the tickets that wait.
+    pub(crate) tickets: Tickets,
+    /// Tickets of the process before this one.
+    pub(crate) inherited: Vec<Ticket>,
     /// Where call records go, if anywhere.
     pub(crate) cdr: Option<Cdr>,
     /// What rooms go by.
@@ -82,6 +89,10 @@ pub(crate) struct Driver {
     ari_up: bool,
     ari_rate: OutRate,
     standing: BTreeMap<Uuid, String>,
+    detect_digits: bool,
+    tickets: Tickets,
+    /// Tickets of the process before this one, and until when they are good.
+    inherited: BTreeMap<Uuid, (Ticket, Instant)>,
     legs: BTreeMap<LegId, Road>,
     /// Legs that the bridge named, by its name.
     by_bridge: BTreeMap<bridge::LegId, LegId>,
@@ -127,6 +138,9 @@ impl Driver {
             ari_up: false,
             ari_rate: engines.ari_rate,
             standing: engines.standing,
+            detect_digits: engines.detect_digits,
+            tickets: engines.tickets,
+            inherited: BTreeMap::new(),
             legs: BTreeMap::new(),
             by_bridge: BTreeMap::new(),
             rooms: Rooms::new(engines.rooms, engines.relay),
@@ -137,12 +151,14 @@ impl Driver {
             retired: false,
         };
         let mut registrations = engines.registrations;
+        driver.inherit(engines.inherited);
         let (mut requests, mut bridge_events) = (engines.requests, engines.bridge_events);
         let (mut retire, mut drain) = (std::pin::pin!(retire), std::pin::pin!(drain));
         let mut draining = false;
         while !(draining && driver.is_idle()) {
-            let due = driver.board.poll_timeout();
-            let due = due.into_iter().chain(driver.rooms.due()).min();
+            let inherited = driver.inherited.values().map(|(_, until)| *until);
+            let due = inherited.chain(driver.board.poll_timeout());
+            let due = due.chain(driver.rooms.due()).min();
             let late = driver.ledger.poll_timeout();
             tokio::select! {
                 Some(request) = requests.recv() => driver.request(request),
@@ -153,11 +169,7 @@ impl Driver {
                     let legs = &driver.legs;
                     driver.ledger.handle_timeout(&|leg| legs.contains_key(&leg), Instant::now());
                 }
-                () = until(due) => {
-                    let now = Instant::now();
-                    driver.board.handle_timeout(now);
-                    driver.rooms.handle_timeout(now);
-                }
+                () = until(due) => driver.pass_time(Instant::now()),
                 () = &mut retire, if !driver.retired => {
                     driver.retired = true;
                     driver.handle(Input::Retire);
@@ -177,6 +189,29 @@ impl Driver {
     fn is_idle(&self) -> bool {
         let counts = self.board.counts();
         counts.legs == 0 && counts.calls == 0 && self.rooms.is_empty() && self.ledger.is_done()
+    }
+
+    fn pass_time(&mut self, now: Instant) {
+        self.board.handle_timeout(now);
+        self.rooms.handle_timeout(now);
+        let bridge = &self.bridge;
+        self.inherited.retain(|id, (_, until)| {
+            let good = *until > now;
+            if !good {
+                told(bridge.forget(*id));
+            }
+            good
+        });
+    }
+
+    /// Expects the connections of tickets that the process before this one gave.
+    fn inherit(&mut self, tickets: Vec<Ticket>) {
+        let now = Instant::now();
+        for ticket in tickets {
+            told(self.bridge.expect_standing(ticket.id, OutRate::Follow));
+            let until = ticket.until(now);
+            self.inherited.insert(ticket.id, (ticket, until));
+        }
     }
 
     fn handle(&mut self, input: Input) {
@@ -217,19 +252,47 @@ impl Driver {
 
     /// Prepares a telephone leg whose caller was promised a connection.
     fn ticket(&mut self, arrival: Arrival) -> Result<Uuid, Refusal> {
+        let uuid = Uuid::new_v4();
+        self.promise(arrival, uuid)?;
+        Ok(uuid)
+    }
+
+    /// Expects a connection under `uuid` for a telephone's call.
+    fn promise(&mut self, arrival: Arrival, uuid: Uuid) -> Result<(), Refusal> {
         let now = Instant::now();
         let call = arrival.call;
         let ttl = self.board.config().ticket_ttl;
         if self.rooms.board.answers(&arrival.to) {
-            return self.room_ticket(arrival, ttl);
+            return self.room_ticket(arrival, uuid, ttl);
         }
-        let (number, called) = (arrival.from.number.clone(), arrival.to.clone());
+        let (to, from) = (arrival.to.clone(), arrival.from.clone());
+        let (number, called) = (from.number.clone(), to.clone());
         let leg = self.board.ticket(arrival, now)?;
-        let uuid = Uuid::new_v4();
+        self.tickets
+            .add(uuid, to, (from.number, from.name), now + ttl);
         self.expect(leg, uuid, call, ParticipantId::CALLER, OutRate::Follow, ttl);
         self.process(to_bridge(leg), number.as_deref(), Some(&called));
         self.begin(leg, Road::AudioSocket(to_bridge(leg)));
-        Ok(uuid)
+        Ok(())
+    }
+
+    /// A telephone's call whose media WebSocket says who calls whom: as with a ticket, but that nobody asked for one.
+    fn knocked(&mut self, id: Uuid, knock: bridge::Knock) {
+        let call = new_call();
+        let arrival = Arrival {
+            call,
+            to: knock.to,
+            from: Caller {
+                number: knock.from,
+                name: knock.name,
+            },
+            via: None,
+            trunk: Trunk::Answered,
+        };
+        if let Err(refusal) = self.promise(arrival, id) {
+            tracing::info!(%call, %refusal, "a caller by WebSocket is turned away");
+            told(self.bridge.turn_away(id));
+        }
     }
 
     fn expect(
@@ -272,12 +335,17 @@ impl Driver {
             } => self.standing_arrives(leg, id),
             bridge::Event::Attached {
                 leg,
+                id,
                 standing: false,
-                ..
-            } => match LegId(leg.0) {
-                leg if is_room_leg(leg) => self.room_leg_attached(leg),
-                leg => self.handle(Input::LegAttached(leg)),
-            },
+            } => {
+                self.tickets.remove(id);
+                self.listen_for_digits(leg);
+                match LegId(leg.0) {
+                    leg if is_room_leg(leg) => self.room_leg_attached(leg),
+                    leg => self.handle(Input::LegAttached(leg)),
+                }
+            }
+            bridge::Event::Knocked { id, call } => self.knocked(id, call),
             bridge::Event::Digit { leg, digit } => self.bridge_digit(leg, digit),
             bridge::Event::Quality {
                 leg,
@@ -289,16 +357,25 @@ impl Driver {
         }
     }
 
-    /// A call by a fixed UUID: whom it rings is known, who calls is not.
+    /// A call by a fixed UUID, of which only whom it rings is known, or by a ticket of the process before this one.
     fn standing_arrives(&mut self, leg: bridge::LegId, uuid: Uuid) {
-        let Some(to) = self.standing.get(&uuid).cloned() else {
-            return told(self.bridge.hang_up(leg));
+        let inherited = self.inherited.remove(&uuid);
+        if inherited.is_some() {
+            told(self.bridge.forget(uuid));
+        }
+        let (to, from) = match (inherited, self.standing.get(&uuid)) {
+            (Some((ticket, _)), _) => {
+                let (number, name) = (ticket.number, ticket.name);
+                (ticket.to, Caller { number, name })
+            }
+            (None, Some(user)) => (user.clone(), Caller::default()),
+            (None, None) => return told(self.bridge.hang_up(leg)),
         };
-        let (call, called) = (new_call(), to.clone());
+        let (call, called, number) = (new_call(), to.clone(), from.number.clone());
         let arrival = Arrival {
             call,
             to,
-            from: Caller::default(),
+            from,
             via: None,
             trunk: Trunk::Answered,
         };
@@ -306,15 +383,24 @@ impl Driver {
             Ok(id) => {
                 self.begin(id, Road::AudioSocket(leg));
                 self.by_bridge.insert(leg, id);
+                self.listen_for_digits(leg);
                 if let Some(place) = place(call, ParticipantId::CALLER) {
                     told(self.bridge.join(leg, place));
                 }
-                self.process(leg, None, Some(&called));
+                self.process(leg, number.as_deref(), Some(&called));
             }
             Err(refusal) => {
-                tracing::info!(%leg, %uuid, %refusal, "a caller by fixed UUID is turned away");
+                tracing::info!(%leg, %uuid, %refusal, "a caller by fixed UUID or an earlier ticket is turned away");
                 told(self.bridge.hang_up(leg));
             }
+        }
+    }
+
+    /// Listens for keys in a leg's sound where they may have no other way.
+    fn listen_for_digits(&self, leg: bridge::LegId) {
+        let id = self.to_room(leg);
+        if self.detect_digits && matches!(self.legs.get(&id), Some(Road::AudioSocket(_))) {
+            told(self.bridge.detect_digits(leg, true));
         }
     }
 

@@ -6,9 +6,10 @@
 
 mod manifest;
 mod strays;
+mod tickets;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fs,
     io::{self, Read, Write},
     mem::MaybeUninit,
@@ -34,7 +35,8 @@ use rustix::net::{
 };
 use tokio::{sync::mpsc, task::spawn_blocking};
 
-use self::manifest::{CALLERS_BYTES_MAX, MANIFEST_BYTES_MAX, Manifest};
+use self::manifest::{FAREWELL_BYTES_MAX, MANIFEST_BYTES_MAX, Manifest};
+pub(crate) use self::tickets::{Farewell, Ticket, Tickets};
 
 /// The kernel passes at most 253 descriptors at once (SCM_MAX_FD).
 const FDS_AT_ONCE: usize = 64;
@@ -133,16 +135,16 @@ impl Door {
 }
 
 impl Successor {
-    /// Lets it begin. From now on it reads the sockets, and leaves these callers in Asterisk to us.
+    /// Lets it begin. From now on it reads the sockets, leaves these callers in Asterisk to us, and has these tickets.
     ///
     /// # Errors
     ///
     /// When it is gone.
-    pub(crate) fn begin(&mut self, callers: &BTreeSet<String>) -> Result<()> {
-        let callers = serde_json::to_vec(callers)?;
+    pub(crate) fn begin(&mut self, farewell: &Farewell) -> Result<()> {
+        let farewell = serde_json::to_vec(farewell)?;
         let mut message = vec![YOURS];
-        message.extend_from_slice(&u32::try_from(callers.len())?.to_be_bytes());
-        message.extend_from_slice(&callers);
+        message.extend_from_slice(&u32::try_from(farewell.len())?.to_be_bytes());
+        message.extend_from_slice(&farewell);
         Ok(self.0.write_all(&message)?)
     }
 
@@ -335,20 +337,20 @@ impl Inheritance {
     }
 
     /// Says that everything is ready and waits until the old process has stepped aside. Returns what
-    /// must live as long as the process, and the callers in Asterisk that belong to older processes.
+    /// must live as long as the process, and what the old one said last.
     ///
     /// # Errors
     ///
     /// When the old process does not answer; it then goes on by itself.
-    pub(crate) fn begin(mut self) -> Result<(Lifeline, BTreeSet<String>)> {
+    pub(crate) fn begin(mut self) -> Result<(Lifeline, Farewell)> {
         self.stream.write_all(&[READY])?;
         let mut word = [0];
         let read = self.stream.read_exact(&mut word);
         read.context("the running process did not step aside")?;
         ensure!(word[0] == YOURS, "the running process said {word:?}");
-        let callers = read_text(&mut self.stream, CALLERS_BYTES_MAX)?;
-        let callers = serde_json::from_slice(&callers).context("its callers")?;
-        Ok((Lifeline(self.stream), callers))
+        let farewell = read_text(&mut self.stream, FAREWELL_BYTES_MAX)?;
+        let farewell = serde_json::from_slice(&farewell).context("its farewell")?;
+        Ok((Lifeline(self.stream), farewell))
     }
 }
 

@@ -33,12 +33,15 @@ const MESSAGES_PER_TICK: usize = 64;
 /// How often Asterisk is asked how much of our sound waits there.
 const STATUS_INTERVAL: Duration = Duration::from_secs(5);
 
+/// What waits in Asterisk from there on is thrown away at once: half a second, after one of its threads stood still.
+const QUEUED_MAX: u32 = 25;
+
 /// Asterisk takes one piece every 20 ms by its own clock; one or two wait, as the clocks' phases are. What waits
 /// beyond that at two looks in a row is delay that two clocks have added up to.
 const QUEUED_USUAL: u32 = 2;
 
 /// A byte stream below a WebSocket: TCP, or TLS over it.
-pub(crate) trait Bytestream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub trait Bytestream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Bytestream for T {}
 
 /// A WebSocket to Asterisk.
@@ -65,6 +68,8 @@ pub(crate) struct MediaSocket {
     queued: u32,
     /// Frames to leave out so that no more than usual waits there.
     surplus: u32,
+    /// So much waits there that it is to be thrown away.
+    flooded: bool,
 }
 
 impl MediaSocket {
@@ -85,6 +90,7 @@ impl MediaSocket {
             status_due: now + STATUS_INTERVAL,
             queued: 0,
             surplus: 0,
+            flooded: false,
         }
     }
 
@@ -166,6 +172,12 @@ impl MediaSocket {
             Event::Xon => self.held = false,
             Event::Status(status) => {
                 self.held = status.full;
+                // Asterisk has no such command for what it only passes on.
+                self.flooded = status.queued >= QUEUED_MAX && self.codec != Codec::Opus;
+                if self.flooded {
+                    (self.queued, self.surplus, self.held) = (0, 0, false);
+                    return Arrival::Nothing;
+                }
                 self.surplus = self.queued.min(status.queued).saturating_sub(QUEUED_USUAL);
                 self.queued = status.queued;
             }
@@ -179,6 +191,10 @@ impl MediaSocket {
     /// Begins the budget of the next tick, and asks how Asterisk's queue is when it is time.
     pub(super) fn refill(&mut self, now: Instant) -> io::Result<()> {
         self.budget = MESSAGES_PER_TICK;
+        if std::mem::take(&mut self.flooded) {
+            tracing::info!("half a second of sound waits in Asterisk: it is thrown away there");
+            self.command(Command::Flush)?;
+        }
         if now >= self.status_due && !self.unflushed {
             self.status_due = now + STATUS_INTERVAL;
             self.command(Command::Status)?;

@@ -58,12 +58,13 @@ use self::{
 pub(crate) use self::{
     clock::{Clock, offset as frame_due},
     ear::Source,
-    media_socket::{Bytestream, Line, MediaSocket},
+    media_socket::{Line, MediaSocket},
     road::Road,
     rtp_line::RtpLine,
     socket::{Socket, refuse},
 };
 pub use self::{
+    media_socket::Bytestream,
     quality::{Cause, Quality, Summary},
     spec::{Beep, Coding, Directions, LegId, OutRate, Reason, Shaping, Spec, Tone, VoiceMode},
     stats::{Lateness, SpeechLevel, Stats},
@@ -524,6 +525,8 @@ impl Leg {
                 Ok(())
             }
             Arrival::Digit(digit) => {
+                // What brings keys itself needs no ear for them, which would hear some twice.
+                self.voice.detect_digits(false);
                 self.digit_pressed(digit);
                 Ok(())
             }

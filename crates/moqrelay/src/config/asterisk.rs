@@ -16,6 +16,8 @@ pub(crate) struct Asterisk {
     /// What the dialplan shows to get a ticket; absent: no tickets.
     pub(crate) secret: Option<Secret>,
     pub(crate) legs_max: usize,
+    /// Whether keys are listened for in the sound of calls without ARI.
+    pub(crate) detect_digits: bool,
     /// Whether telephones may transfer calls to numbers.
     pub(crate) transfers_dial: bool,
     /// The UDP port of all RTP; absent: none.
@@ -35,6 +37,7 @@ impl Default for Asterisk {
             audiosocket: SocketAddr::from(([127, 0, 0, 1], 9092)),
             secret: None,
             legs_max: 500,
+            detect_digits: false,
             transfers_dial: false,
             rtp: None,
             websocket: None,
@@ -74,6 +77,9 @@ impl Asterisk {
 #[serde(deny_unknown_fields)]
 pub(crate) struct MediaListener {
     pub(crate) listen: SocketAddr,
+    /// Whether it is `wss://`, with the certificate of the web page.
+    #[serde(default)]
+    pub(crate) tls: bool,
     /// As in Asterisk's `websocket_client.conf`.
     pub(crate) user: String,
     pub(crate) password: Secret,

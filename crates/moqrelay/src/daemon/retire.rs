@@ -16,11 +16,11 @@ use tokio::{sync::watch, time::timeout};
 use super::parts::Signals;
 use crate::{
     driver::Staying,
-    upgrade::{Door, Gift, Inheritance, Lifeline, Successor},
+    upgrade::{Door, Farewell, Gift, Inheritance, Lifeline, Successor, Tickets},
 };
 
 /// Begins in the place of the running process.
-pub(super) async fn take_over(inheritance: Inheritance) -> Result<(Lifeline, BTreeSet<String>)> {
+pub(super) async fn take_over(inheritance: Inheritance) -> Result<(Lifeline, Farewell)> {
     let began = Instant::now();
     let begun = tokio::task::spawn_blocking(move || inheritance.begin()).await??;
     tracing::info!(took = ?began.elapsed(), "took over from the running daemon");
@@ -33,6 +33,7 @@ pub(super) async fn taken_over(
     gift: impl Fn() -> std::io::Result<Gift>,
     server: &relay::Server,
     steering: Option<&ari::Handle>,
+    tickets: &Tickets,
 ) -> Successor {
     let Some(door) = door else {
         return std::future::pending().await;
@@ -40,7 +41,7 @@ pub(super) async fn taken_over(
     loop {
         let mut successor = door.successor(&gift).await;
         server.step_aside();
-        match begin(&mut successor, steering).await {
+        match begin(&mut successor, steering, tickets).await {
             Ok(()) => {
                 door.leave();
                 return successor;
@@ -57,12 +58,17 @@ pub(super) async fn taken_over(
     }
 }
 
-async fn begin(successor: &mut Successor, steering: Option<&ari::Handle>) -> Result<()> {
+async fn begin(
+    successor: &mut Successor,
+    steering: Option<&ari::Handle>,
+    tickets: &Tickets,
+) -> Result<()> {
     let callers = match steering {
         Some(steering) => steering.step_aside().await.context("ARI")?,
         None => BTreeSet::new(),
     };
-    successor.begin(&callers)
+    let tickets = tickets.good(Instant::now());
+    successor.begin(&Farewell { callers, tickets })
 }
 
 /// What has to know that another process has taken over.

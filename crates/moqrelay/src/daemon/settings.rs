@@ -175,9 +175,17 @@ pub(crate) fn moq_limits(moq: &config::Moq) -> relay::Limits {
     }
 }
 
-pub(super) fn bridge_config(config: &Config) -> bridge::Config {
-    bridge::Config {
+pub(super) fn bridge_config(config: &Config, identity: &tls::Identity) -> Result<bridge::Config> {
+    let media = config.asterisk.websocket.as_ref();
+    let media_tls = match media.filter(|ours| ours.tls) {
+        Some(_) => Some(media_tls(
+            identity.https().context("asterisk.websocket.tls")?,
+        )),
+        None => None,
+    };
+    Ok(bridge::Config {
         listen: config.asterisk.audiosocket,
+        media_tls,
         media_credentials: config
             .asterisk
             .websocket
@@ -208,7 +216,18 @@ pub(super) fn bridge_config(config: &Config) -> bridge::Config {
             ..audio::jitter::Config::default()
         },
         ..bridge::Config::default()
-    }
+    })
+}
+
+/// TLS for Asterisk's WebSockets, with the certificate that browsers see.
+fn media_tls(config: Arc<rustls::ServerConfig>) -> bridge::TlsAcceptor {
+    bridge::TlsAcceptor::new(move |stream| {
+        let secured = control::secure(stream, config.clone());
+        Box::pin(async move {
+            let stream: Box<dyn bridge::leg::Bytestream> = Box::new(secured.await?);
+            Ok(stream)
+        })
+    })
 }
 
 pub(crate) fn ari_config(config: &Config) -> Option<ari::Config> {

@@ -173,7 +173,12 @@ impl Driver {
     }
 
     /// Prepares the connection of a telephone that is to dial a room's number.
-    pub(super) fn room_ticket(&mut self, arrival: Arrival, ttl: Duration) -> Result<Uuid, Refusal> {
+    pub(super) fn room_ticket(
+        &mut self,
+        arrival: Arrival,
+        uuid: Uuid,
+        ttl: Duration,
+    ) -> Result<(), Refusal> {
         if self.rooms.tickets.len() >= TICKETS_MAX {
             return Err(Refusal {
                 reason: Reason::TooMany,
@@ -181,11 +186,10 @@ impl Driver {
             });
         }
         let leg = self.rooms.new_leg();
-        let uuid = Uuid::new_v4();
         self.legs.insert(leg, Road::AudioSocket(to_bridge(leg)));
         self.rooms.tickets.insert(leg, (arrival.to, arrival.from));
         self.expect_room_leg(leg, uuid, OutRate::Follow, ttl);
-        Ok(uuid)
+        Ok(())
     }
 
     fn expect_room_leg(&mut self, leg: LegId, uuid: Uuid, rate: OutRate, ttl: Duration) {

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, net::SocketAddr};
 use serde::{Deserialize, Serialize};
 
 /// Changes when what is handed over does; another version is refused, and the upgrade is a restart.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 
 /// Descriptors in all: ports, a socket for each worker, a link for each worker and older process.
 pub(crate) const FDS_MAX: usize = 4096;
@@ -13,8 +13,8 @@ pub(crate) const FDS_MAX: usize = 4096;
 /// The longest description of what is handed over, in bytes: some hundred would do.
 pub(crate) const MANIFEST_BYTES_MAX: usize = 64 << 10;
 
-/// The longest list of callers, in bytes: 10,000 of them with names of 400.
-pub(crate) const CALLERS_BYTES_MAX: usize = 4 << 20;
+/// The longest farewell, in bytes: 10,000 callers with names of 400, or 500 tickets with the longest texts.
+pub(crate) const FAREWELL_BYTES_MAX: usize = 4 << 20;
 
 /// The longest text behind a connection's UUID, in bytes: what is read with it, and some more.
 pub(crate) const INBOX_BYTES_MAX: usize = 4096;
@@ -170,7 +170,7 @@ mod tests {
     fn another_version_is_named_whatever_else_it_says() {
         let error = Manifest::decode(br#"{"version":99,"new":[]}"#).unwrap_err();
 
-        assert_eq!(error.to_string(), "its hand-over has version 99, ours is 2");
+        assert_eq!(error.to_string(), "its hand-over has version 99, ours is 3");
     }
 
     #[test]
