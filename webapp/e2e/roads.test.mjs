@@ -24,8 +24,24 @@ let daemon;
 let anna;
 let alice;
 
+/** A port that was free may be taken before it is used. */
+const ATTEMPTS = 3;
+
 before(async () => {
-  const { certificate, key } = await makeCertificate();
+  const files = await makeCertificate();
+  for (let attempt = 1; daemon === undefined; attempt += 1) {
+    try {
+      await start(files);
+    } catch (error) {
+      await asterisk?.stop();
+      if (attempt === ATTEMPTS || !/cannot listen/.test(String(error))) throw error;
+    }
+  }
+  anna = await startDevice({ daemon, id: 'anna', number: '7001' });
+  alice = await startPhone({ asterisk, name: 'alice', hz: 700 });
+});
+
+async function start({ certificate, key }) {
   ports = { ...(await freePorts()), media: await freePort('tcp') };
   asterisk = await startAsterisk({
     audiosocket: `127.0.0.1:${ports.audiosocket}`,
@@ -48,9 +64,7 @@ user = "moqrelay"
 password = "${PASSWORD}"
 `,
   });
-  anna = await startDevice({ daemon, id: 'anna', number: '7001' });
-  alice = await startPhone({ asterisk, name: 'alice', hz: 700 });
-});
+}
 
 after(async () => {
   anna?.close();

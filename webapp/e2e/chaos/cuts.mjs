@@ -26,6 +26,7 @@ export async function asteriskKilled(world) {
     assert.match(event.reason, /\w+ \w+/, 'the cause is told in words');
   }
   assert.ok(after <= TOLD_MS_MAX, `browsers heard of it after ${after} ms`);
+  await until(async () => (await world.metric('moqrelay_ari_up')) === 0, { what: 'the loss of ARI to be noticed' });
   await assert.rejects(others[0].request('call', { to: '600' }), { code: 'no_route' });
   await world.asterisk.startAgain();
   const back = Date.now();

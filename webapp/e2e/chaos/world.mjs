@@ -23,16 +23,35 @@ const GAUGES = [
 
 export const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
+/** A port that was free may be taken before it is used. */
+const ATTEMPTS = 3;
+
 /** Starts everything; `stop()` of what it returns ends everything and gives the daemon's exit status. */
 export async function startWorld() {
+  for (let attempt = 1; ; attempt += 1) {
+    const parts = [];
+    try {
+      return await start(parts);
+    } catch (error) {
+      for (const stop of parts.toReversed()) await stop();
+      if (attempt === ATTEMPTS || !/cannot listen/.test(String(error))) throw error;
+    }
+  }
+}
+
+/** `parts` gets what ends each part. */
+async function start(parts) {
   const ports = await freePorts();
   const sound = await startProxy(ports.audiosocket);
+  parts.push(() => sound.close());
   const asterisk = await startAsterisk({
     audiosocket: `127.0.0.1:${sound.port}`,
     api: `http://127.0.0.1:${ports.http}`,
     secret: ASTERISK_SECRET,
   });
+  parts.push(() => asterisk.stop());
   const control = await startProxy(asterisk.ports.http);
+  parts.push(() => control.close());
   const { user, password } = asterisk.ari;
   const daemon = await startDaemon({
     ports,
@@ -44,6 +63,7 @@ dial = "Local/{number}@internal/n"
 audiosocket = "127.0.0.1:${sound.port}"
 `,
   });
+  parts.push(() => daemon.stop());
   const people = [];
   for (let n = 1; n <= PEOPLE; n += 1) people.push(await startDevice({ daemon, id: `user${n}`, number: `700${n}` }));
 
@@ -70,9 +90,7 @@ audiosocket = "127.0.0.1:${sound.port}"
     async stop() {
       for (const device of people) device.close();
       const status = await daemon.stop();
-      await asterisk.stop();
-      sound.close();
-      control.close();
+      for (const stop of parts.toReversed()) await stop();
       return status;
     },
   };
