@@ -164,13 +164,14 @@ export async function startProvider({ port: wanted } = {}) {
  * @param {string} [options.name] alice is 1001, bob is 1002; at a provider the number
  * @param {number} [options.hz] the tone it says, 10 to 20000
  * @param {'manual'|'auto'} [options.answer] whether it answers by itself
+ * @param {boolean} [options.mwi] whether it asks if messages wait: `next('MWI_NOTIFY')`
  * @param {string} [options.codecs] in order of preference, as baresip writes them
  * @returns a handle: `dial(number)`, `answer()`, `hangUp()`, `dtmf(digits)`, `hold()`, `resume()`,
  *   `command(name, params)`, `next(type, ms)`, `ringing()`, `incoming()`, `established()`,
  *   `closed()`, `events` (all so far), `heard` (WAV file of what it hears, complete after the
  *   call), `log()`, `pid`, `stop()`
  */
-export async function startPhone({ asterisk, name = 'alice', hz = 700, answer = 'manual', codecs }) {
+export async function startPhone({ asterisk, name = 'alice', hz = 700, answer = 'manual', codecs, mwi = false }) {
   const port = await freePort('tcp');
   const state = folder(name);
   const host = asterisk.host ?? '127.0.0.1';
@@ -180,6 +181,7 @@ export async function startPhone({ asterisk, name = 'alice', hz = 700, answer = 
     PORT_PHONE: `${port}`,
     HZ: `${hz}`,
     ANSWER: answer,
+    ...(mwi ? { MWI: 'yes' } : {}),
     ...(codecs ? { CODECS: codecs } : {}),
   });
   await program.logged(/200 OK/, START_MS);

@@ -70,6 +70,7 @@ function expose(phone: Phone, engine: MediaEngine): void {
 		calls: () => phone.calls.value,
 		people: () => phone.people.list.value,
 		levels: () => phone.levels.value,
+		rules: () => phone.desk.rules.value,
 		quality: () => phone.monitor.quality.value,
 		microphone: () => phone.voice.microphone.value,
 		audio: () => phone.voice.audio.value,

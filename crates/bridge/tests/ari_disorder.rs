@@ -359,6 +359,10 @@ impl World {
                     self.seed
                 ),
                 Output::Event(Event::Up | Event::Down | Event::Trunk { .. }) => {}
+                // No device is watched here, and no channel sets anything.
+                Output::Event(
+                    event @ (Event::Device { .. } | Event::Messages { .. } | Event::Setting { .. }),
+                ) => panic!("seed {}: {event:?}", self.seed),
                 Output::StepAside(_) => {}
                 Output::Reconnect | Output::GiveWay => again = true,
             }

@@ -48,7 +48,8 @@ async fn a_telephone_rings_until_the_answer_and_both_sides_hear_each_other() {
         call.from,
         Caller {
             name: Some("Alice".into()),
-            number: Some("1001".into())
+            number: Some("1001".into()),
+            sent_on: None,
         }
     );
     assert!(call.sip_call_id.is_some());
@@ -530,6 +531,7 @@ impl World {
         let caller = Caller {
             name: Some("Anna".into()),
             number: Some("7001".into()),
+            sent_on: None,
         };
         self.handle.dial(leg, number, None, caller, uuid).unwrap();
         (leg, uuid)

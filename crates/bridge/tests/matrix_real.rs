@@ -201,6 +201,7 @@ impl Line {
         let caller = Caller {
             name: Some("Anna".into()),
             number: Some("7001".into()),
+            sent_on: None,
         };
         self.handle
             .dial(leg, "1002", None, caller, self.uuid)

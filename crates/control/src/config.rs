@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use moqrelay_wire::signal::Services;
 use serde::Serialize;
 
 use crate::directory::Directory;
@@ -36,6 +37,8 @@ pub struct Config {
     pub origins: Vec<String>,
     /// What the switchboard allows, told to clients.
     pub calls: Calls,
+    /// What can be dialled for more than a call, told to clients.
+    pub services: Services,
     /// What is refused beyond which size.
     pub limits: Limits,
 }

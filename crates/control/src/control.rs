@@ -133,6 +133,11 @@ impl Control {
         self.shared.remove_session(device);
     }
 
+    /// Returns whether a user is a guest of this node.
+    pub fn is_guest(&self, user: &UserId) -> bool {
+        lock(&self.shared.guests).knows(user)
+    }
+
     /// Takes nothing new from now on: registrations, guests and tickets are refused (503). What is
     /// connected stays until the shutdown of [`serve`](Self::serve).
     pub fn drain(&self) {

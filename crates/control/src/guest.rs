@@ -152,6 +152,11 @@ impl GuestBook {
         }
     }
 
+    /// Returns whether a user is a guest.
+    pub(crate) fn knows(&self, user: &UserId) -> bool {
+        self.guests.contains_key(user)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.guests.len()
     }

@@ -1,6 +1,6 @@
 //! The words of the wire into those of the switchboard, and back.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use moqrelay_room as room;
 use moqrelay_wire::signal;
@@ -18,6 +18,8 @@ pub(crate) fn request(request: signal::Request) -> Option<(room::Request, Option
         match request {
             signal::Request::Register { .. } => return None,
             signal::Request::Presence { state } => room::Request::Presence(own_presence(state)),
+            signal::Request::Rules(wanted) => room::Request::Rules(wanted_rules(wanted)),
+            signal::Request::Park { call: id } => room::Request::Park(call(id)),
             signal::Request::Call { to } => {
                 let new = random::id();
                 let request = room::Request::Call {
@@ -128,6 +130,15 @@ pub(crate) fn event(event: room::Event, mint: Mint<'_>) -> signal::Event {
             peer: party(peer),
             media: media(now, from, mint),
         },
+        room::Event::Diverted { call, to } => signal::Event::Diverted {
+            call: id(call),
+            to: party(to),
+        },
+        room::Event::Rules(kept) => signal::Event::Rules(rules(kept)),
+        room::Event::Messages(waiting) => signal::Event::Messages { waiting },
+        room::Event::Line(view) => signal::Event::Presence(line(view)),
+        room::Event::Parked(call) => signal::Event::Parked(parked_call(call)),
+        room::Event::Unparked { slot } => signal::Event::Unparked { slot },
         room::Event::Ended { call, cause: why } => {
             let (cause, reason) = cause(why);
             signal::Event::Ended {
@@ -151,9 +162,67 @@ pub(crate) fn calls(
         .collect()
 }
 
-/// Returns every user known.
-pub(crate) fn presence(presence: Vec<room::UserPresence>) -> Vec<signal::Presence> {
-    presence.into_iter().map(user_presence).collect()
+/// Returns every user known, and the telephones that are shown.
+pub(crate) fn presence(
+    presence: Vec<room::UserPresence>,
+    lines: Vec<room::LineView>,
+) -> Vec<signal::Presence> {
+    let users = presence.into_iter().map(user_presence);
+    users.chain(lines.into_iter().map(line)).collect()
+}
+
+/// Returns the calls that are parked.
+pub(crate) fn parked(calls: Vec<room::ParkedCall>) -> Vec<signal::ParkedCall> {
+    calls.into_iter().map(parked_call).collect()
+}
+
+/// Returns what a user wants done with calls.
+pub(crate) fn rules(rules: room::Rules) -> signal::Rules {
+    let target = |to: Option<room::Forward>| to.map(|to| to.as_str().to_owned());
+    signal::Rules {
+        undisturbed: rules.undisturbed,
+        always: target(rules.always),
+        busy: target(rules.busy),
+        no_answer: target(rules.no_answer),
+        after_s: u32::try_from(rules.after.as_secs()).unwrap_or(u32::MAX),
+    }
+}
+
+fn wanted_rules(rules: signal::Rules) -> room::Rules {
+    // What cannot be shown is nobody's name or number.
+    let target = |to: Option<String>| to.and_then(|to| room::Forward::new(&to));
+    room::Rules {
+        undisturbed: rules.undisturbed,
+        always: target(rules.always),
+        busy: target(rules.busy),
+        no_answer: target(rules.no_answer),
+        after: Duration::from_secs(u64::from(rules.after_s)),
+    }
+}
+
+fn parked_call(call: room::ParkedCall) -> signal::ParkedCall {
+    signal::ParkedCall {
+        slot: call.slot,
+        who: party(call.who),
+        by: party(call.by),
+    }
+}
+
+/// A telephone is shown like a user whose id is its number.
+fn line(view: room::LineView) -> signal::Presence {
+    let number = view.line.number.as_str().to_owned();
+    signal::Presence {
+        user: number.clone(),
+        name: view.line.name,
+        number: Some(number),
+        state: match view.state {
+            room::LineState::Available => signal::PresenceState::Available,
+            room::LineState::Ringing => signal::PresenceState::Ringing,
+            room::LineState::Busy => signal::PresenceState::Busy,
+            room::LineState::Offline => signal::PresenceState::Offline,
+        },
+        kind: Some(signal::PartyKind::Phone),
+    }
 }
 
 /// Returns the code of a refusal.
@@ -264,6 +333,7 @@ fn user_presence(presence: room::UserPresence) -> signal::Presence {
             room::Presence::Away => signal::PresenceState::Away,
             room::Presence::Offline => signal::PresenceState::Offline,
         },
+        kind: None,
     }
 }
 

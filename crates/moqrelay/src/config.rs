@@ -19,7 +19,7 @@ use serde::Deserialize;
 use url::Url;
 
 pub(crate) use self::{
-    asterisk::{Ari, Asterisk, Format, NumberRoad, Road, Side},
+    asterisk::{Ari, Asterisk, Format, Line, NumberRoad, Road, Side},
     auth::{Auth, Key, User},
     calls::{Audio, Calls, Direction, VoiceMode},
     moq::Moq,

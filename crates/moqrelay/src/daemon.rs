@@ -37,6 +37,8 @@ use crate::{
     memory,
     processors::Processors,
     reload::{Living, Reloader},
+    rules::Keeper,
+    services,
     telemetry::{self, LogFilter},
     trunks::Trunks,
     upgrade::{Door, Gift, Inheritance, Tickets},
@@ -111,7 +113,10 @@ pub(crate) async fn run(
         log,
     };
     let (reloader, newest) = Reloader::new(path, loaded, living)?;
-    let room_config = room_config(&config, &directory)?;
+    let rules = config.calls.rules.clone().map(Keeper::open).transpose()?;
+    let (rules, rules_run) = rules.unzip();
+    let kept = rules.as_ref().map(Keeper::all).unwrap_or_default();
+    let room_config = room_config(&config, &directory, kept)?;
     let control_config = control_config(
         &config,
         &room_config,
@@ -190,6 +195,9 @@ pub(crate) async fn run(
     if let Some(run) = records_run {
         parts.spawn("records", run);
     }
+    if let Some(run) = rules_run {
+        parts.spawn("rules", run);
+    }
     {
         let (control, stopped) = (control.clone(), reached(stop.clone(), Stage::Closing));
         parts.spawn("http", async move {
@@ -242,6 +250,8 @@ pub(crate) async fn run(
         processors,
         trunks,
         registrations,
+        rules,
+        lines: services::devices(&config.asterisk),
     };
     let driver = tokio::spawn(Driver::run(
         room_config,

@@ -18,9 +18,9 @@ use moqrelay_bridge::{
 use moqrelay_control::{Control, Request, Requests};
 use moqrelay_relay::Relay;
 use moqrelay_room::{
-    Arrival, CallId, CallRecord, Caller, Cause, Config, Counts, Digit, Input, Lamp, LegId, Output,
-    ParticipantId, Party, Refusal, Route, Service, Switchboard, TransferProgress, Trunk, TrunkName,
-    UserId, conference,
+    Arrival, CallId, CallRecord, Caller, Cause, Config, Counts, Digit, Input, Lamp, LegId, Number,
+    Output, ParticipantId, Refusal, Route, Service, Switchboard, TransferProgress, Trunk,
+    TrunkName, UserId, conference,
 };
 use moqrelay_wire::signal;
 use tokio::sync::{mpsc, watch};
@@ -31,6 +31,8 @@ use crate::{
     cdr::Cdr,
     ledger::{Ledger, Sound, hundredths},
     processors::Processors,
+    rules::Keeper,
+    services,
     trunks::Trunks,
     upgrade::{Ticket, Tickets},
 };
@@ -66,6 +68,10 @@ pub(crate) struct Engines {
     pub(crate) trunks: Trunks,
     /// What is known of Asterisk's registrations, if anybody asks.
     pub(crate) registrations: Option<watch::Receiver<ami::Registrations>>,
+    /// Where users' rules are kept, if anywhere.
+    pub(crate) rules: Option<Keeper>,
+    /// The numbers of devices whose state Asterisk tells.
+    pub(crate) lines: BTreeMap<String, Number>,
 }
 
 /// How a leg reaches its telephone, or that it has none.
@@ -100,6 +106,8 @@ pub(crate) struct Driver {
     processors: Processors,
     ledger: Ledger,
     trunks: Trunks,
+    rules: Option<Keeper>,
+    lines: BTreeMap<String, Number>,
     shown: Shown,
     retired: bool,
 }
@@ -147,6 +155,8 @@ impl Driver {
             processors: engines.processors,
             ledger: Ledger::new(engines.cdr),
             trunks: engines.trunks,
+            rules: engines.rules,
+            lines: engines.lines,
             shown,
             retired: false,
         };
@@ -227,7 +237,10 @@ impl Driver {
                 attachment,
                 reply,
             } => {
-                reply.send(self.board.register(device, user, attachment));
+                reply.send(match self.control.is_guest(&user.id) {
+                    true => self.board.register_guest(device, user, attachment),
+                    false => self.board.register(device, user, attachment),
+                });
             }
             Request::Resume {
                 device,
@@ -518,6 +531,21 @@ impl Driver {
                 let (leg, with) = (LegId(leg.0), LegId(with.0));
                 self.handle(Input::LegConnects { leg, with });
             }
+            ari::Event::Device { device, state } => {
+                if let Some(number) = self.lines.get(&device).cloned() {
+                    let state = services::line_state(state);
+                    self.handle(Input::Line { number, state });
+                }
+            }
+            ari::Event::Messages { line, waiting } => {
+                self.handle(Input::Messages { line, waiting });
+            }
+            ari::Event::Setting {
+                call,
+                user,
+                what,
+                value,
+            } => self.setting(call, &user, &what, &value),
             ari::Event::Chosen { leg, plan } => {
                 told(self.bridge.explain(to_bridge(LegId(leg.0)), plan.why));
             }
@@ -537,6 +565,26 @@ impl Driver {
     fn registrations(&mut self, registrations: &ami::Registrations) {
         for input in self.trunks.registrations(registrations) {
             self.handle(input);
+        }
+    }
+
+    /// A telephone changes what becomes of a user's calls.
+    fn setting(&mut self, call: ari::IncomingId, user: &str, what: &str, value: &str) {
+        let result = match services::setting(what, value) {
+            Some(setting) => match self.board.set(user, setting) {
+                Ok(()) => "ok",
+                Err(refusal) => {
+                    tracing::info!(user, what, %refusal, "a setting is refused");
+                    word(refusal.cause())
+                }
+            },
+            None => {
+                tracing::info!(user, what, value, "no such setting");
+                "failed"
+            }
+        };
+        if let Some(ari) = &self.ari {
+            told_ari(ari.answer_setting(call, result));
         }
     }
 
@@ -626,8 +674,14 @@ impl Driver {
                 participant,
                 route,
                 from,
+                diverted,
             } => {
-                self.dial(leg, call, participant, &route, from);
+                let caller = ari::Caller {
+                    name: Some(from.name),
+                    number: from.number,
+                    sent_on: diverted.map(services::sent_on),
+                };
+                self.dial(leg, call, participant, &route, caller);
             }
             Output::StartService {
                 leg,
@@ -695,6 +749,16 @@ impl Driver {
                     told_ari(ari.lamp(&line, to_lamp(lamp)));
                 }
             }
+            Output::Mailbox { line, watched } => {
+                if let Some(ari) = &self.ari {
+                    told_ari(ari.mailbox(&line, watched));
+                }
+            }
+            Output::Keep { user, rules } => {
+                if let Some(keeper) = &mut self.rules {
+                    keeper.keep(user, rules);
+                }
+            }
             Output::HangUp { leg, cause } => self.hang_up(leg, cause),
             // Kept back by the caller.
             Output::Ended(_) => {}
@@ -736,7 +800,7 @@ impl Driver {
         call: CallId,
         participant: ParticipantId,
         route: &Route,
-        from: Party,
+        caller: ari::Caller,
     ) {
         let Some(ari) = self.ari.clone() else {
             return self.handle(Input::LegEnded {
@@ -746,7 +810,8 @@ impl Driver {
         };
         let (number, trunk) = (&route.number, route.trunk.as_ref());
         let trunk = trunk.map(TrunkName::as_str);
-        tracing::info!(%call, %leg, %number, trunk, from = from.id, "a telephone is dialled");
+        let from = caller.number.as_deref();
+        tracing::info!(%call, %leg, %number, trunk, from, "a telephone is dialled");
         let uuid = Uuid::new_v4();
         self.begin(leg, Road::Ari { uuid });
         if let Some(trunk) = trunk {
@@ -756,10 +821,6 @@ impl Driver {
         }
         self.expect(leg, uuid, call, participant, self.ari_rate, ATTACH_TIMEOUT);
         self.process(to_bridge(leg), Some(number.as_str()), None);
-        let caller = ari::Caller {
-            name: Some(from.name),
-            number: from.number,
-        };
         if let Err(error) = ari.dial(to_ari(leg), number.as_str(), trunk, caller, uuid) {
             tracing::warn!(%call, %leg, %error, "the telephone is not dialled");
             self.forget_leg(leg);

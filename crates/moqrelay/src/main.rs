@@ -14,6 +14,8 @@ mod media;
 mod memory;
 mod processors;
 mod reload;
+mod rules;
+mod services;
 mod telemetry;
 mod token;
 mod transport;

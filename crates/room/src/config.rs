@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Routing, User};
+use crate::{Line, Number, Parking, Routing, Rules, User};
 
 /// What the switchboard goes by.
 #[derive(Debug, Clone)]
@@ -21,6 +21,14 @@ pub struct Config {
     pub telephones_dial: bool,
     /// How numbers are understood, and by which trunk they go.
     pub routing: Routing,
+    /// What users wanted done with their calls when it was last kept, configured users or not.
+    pub rules: Vec<(User, Rules)>,
+    /// Where calls are parked; absent: nowhere.
+    pub parking: Option<Parking>,
+    /// Dialled before a number it takes the call that rings there; absent: calls stay where they ring.
+    pub pick_up: Option<Number>,
+    /// Telephones of Asterisk's whose state is shown.
+    pub lines: Vec<Line>,
     /// What is refused beyond which size.
     pub limits: Limits,
 }
@@ -40,6 +48,10 @@ impl Default for Config {
             // A caller from outside could otherwise call on at the house's expense.
             telephones_dial: false,
             routing: Routing::default(),
+            rules: Vec::new(),
+            parking: None,
+            pick_up: None,
+            lines: Vec::new(),
             limits: Limits::default(),
         }
     }

@@ -2,7 +2,10 @@
 
 use std::time::Instant;
 
-use crate::{CallId, Cause, Digit, ParticipantId, Party, PartyKind, Presence, User};
+use crate::{
+    CallId, Cause, Digit, LineView, ParkedCall, ParticipantId, Party, PartyKind, Presence, Rules,
+    User,
+};
 
 /// Something that happened, for one device.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +91,26 @@ pub enum Event {
         /// Where to publish and whom to hear.
         media: Media,
     },
+    /// The call rings elsewhere now: where it was sent on to.
+    Diverted {
+        /// The call.
+        call: CallId,
+        /// Who is called now.
+        to: Party,
+    },
+    /// What the user wants done with calls is different now.
+    Rules(Rules),
+    /// Whether messages wait in the user's mailbox.
+    Messages(bool),
+    /// A telephone of Asterisk's has another state.
+    Line(LineView),
+    /// A call is parked.
+    Parked(ParkedCall),
+    /// A slot is free again.
+    Unparked {
+        /// Which.
+        slot: String,
+    },
     /// The call is over for this device; once for each call it was part of.
     Ended {
         /// The call.
@@ -133,6 +156,14 @@ pub struct Snapshot {
     pub calls: Vec<CallView>,
     /// Every user known.
     pub presence: Vec<UserPresence>,
+    /// What the user wants done with calls.
+    pub rules: Rules,
+    /// Whether messages wait in the user's mailbox.
+    pub messages: bool,
+    /// The telephones whose state is shown.
+    pub lines: Vec<LineView>,
+    /// The calls that are parked.
+    pub parked: Vec<ParkedCall>,
 }
 
 /// Who began a call, seen from a device.

@@ -1,12 +1,16 @@
 //! What the switchboard is told.
 
-use crate::{Attachment, CallId, Caller, Cause, DeviceId, Digit, LegId, TrunkName};
+use crate::{
+    Attachment, CallId, Caller, Cause, DeviceId, Digit, LegId, LineState, Number, Rules, TrunkName,
+};
 
 /// What a registered device wants; see [`Switchboard::request`](crate::Switchboard::request).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
     /// Says how the user is.
     Presence(OwnPresence),
+    /// Says what becomes of calls to the user, from now on and on every device.
+    Rules(Rules),
     /// Calls someone.
     Call {
         /// Drawn at random for this call.
@@ -44,6 +48,8 @@ pub enum Request {
         /// Ends: who is in it moves to the first.
         with: CallId,
     },
+    /// Lets the other side of an answered call between two wait until somebody takes the call.
+    Park(CallId),
     /// Makes two answered calls one.
     Merge {
         /// Goes on.
@@ -150,6 +156,20 @@ pub enum Input {
         name: TrunkName,
         /// Whether it takes calls.
         up: bool,
+    },
+    /// A telephone whose state is shown has another one.
+    Line {
+        /// Which.
+        number: Number,
+        /// Its state.
+        state: LineState,
+    },
+    /// Messages wait in a mailbox, or none does any more.
+    Messages {
+        /// The user's number, or else the id.
+        line: String,
+        /// Whether there are any.
+        waiting: bool,
     },
     /// The daemon goes down: every call ends with [`Cause::Shutdown`], nothing new begins.
     Drain,

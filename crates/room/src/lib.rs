@@ -14,6 +14,7 @@ mod input;
 mod output;
 mod party;
 mod routing;
+mod rules;
 mod switchboard;
 
 pub use config::{Config, Limits};
@@ -27,4 +28,7 @@ pub use input::{Arrival, Input, OwnPresence, Reason, Refusal, Request, Trunk};
 pub use output::{CallRecord, LegRecord, Output, TransferProgress};
 pub use party::{Caller, Cause, Lamp, Party, PartyKind, Presence, Service, User};
 pub use routing::{NumberForm, Prefix, Region, Route, Routing, TrunkName, TrunkPlan};
+pub use rules::{
+    DivertReason, Diverted, Forward, Line, LineState, LineView, ParkedCall, Parking, Rules, Setting,
+};
 pub use switchboard::{Counts, Switchboard};

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use crate::{
-    CallId, Cause, DeviceId, Digit, Event, Lamp, LegId, ParticipantId, Party, Route, Service,
+    CallId, Cause, DeviceId, Digit, Diverted, Event, Lamp, LegId, ParticipantId, Party, Route,
+    Rules, Service, User,
 };
 
 /// Something to do, in this order.
@@ -30,6 +31,8 @@ pub enum Output {
         route: Route,
         /// Whom to show as the caller.
         from: Party,
+        /// Present when the call was sent on.
+        diverted: Option<Diverted>,
     },
     /// Begin a built-in party. Its sound is `room/<call>/<participant>`.
     StartService {
@@ -108,6 +111,20 @@ pub enum Output {
         line: String,
         /// The state.
         lamp: Lamp,
+    },
+    /// Watch whether messages wait for a user, or no longer.
+    Mailbox {
+        /// The user's number, or else the id.
+        line: String,
+        /// Whether to watch.
+        watched: bool,
+    },
+    /// Keep what a user wants done with calls beyond the daemon's end.
+    Keep {
+        /// The user.
+        user: User,
+        /// What is wanted; the default need not be kept.
+        rules: Rules,
     },
     /// A call is over: its facts. Exactly once for each call.
     Ended(CallRecord),

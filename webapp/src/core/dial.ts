@@ -25,12 +25,16 @@ export function isNumber(text: string): boolean {
 	return NUMBER.test(text);
 }
 
+/** Returns somebody of the list as the other side of a call. */
+export function partyOf({ user, name, number, kind }: Presence): Party {
+	return { id: user, name, kind: kind ?? "browser", ...(number === undefined ? {} : { number }) };
+}
+
 /** Returns who is meant, as far as the people list tells. */
 export function partyFor(to: string, people: readonly Presence[]): Party {
 	const found = people.find((person) => person.user === to || person.number === to || person.name.toLowerCase() === to);
 	if (found !== undefined) {
-		const { user, name, number } = found;
-		return { id: user, name, kind: "browser", ...(number === undefined ? {} : { number }) };
+		return partyOf(found);
 	}
 	if (SERVICES.some((service) => service.id === to)) return { id: to, name: to, kind: "service" };
 	return isNumber(to) ? { id: to, name: to, number: to, kind: "phone" } : { id: to, name: to, kind: "browser" };

@@ -30,9 +30,9 @@ export class People {
 		this.#publish();
 	}
 
-	#put({ user, name, number, state }: Presence): void {
+	#put({ user, name, number, state, kind }: Presence): void {
 		if (this.#all.size >= PEOPLE_MAX && !this.#all.has(user)) return;
-		this.#all.set(user, { user, name, state, ...(number === undefined ? {} : { number }) });
+		this.#all.set(user, { user, name, state, ...(number === undefined ? {} : { number }), ...(kind === undefined ? {} : { kind }) });
 	}
 
 	#publish(): void {

@@ -12,7 +12,8 @@ import { Monitor } from "./monitor.ts";
 import { RelayLink } from "./relay-link.ts";
 import type { DeviceErrorCode, Levels, LinkState, MediaEngine, RelayAddress, ReplayState, TrackState } from "./media/api.ts";
 import { People } from "./people.ts";
-import type { CallId, Cause, Event, OwnPresence, Party, Registered, Resume } from "./schema.ts";
+import { NO_RULES, Desk } from "./desk.ts";
+import type { CallId, Cause, Event, OwnPresence, Party, Registered, Resume, Rules } from "./schema.ts";
 import { findRelay } from "./session/api.ts";
 import type { Session } from "./session/session.ts";
 import type { Settings, SettingsStore } from "./settings.ts";
@@ -78,6 +79,7 @@ export class Phone {
 	readonly settings: SettingsStore;
 	readonly voice: Voice;
 	readonly people = new People();
+	readonly desk = new Desk();
 	readonly calls = new Store<CallsState>(NO_CALLS);
 	readonly line = new Store<LineState>({ name: "idle" });
 	readonly monitor: Monitor;
@@ -216,6 +218,11 @@ export class Phone {
 		this.#dispatch({ type: "connect", key, with: other });
 	}
 
+	/** Lets the other side wait until somebody takes the call. */
+	park(key: string): void {
+		this.#dispatch({ type: "park", key });
+	}
+
 	/** Makes two calls one. */
 	merge(key: string, other: string): void {
 		this.#dispatch({ type: "merge", key, with: other });
@@ -244,6 +251,18 @@ export class Phone {
 			await this.#line.request({ type: "presence", state });
 		} catch (error) {
 			this.own.set(before);
+			this.#say({ about: "request", code: failureOf(error) });
+		}
+	}
+
+	/** Says what becomes of calls to this person. */
+	async setRules(change: Partial<Rules>): Promise<void> {
+		const before = this.desk.rules.value;
+		this.#ruled({ ...before, ...change });
+		try {
+			await this.#line.request({ type: "rules", ...this.desk.rules.value });
+		} catch (error) {
+			this.#ruled(before);
 			this.#say({ about: "request", code: failureOf(error) });
 		}
 	}
@@ -353,6 +372,7 @@ export class Phone {
 		this.#dispatch({ type: "dismiss" });
 		this.#link.stop();
 		this.people.clear();
+		this.desk.clear();
 		this.history.set(null);
 		this.own.set("available");
 		clearTimeout(this.#renewTimer);
@@ -381,13 +401,16 @@ export class Phone {
 	#registered(registered: Registered): void {
 		this.#graceMs = registered.limits.grace_seconds * 1000 + GRACE_MS_EXTRA;
 		this.people.replace(registered.presence, registered.user);
+		this.desk.replace(registered);
+		const before = this.own.value;
+		this.#ruled(registered.rules);
 		const alive = registered.calls.map((view) => view.call);
 		const doubtful = this.calls.value.calls.flatMap(({ id }) => (id === null || alive.includes(id) ? [] : [id]));
 		const { calls, resumed } = registered;
 		this.#dispatch({ type: "snapshot", calls, resumed, at: Date.now() });
 		clearTimeout(this.#settleTimer);
 		if (resumed && doubtful.length > 0) this.#settleTimer = setTimeout(() => this.#settle(doubtful), SETTLE_MS);
-		if (!resumed && this.own.value !== "available") void this.setPresence(this.own.value);
+		if (!resumed && before === "away" && !registered.rules.undisturbed) void this.setPresence("away");
 	}
 
 	#settle(doubtful: readonly CallId[]): void {
@@ -396,8 +419,27 @@ export class Phone {
 	}
 
 	#event(event: Event): void {
-		if (event.type === "presence") this.people.change(event);
-		else this.#dispatch({ type: "signal", event, at: Date.now() });
+		switch (event.type) {
+			case "presence":
+				return this.people.change(event);
+			case "rules":
+				return this.#ruled(event);
+			case "messages":
+			case "parked":
+			case "unparked":
+				return this.desk.change(event);
+			default:
+				this.#dispatch({ type: "signal", event, at: Date.now() });
+		}
+	}
+
+	/** Do not disturb is a rule, and a state of the person's. */
+	#ruled(rules: Rules): void {
+		const { undisturbed, always, busy, no_answer, after_s } = rules;
+		const given = Object.entries({ always, busy, no_answer }).filter(([, to]) => to !== undefined && to !== "");
+		this.desk.rules.set({ ...NO_RULES, undisturbed, after_s, ...Object.fromEntries(given) });
+		if (undisturbed) this.own.set("busy");
+		else if (this.own.value === "busy") this.own.set("available");
 	}
 
 	#dispatch(event: CallsEvent): void {

@@ -11,14 +11,24 @@ export type CallId = string;
 export type OwnPresence = "available" | "busy" | "away";
 
 /** What others see of a user. */
-export type PresenceState = "available" | "busy" | "away" | "offline";
+export type PresenceState = "available" | "busy" | "away" | "offline" | "ringing";
 
-/** A user as others see them. */
+/** A user, or a telephone of Asterisk's, as others see them. */
 export interface Presence {
 	user: string;
 	name: string;
 	number?: string;
 	state: PresenceState;
+	kind?: PartyKind;
+}
+
+/** What a user wants done with calls: targets are ids or numbers. */
+export interface Rules {
+	undisturbed: boolean;
+	always?: string;
+	busy?: string;
+	no_answer?: string;
+	after_s: number;
 }
 
 /** What kind of thing takes part in a call. */
@@ -30,6 +40,20 @@ export interface Party {
 	name: string;
 	number?: string;
 	kind: PartyKind;
+}
+
+/** A call that waits in a slot. */
+export interface ParkedCall {
+	slot: string;
+	who: Party;
+	by: Party;
+}
+
+/** What can be dialled for more than a call. */
+export interface Services {
+	voicemail?: string;
+	park?: string;
+	pick_up?: string;
 }
 
 /** Another participant whose audio can be subscribed to. */
@@ -143,6 +167,7 @@ export interface Resume {
 export type Request =
 	| { type: "register"; token: string; resume?: Resume }
 	| { type: "presence"; state: OwnPresence }
+	| ({ type: "rules" } & Rules)
 	| { type: "call"; to: string }
 	| { type: "ringing"; call: CallId }
 	| { type: "answer"; call: CallId }
@@ -153,6 +178,7 @@ export type Request =
 	| { type: "mute"; call: CallId; muted: boolean }
 	| { type: "dtmf"; call: CallId; digits: string }
 	| { type: "transfer"; call: CallId; to: string }
+	| { type: "park"; call: CallId }
 	| { type: "connect"; call: CallId; with: CallId }
 	| { type: "merge"; call: CallId; with: CallId };
 
@@ -174,6 +200,10 @@ export interface Registered {
 	resumed: boolean;
 	calls: CallView[];
 	presence: Presence[];
+	rules: Rules;
+	messages: boolean;
+	parked: ParkedCall[];
+	services: Services;
 	limits: Limits;
 }
 
@@ -191,6 +221,11 @@ export type Event =
 	| { type: "transfer_failed"; call: CallId; cause: Cause; reason: string }
 	| { type: "changed"; call: CallId; now: CallId; peer: Party; media: Media }
 	| { type: "quality"; call: CallId; participant: string; from: Heard; to: Heard }
+	| { type: "diverted"; call: CallId; to: Party }
+	| ({ type: "rules" } & Rules)
+	| { type: "messages"; waiting: boolean }
+	| ({ type: "parked" } & ParkedCall)
+	| { type: "unparked"; slot: string }
 	| { type: "ended"; call: CallId; cause: Cause; reason: string };
 
 /** An answer, or a word about the connection. */

@@ -76,6 +76,10 @@ export function registeredAnswer(id: unknown, change: Record<string, unknown> = 
 		resumed: false,
 		calls: [],
 		presence: [],
+		rules: { undisturbed: false, after_s: 20 },
+		messages: false,
+		parked: [],
+		services: {},
 		limits: { message_bytes: 16384, calls: 4, ring_seconds: 45, call_seconds: 14400, grace_seconds: 10 },
 		...change,
 	};

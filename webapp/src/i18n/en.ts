@@ -131,6 +131,7 @@ const presence: Record<PresenceState, string> = {
 	busy: "Busy",
 	away: "Away",
 	offline: "Offline",
+	ringing: "Ringing",
 };
 
 const own: Record<OwnPresence, string> = { available: "Available", busy: "Do not disturb", away: "Away" };
@@ -242,6 +243,8 @@ export const en = {
 	transferringTo: (name: string) => `Transferring to ${name}…`,
 	beingTransferredTo: (name: string) => `You are being put through to ${name}…`,
 	callIsBack: (cause: string) => `The transfer did not work, and the call is back. ${cause}`,
+	park: "Park",
+	parkHint: "The call waits with music until somebody takes it",
 	connect: "Connect",
 	connectHint: (one: string, other: string) => `Connect ${one} with ${other} and leave`,
 	merge: "Merge",
@@ -298,6 +301,19 @@ export const en = {
 	unknownValue: "–",
 	ms: (value: number) => `${Math.round(value)} ms`,
 	percent: (value: number) => `${value < 10 ? value.toFixed(1) : Math.round(value)} %`,
+
+	newMessages: "New voice messages",
+	hearMessages: "Listen",
+	parkedCalls: "Parked calls",
+	parkedBy: (slot: string, name: string) => `${slot}, parked by ${name}`,
+	takeParked: (name: string) => `Take the call of ${name}`,
+	callsGoTo: (to: string) => `Your calls go to ${to}`,
+	forwarding: "Forwarding of calls",
+	forwardAlways: "Always to",
+	forwardBusy: "When busy or not disturbed, to",
+	forwardNoAnswer: "When nobody answers, to",
+	forwardAfter: "After so many seconds",
+	forwardNowhere: "Not forwarded",
 
 	microphone: "Microphone",
 	speaker: "Loudspeaker",

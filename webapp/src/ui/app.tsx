@@ -5,6 +5,7 @@ import type { Missing } from "../core/support.ts";
 import { words } from "../i18n/index.ts";
 import { Banners } from "./banners.tsx";
 import { CallScreen } from "./call.tsx";
+import { DeskNotes } from "./desk.tsx";
 import { Dialer } from "./dialer.tsx";
 import { EndedScreen } from "./ended.tsx";
 import { Icon, type IconName } from "./icons.tsx";
@@ -51,6 +52,7 @@ function Shell() {
 			<Banners />
 			<aside class="side">
 				<Me />
+				<DeskNotes />
 				<Tabs names={["people", "recent"]} place="top" />
 				{tab.value === "recent" ? <RecentPanel /> : <PeoplePanel />}
 			</aside>

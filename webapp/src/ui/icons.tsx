@@ -16,6 +16,12 @@ const SHAPES = {
 			<path d="m4 4 16 16" />
 		</>
 	),
+	mail: (
+		<>
+			<rect x="3" y="5.500" width="18" height="13" rx="2" />
+			<path d="m3.800 7 8.200 6.200L20.200 7" />
+		</>
+	),
 	pause: <path d="M8.5 5v14M15.5 5v14" />,
 	play: <path d="M8 5.200v13.600L18.8 12z" />,
 	pad: (

@@ -1,6 +1,6 @@
 /** Who is there, and the built-in parties. */
 import { useSignal } from "@preact/signals";
-import { SERVICES, search } from "../core/dial.ts";
+import { SERVICES, partyOf, search } from "../core/dial.ts";
 import type { Presence } from "../core/schema.ts";
 import { words } from "../i18n/index.ts";
 import { Icon } from "./icons.tsx";
@@ -69,11 +69,11 @@ function PersonRow({ person }: { person: Presence }) {
 	const { phone, ready } = useView();
 	const t = words.value;
 	const { user, name, number, state } = person;
-	const party = { id: user, name, kind: "browser" as const, ...(number === undefined ? {} : { number }) };
+	const party = partyOf(person);
 	return (
 		<li class="row person" data-testid="person" data-user={user} data-state={state}>
 			<span class="with-dot">
-				<Avatar name={name} kind="browser" size="small" />
+				<Avatar name={name} kind={party.kind} size="small" />
 				<span class={`dot ${state}`} />
 			</span>
 			<span class="row-text">

@@ -5,6 +5,7 @@ import type { Language, Settings, Theme } from "../core/settings.ts";
 import { words } from "../i18n/index.ts";
 import { askForNotifications, notificationState } from "./comforts.ts";
 import { DevicePickers } from "./devices.tsx";
+import { Forwarding } from "./forwarding.tsx";
 import { Icon } from "./icons.tsx";
 import { IconButton, Meter } from "./pieces.tsx";
 import { wayInWords } from "./quality.tsx";
@@ -34,6 +35,7 @@ export function SettingsDialog() {
 				<DevicePickers />
 				<MicrophoneTest />
 				<Processing />
+				<Forwarding />
 				<Connection />
 				<Appearance />
 				<Notifications />

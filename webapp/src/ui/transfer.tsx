@@ -10,7 +10,7 @@ import { useView } from "./view.ts";
 const SUGGESTIONS_MAX = 4;
 
 export function TransferPanel({ call }: { call: Call }) {
-	const { phone, panel, people, ready } = useView();
+	const { phone, panel, people, ready, services } = useView();
 	const t = words.value;
 	const [typed, setTyped] = useState("");
 	const field = useRef<HTMLInputElement>(null);
@@ -20,6 +20,10 @@ export function TransferPanel({ call }: { call: Call }) {
 	const transfer = (to: string): void => {
 		panel.value = "none";
 		phone.transfer(call.key, to);
+	};
+	const park = (): void => {
+		panel.value = "none";
+		phone.park(call.key);
 	};
 	const consult = (): void => {
 		panel.value = "none";
@@ -71,6 +75,12 @@ export function TransferPanel({ call }: { call: Call }) {
 					<Icon name="phone" size={18} />
 					{t.askFirst}
 				</button>
+				{services.value.park !== undefined && call.peer.kind !== "service" && (
+					<button type="button" class="button" title={t.parkHint} data-testid="call-park" disabled={!ready.value} onClick={park}>
+						<Icon name="pause" size={18} />
+						{t.park}
+					</button>
+				)}
 			</div>
 		</form>
 	);

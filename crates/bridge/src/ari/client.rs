@@ -227,6 +227,29 @@ impl Handle {
         self.command(Command::Lamp { line, lamp })
     }
 
+    /// Tells from now on whether messages wait for a line, or no longer.
+    ///
+    /// # Errors
+    ///
+    /// When the command was not taken.
+    pub fn mailbox(&self, line: &str, watched: bool) -> Result<(), CommandRefused> {
+        let line = line.to_owned();
+        self.command(Command::Mailbox { line, watched })
+    }
+
+    /// Tells the dialplan what became of a setting: `ok`, or why not.
+    ///
+    /// # Errors
+    ///
+    /// When the command was not taken.
+    pub fn answer_setting(
+        &self,
+        call: IncomingId,
+        result: &'static str,
+    ) -> Result<(), CommandRefused> {
+        self.command(Command::AnswerSetting { call, result })
+    }
+
     fn command(&self, command: Command) -> Result<(), CommandRefused> {
         self.order(Order::Command(command))
     }

@@ -72,6 +72,10 @@ pub struct Config {
     pub ring_timeout: Duration,
     /// What becomes of a caller whom nobody has answered.
     pub unanswered: Unanswered,
+    /// Devices of Asterisk's whose states are told, such as `PJSIP/alice`.
+    pub lines: Vec<String>,
+    /// The mailbox of a line, `{number}` in it; absent: nobody is told of messages.
+    pub mailbox: Option<String>,
     /// Legs at once, waiting ones included.
     pub legs_max: usize,
     /// Tells this run of the daemon from others: random.
@@ -104,6 +108,8 @@ impl Config {
             run: Uuid::new_v4().as_u128() as u32,
             elders: Vec::new(),
             elders_callers: BTreeSet::new(),
+            lines: Vec::new(),
+            mailbox: None,
             legs_max: 500,
         }
     }
@@ -151,6 +157,12 @@ impl Config {
             if road == Road::Rtp && self.rtp.is_none() {
                 return Err(ConfigError::NoRtp);
             }
+        }
+        // Several are named in one request, with commas.
+        let plain = |text: &str| text.chars().all(|c| c.is_ascii_graphic() && c != ',');
+        let mut watched = self.lines.iter().chain(&self.mailbox);
+        if let Some(device) = watched.find(|device| device.is_empty() || !plain(device)) {
+            return Err(ConfigError::Device(device.clone()));
         }
         let seconds = self.ring_timeout.as_secs();
         if !(1..=3600).contains(&seconds) {
@@ -245,6 +257,9 @@ pub enum ConfigError {
     /// Nowhere for Asterisk to send to.
     #[error("the road is rtp, and there is no rtp = HOST:PORT")]
     NoRtp,
+    /// Not a name.
+    #[error("{0:?} is no device or mailbox: visible ASCII without commas is allowed")]
+    Device(String),
     /// Out of range.
     #[error("ring timeout is {0:?}: allowed are 1 s to 1 h")]
     RingTimeout(Duration),

@@ -305,6 +305,12 @@ fn log(event: &Event) {
         }) => {
             tracing::info!(%call, to, channel, sip_call_id, "a telephone calls");
         }
+        Event::Setting {
+            call,
+            user,
+            what,
+            value,
+        } => tracing::info!(%call, user, what, value, "a telephone changes a setting"),
         Event::Ended { leg, cause } => tracing::info!(%leg, ?cause, "leg ended"),
         Event::Answered(leg) => tracing::info!(%leg, "leg answered"),
         Event::Transfers { leg, to } => tracing::info!(%leg, to, "the telephone transfers"),
@@ -320,6 +326,8 @@ fn log(event: &Event) {
         | Event::Digit { .. }
         | Event::Held { .. }
         | Event::Reach { .. }
+        | Event::Device { .. }
+        | Event::Messages { .. }
         | Event::Linked { .. } => {
             tracing::debug!(?event, "event for the daemon");
         }

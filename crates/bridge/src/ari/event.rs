@@ -42,6 +42,34 @@ pub struct Caller {
     pub name: Option<String>,
     /// The number.
     pub number: Option<String>,
+    /// Who has sent the call on to where it is dialled now, if anybody.
+    pub sent_on: Option<SentOn>,
+}
+
+/// A call was sent on: what SIP's Diversion header says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SentOn {
+    /// The name of who has sent it on.
+    pub name: String,
+    /// The number.
+    pub number: Option<String>,
+    /// Why.
+    pub reason: SentOnReason,
+    /// How often it was sent on.
+    pub times: u32,
+}
+
+/// Why a call was sent on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SentOnReason {
+    /// Every call is.
+    Always,
+    /// Busy.
+    Busy,
+    /// Nobody answered.
+    NoAnswer,
+    /// Nobody was there.
+    Unreachable,
 }
 
 /// What happened.
@@ -119,6 +147,32 @@ pub enum Event {
         /// How its endpoint is.
         state: EndpointState,
     },
+    /// A device of [`Config::lines`](super::Config::lines) has another state. Nothing is known of it
+    /// before the first time, and after [`Event::Down`].
+    Device {
+        /// Which.
+        device: String,
+        /// Its state.
+        state: DeviceState,
+    },
+    /// Messages wait in a line's mailbox, or none does any more.
+    Messages {
+        /// The line, as [`Handle::mailbox`](super::Handle::mailbox) named it.
+        line: String,
+        /// Whether there are any.
+        waiting: bool,
+    },
+    /// A telephone wants a setting changed: answer by [`Handle::answer_setting`](super::Handle::answer_setting).
+    Setting {
+        /// The call by which it asks.
+        call: IncomingId,
+        /// Whose setting: a user's id or number. Free text.
+        user: String,
+        /// Which: what stands behind `set:` in the first argument of `Stasis()`. Free text.
+        what: String,
+        /// To what: the third argument, or empty. Free text.
+        value: String,
+    },
     /// The leg is over. Exactly once for each leg, also after
     /// [`Handle::hang_up`](super::Handle::hang_up).
     Ended {
@@ -127,6 +181,31 @@ pub enum Event {
         /// Why.
         cause: Cause,
     },
+}
+
+/// A device's state in Asterisk, as far as we tell them apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeviceState {
+    /// Can be called.
+    Idle,
+    /// Somebody calls it, and it is in no call.
+    Ringing,
+    /// In a call, or it wants none.
+    Busy,
+    /// Not there, or not known.
+    Unavailable,
+}
+
+impl DeviceState {
+    /// Reads Asterisk's name of a state.
+    pub fn from_word(word: &str) -> Self {
+        match word {
+            "NOT_INUSE" => Self::Idle,
+            "RINGING" => Self::Ringing,
+            "INUSE" | "BUSY" | "RINGINUSE" | "ONHOLD" => Self::Busy,
+            _ => Self::Unavailable,
+        }
+    }
 }
 
 /// What a lamp shows.
@@ -232,6 +311,20 @@ pub enum Command {
         line: String,
         /// What it shows.
         lamp: Lamp,
+    },
+    /// Tell whether messages wait for a line, or no longer.
+    Mailbox {
+        /// The line.
+        line: String,
+        /// Whether to tell.
+        watched: bool,
+    },
+    /// Tell the dialplan what became of a setting, in `MOQRELAY_RESULT`, and let it go on.
+    AnswerSetting {
+        /// The call.
+        call: IncomingId,
+        /// `ok`, or why not.
+        result: &'static str,
     },
     /// Tell a telephone that transfers what becomes of it.
     Transfer {

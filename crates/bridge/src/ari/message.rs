@@ -73,6 +73,13 @@ pub enum Message {
         /// `TECHNOLOGY/RESOURCE`.
         name: String,
     },
+    /// A device has another state.
+    Device {
+        /// Its name.
+        name: String,
+        /// Asterisk's word for the state.
+        state: String,
+    },
     /// Another client has taken an application's place.
     Replaced {
         /// Its name.
@@ -216,6 +223,13 @@ struct Raw {
     refer_to: Option<ReferTo>,
     referred_by: Option<ReferredBy>,
     endpoint: Option<Endpoint>,
+    device_state: Option<DeviceEntry>,
+}
+
+#[derive(Deserialize)]
+struct DeviceEntry {
+    name: String,
+    state: String,
 }
 
 #[derive(Deserialize)]
@@ -305,6 +319,10 @@ impl Raw {
             ("ChannelUnhold", Some(channel), _) => Message::Hold {
                 channel: channel.id,
                 held: false,
+            },
+            ("DeviceStateChanged", _, _) => match self.device_state {
+                Some(DeviceEntry { name, state }) => Message::Device { name, state },
+                None => Message::Other,
             },
             // What we tell of a transfer comes back as an event with that state.
             ("ChannelTransfer", _, _) if is_progress(self.state.as_deref()) => Message::Other,

@@ -42,6 +42,15 @@
 //! [`Handle::lamp`] sets `Custom:APP-LINE` by the function `DEVICE_STATE`, since ARI's own device states
 //! are all named `Stasis:`. It is set anew after each reconnection, and dark when the daemon goes.
 //!
+//! # Telephones and mailboxes
+//!
+//! [`Config::lines`] are devices whose states [`Event::Device`] tells; [`Handle::mailbox`] lets
+//! [`Event::Messages`] tell whether messages wait, by the device states `MWI:MAILBOX` of `res_mwi_devstate`.
+//!
+//! # Settings
+//!
+//! `Stasis(APP,set:WHAT,USER,VALUE)` is no call: [`Event::Setting`], then [`Handle::answer_setting`].
+//!
 //! # Digits
 //!
 //! A key pressed on the telephone is reported twice: as [`Event::Digit`], and by the AudioSocket
@@ -67,7 +76,10 @@ pub use crate::LegId;
 pub use cause::{after_answer, before_answer, to_q850};
 pub use client::{Client, CommandRefused, Handle};
 pub use config::{Config, ConfigError, Secret, Unanswered};
-pub use event::{Caller, Command, Event, Incoming, IncomingId, Lamp, TransferProgress};
+pub use event::TransferProgress;
+pub use event::{
+    Caller, Command, DeviceState, Event, Incoming, IncomingId, Lamp, SentOn, SentOnReason,
+};
 pub use message::{
     CallerId, Channel, ChannelState, DialStatus, Dialplan, Message, MessageError, ReferTarget,
 };

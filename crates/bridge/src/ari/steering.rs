@@ -9,6 +9,7 @@ mod requests;
 mod responses;
 mod sync;
 mod trunks;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -25,6 +26,7 @@ use leg::{Joining, Leg, Part, Phase, Piece, Saying};
 use responses::Purpose;
 use sync::Link;
 use trunks::Watched;
+use watch::Watch;
 
 /// How long an incoming call waits to be adopted or refused.
 pub const ADOPT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -77,6 +79,10 @@ pub struct Steering {
     trunks_due: Option<Instant>,
     /// What lamps show, by line.
     lamps: BTreeMap<String, Shown>,
+    /// Devices whose states are heard, by name.
+    watches: BTreeMap<String, Watch>,
+    /// Calls that ask for a setting and wait for the answer.
+    settings: BTreeSet<String>,
     pending: BTreeMap<RequestId, Purpose>,
     next_request: u64,
     outputs: VecDeque<Output>,
@@ -118,6 +124,7 @@ impl Steering {
         let prefix_of = |run: u32| format!("{mark}{run:08x}-");
         let (prefix, own_app) = (prefix_of(run), config.own_app(run));
         let elders = config.elders.iter().copied().map(prefix_of).collect();
+        let watches = watch::of_lines(&config);
         Self {
             trunks: Watched::all(&config.trunks),
             trunks_due: None,
@@ -134,6 +141,8 @@ impl Steering {
             waiting: BTreeMap::new(),
             dooms: BTreeMap::new(),
             lamps: BTreeMap::new(),
+            watches,
+            settings: BTreeSet::new(),
             pending: BTreeMap::new(),
             next_request: 0,
             outputs: VecDeque::new(),
@@ -246,6 +255,11 @@ impl Steering {
             Command::Dtmf { leg, digits } => self.dtmf(leg, &digits),
             Command::Transfer { leg, progress } => self.report_transfer(leg, progress),
             Command::Lamp { line, lamp } => self.light(line, lamp),
+            Command::Mailbox { line, watched } => self.watch_mailbox(&line, watched),
+            Command::AnswerSetting {
+                call: IncomingId(channel),
+                result,
+            } => self.answer_setting(channel, result),
             Command::Hold(leg) => self.hold(leg, true),
             Command::Resume(leg) => self.hold(leg, false),
         }

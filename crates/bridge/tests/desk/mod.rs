@@ -305,6 +305,7 @@ pub fn caller(name: &str, number: &str) -> Caller {
     Caller {
         name: Some(name.into()),
         number: Some(number.into()),
+        sent_on: None,
     }
 }
 

@@ -225,7 +225,11 @@ fn registered(
         calls: translate::calls(snapshot.calls, Instant::now(), &|call, participant| {
             shared.mint(call, participant)
         }),
-        presence: translate::presence(snapshot.presence),
+        presence: translate::presence(snapshot.presence, snapshot.lines),
+        rules: translate::rules(snapshot.rules),
+        messages: snapshot.messages,
+        parked: translate::parked(snapshot.parked),
+        services: shared.config.services.clone(),
         limits: shared.advertised(),
     }))
 }

@@ -89,6 +89,7 @@ impl Server {
             web: Web::Embedded,
             origins: Vec::new(),
             calls: Calls::from(&room),
+            services: moqrelay_wire::signal::Services::default(),
             limits: Limits::default(),
         };
         change(&mut config, &mut room);

@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use moqrelay_room::Number;
 use serde::Deserialize;
 use url::Url;
 
@@ -29,6 +30,19 @@ pub(crate) struct Asterisk {
     pub(crate) ami: Option<Ami>,
     pub(crate) numbers: Numbers,
     pub(crate) trunks: Vec<Trunk>,
+    /// Telephones whose state is shown.
+    pub(crate) lines: Vec<Line>,
+}
+
+/// A telephone of Asterisk's whose state is shown.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Line {
+    /// What to dial.
+    pub(crate) number: String,
+    pub(crate) name: String,
+    /// Asterisk's name of the device, such as `PJSIP/alice`.
+    pub(crate) device: String,
 }
 
 impl Default for Asterisk {
@@ -45,6 +59,7 @@ impl Default for Asterisk {
             ami: None,
             numbers: Numbers::default(),
             trunks: Vec::new(),
+            lines: Vec::new(),
         }
     }
 }
@@ -61,6 +76,13 @@ impl Asterisk {
         }
         routing(&self.numbers, &self.trunks)?;
         registrations(self.ami.as_ref(), &self.trunks)?;
+        let voicemail = self.ari.as_ref().and_then(|ari| ari.voicemail.as_ref());
+        let voicemail = voicemail.map(|number| ("asterisk.ari.voicemail", number));
+        let lines = self.lines.iter();
+        let lines = lines.map(|line| ("asterisk.lines.number", &line.number));
+        for (key, text) in lines.chain(voicemail) {
+            Number::new(text).with_context(|| format!("{key} is {text:?}"))?;
+        }
         if let Some(secret) = &self.secret {
             ensure!(
                 secret.expose().len() >= 8,
@@ -113,6 +135,12 @@ pub(crate) struct Ari {
     /// What becomes of a telephone's call that nobody has answered.
     #[serde(default)]
     pub(crate) unanswered: Unanswered,
+    /// The mailbox of a number, `{number}` in it; absent: nobody is told of messages.
+    #[serde(default)]
+    pub(crate) mailbox: Option<String>,
+    /// What is dialled to hear messages.
+    #[serde(default)]
+    pub(crate) voicemail: Option<String>,
 }
 
 /// What becomes of a telephone's call that nobody has answered.

@@ -2,8 +2,9 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use moqrelay_bridge::leg::Directions;
+use moqrelay_room::Number;
 use serde::Deserialize;
 
 use super::{number, within};
@@ -22,6 +23,17 @@ pub(crate) struct Calls {
     pub(crate) records: Option<PathBuf>,
     pub(crate) records_bytes_max: u64,
     pub(crate) records_kept: u32,
+    /// Where users' rules for their calls are kept; absent: they end with the daemon.
+    pub(crate) rules: Option<PathBuf>,
+    /// A call that is transferred to this number is parked; empty: none is.
+    pub(crate) park: String,
+    /// The number of the first slot, and how many there are.
+    pub(crate) park_first: u32,
+    pub(crate) park_slots: u32,
+    #[serde(with = "humantime_serde")]
+    pub(crate) park_timeout: Duration,
+    /// Before a number it takes the call that rings there; empty: calls stay where they ring.
+    pub(crate) pick_up: String,
 }
 
 impl Default for Calls {
@@ -34,6 +46,12 @@ impl Default for Calls {
             records: None,
             records_bytes_max: 16 << 20,
             records_kept: 4,
+            rules: None,
+            park: String::new(),
+            park_first: 701,
+            park_slots: 20,
+            park_timeout: Duration::from_secs(120),
+            pick_up: String::new(),
         }
     }
 }
@@ -42,7 +60,15 @@ impl Calls {
     pub(super) fn check(&self) -> Result<()> {
         within("calls.ring_timeout", self.ring_timeout, 5, 600)?;
         within("calls.duration_max", self.duration_max, 60, 7 * 86_400)?;
-        number("calls.calls_max", self.calls_max, 1, 100_000)
+        number("calls.calls_max", self.calls_max, 1, 100_000)?;
+        within("calls.park_timeout", self.park_timeout, 5, 3_600)?;
+        number("calls.park_slots", self.park_slots as usize, 1, 1_000)?;
+        for (key, text) in [("calls.park", &self.park), ("calls.pick_up", &self.pick_up)] {
+            if !text.is_empty() {
+                Number::new(text).with_context(|| format!("{key} is {text:?}"))?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -30,7 +30,7 @@ use crate::{
     bind,
     config::{self, Config},
     inspect::Inspect,
-    media, transport,
+    media, services, transport,
     upgrade::Inheritance,
 };
 
@@ -259,6 +259,9 @@ pub(crate) fn ari_config(config: &Config) -> Option<ari::Config> {
     ari.legs_max = config.asterisk.legs_max;
     ari.ring_timeout = config.calls.ring_timeout;
     ari.unanswered = ours.unanswered.into();
+    let lines = config.asterisk.lines.iter();
+    ari.lines = lines.map(|line| line.device.clone()).collect();
+    ari.mailbox.clone_from(&ours.mailbox);
     Some(ari)
 }
 
@@ -290,7 +293,11 @@ pub(super) fn ari_rate(config: &Config) -> OutRate {
     }
 }
 
-pub(super) fn room_config(config: &Config, directory: &Directory) -> Result<room::Config> {
+pub(super) fn room_config(
+    config: &Config,
+    directory: &Directory,
+    rules: Vec<(User, room::Rules)>,
+) -> Result<room::Config> {
     let defaults = room::Config::default();
     Ok(room::Config {
         routing: config::routing(&config.asterisk.numbers, &config.asterisk.trunks)?,
@@ -298,6 +305,10 @@ pub(super) fn room_config(config: &Config, directory: &Directory) -> Result<room
         ring_timeout: config.calls.ring_timeout,
         call_duration_max: config.calls.duration_max,
         telephones_dial: config.asterisk.transfers_dial,
+        rules,
+        parking: services::parking(&config.calls),
+        pick_up: Number::new(&config.calls.pick_up).ok(),
+        lines: services::lines(&config.asterisk),
         limits: room::Limits {
             calls: config.calls.calls_max,
             users: config.calls.users_max,
@@ -351,6 +362,7 @@ pub(super) fn control_config(
             .map_or(Web::Embedded, Web::Folder),
         origins: config.http.origins.clone(),
         calls: control::Calls::from(room),
+        services: services::told(config),
         limits: control::Limits::default(),
     })
 }

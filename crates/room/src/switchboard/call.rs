@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use crate::{Cause, DeviceId, LegId, LegRecord, ParticipantId, Party, UserId};
+use crate::{Cause, DeviceId, DivertReason, LegId, LegRecord, ParticipantId, Party, User, UserId};
 
 #[derive(Debug)]
 pub(super) struct Call {
@@ -19,6 +19,8 @@ pub(super) struct Call {
     pub(super) rang: Option<Instant>,
     pub(super) held_by: BTreeSet<ParticipantId>,
     pub(super) muted: BTreeSet<ParticipantId>,
+    /// Users who have sent it on.
+    pub(super) diverted_by: BTreeSet<UserId>,
 }
 
 #[derive(Debug)]
@@ -33,6 +35,23 @@ pub(super) enum State {
         until: Instant,
         transfer: Transfer,
     },
+    /// Answered, and the one who was called or called has left: the other waits in a slot.
+    Parked {
+        since: Instant,
+        until: Instant,
+        parked: Parked,
+    },
+}
+
+/// Where a call waits, and whom it goes back to.
+#[derive(Debug, Clone)]
+pub(super) struct Parked {
+    pub(super) slot: u32,
+    pub(super) until: Instant,
+    /// Who has parked it: the place in the room, who that is, and where to call back.
+    pub(super) by: ParticipantId,
+    pub(super) party: Party,
+    pub(super) back_to: Option<String>,
 }
 
 #[derive(Debug)]
@@ -41,6 +60,8 @@ pub(super) struct Transfer {
     pub(super) by: ParticipantId,
     pub(super) invite: Invite,
     pub(super) until: Instant,
+    /// The call comes back from there, and goes there again when nobody answers.
+    pub(super) from_slot: Option<Parked>,
 }
 
 /// Somebody who is asked in.
@@ -53,6 +74,19 @@ pub(super) struct Invite {
     pub(super) began: Instant,
     /// Who was called first, or transfers.
     pub(super) via: Option<String>,
+    /// How it has come here.
+    pub(super) diversion: Option<Diversion>,
+    /// When it is sent on unless somebody answers.
+    pub(super) divert_at: Option<Instant>,
+}
+
+/// The way of a call that was sent on.
+#[derive(Debug, Clone)]
+pub(super) struct Diversion {
+    /// Who has sent it on, the first one first.
+    pub(super) by: Vec<User>,
+    /// Why the last one did.
+    pub(super) reason: DivertReason,
 }
 
 /// Who could answer.
@@ -196,7 +230,7 @@ impl State {
         match self {
             Self::Offered { invite, .. } => Some(invite),
             Self::Transferring { transfer, .. } => Some(&transfer.invite),
-            Self::Up { .. } => None,
+            Self::Up { .. } | Self::Parked { .. } => None,
         }
     }
 
@@ -204,14 +238,16 @@ impl State {
         match self {
             Self::Offered { invite, .. } => Some(invite),
             Self::Transferring { transfer, .. } => Some(&mut transfer.invite),
-            Self::Up { .. } => None,
+            Self::Up { .. } | Self::Parked { .. } => None,
         }
     }
 
     /// Returns when the call was answered.
     pub(super) fn since(&self) -> Option<Instant> {
         match self {
-            Self::Up { since, .. } | Self::Transferring { since, .. } => Some(*since),
+            Self::Up { since, .. }
+            | Self::Transferring { since, .. }
+            | Self::Parked { since, .. } => Some(*since),
             Self::Offered { .. } => None,
         }
     }
@@ -221,14 +257,22 @@ impl State {
         match self {
             Self::Offered { until, .. }
             | Self::Up { until, .. }
-            | Self::Transferring { until, .. } => *until,
+            | Self::Transferring { until, .. }
+            | Self::Parked { until, .. } => *until,
         }
     }
 
     pub(super) fn transfer(&self) -> Option<&Transfer> {
         match self {
             Self::Transferring { transfer, .. } => Some(transfer),
-            Self::Offered { .. } | Self::Up { .. } => None,
+            Self::Offered { .. } | Self::Up { .. } | Self::Parked { .. } => None,
+        }
+    }
+
+    pub(super) fn parked(&self) -> Option<&Parked> {
+        match self {
+            Self::Parked { parked, .. } => Some(parked),
+            Self::Offered { .. } | Self::Up { .. } | Self::Transferring { .. } => None,
         }
     }
 }
@@ -278,7 +322,7 @@ impl Call {
         match (others.next(), self.state.invite()) {
             (Some((_, end)), _) => &end.party,
             (None, Some(invite)) => &invite.party,
-            (None, None) => &self.to,
+            (None, None) => self.state.parked().map_or(&self.to, |parked| &parked.party),
         }
     }
 
@@ -336,6 +380,10 @@ impl Call {
                 ringback: is_phone,
                 ..Hears::default()
             },
+            State::Parked { .. } => Hears {
+                music: is_phone,
+                ..Hears::default()
+            },
             State::Up { .. } if self.held_by.contains(&own) => Hears::default(),
             State::Up { .. } => {
                 let others = self.others(own).map(|(id, _)| id);
@@ -357,16 +405,17 @@ impl Call {
                 participants: self.ends.keys().copied().collect(),
                 ..Hears::default()
             },
-            State::Offered { .. } | State::Up { .. } | State::Transferring { .. } => {
-                Hears::default()
-            }
+            State::Offered { .. }
+            | State::Up { .. }
+            | State::Transferring { .. }
+            | State::Parked { .. } => Hears::default(),
         }
     }
 
     /// Returns whether there is something to hear: answered or early.
     pub(super) fn has_sound(&self) -> bool {
         match &self.state {
-            State::Up { .. } | State::Transferring { .. } => true,
+            State::Up { .. } | State::Transferring { .. } | State::Parked { .. } => true,
             State::Offered { invite, .. } => invite.stage == Stage::Early,
         }
     }

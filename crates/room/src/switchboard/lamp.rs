@@ -17,10 +17,13 @@ impl Switchboard {
                 continue;
             }
             // A line that shows nothing needs no memory.
-            if lamp == Lamp::Unavailable {
-                self.lamps.remove(&line);
-            } else {
-                self.lamps.insert(line.clone(), lamp);
+            let was_dark = match lamp {
+                Lamp::Unavailable => self.lamps.remove(&line).is_none(),
+                _ => self.lamps.insert(line.clone(), lamp).is_none(),
+            };
+            if was_dark || lamp == Lamp::Unavailable {
+                let (line, watched) = (line.clone(), lamp != Lamp::Unavailable);
+                self.outputs.push_back(Output::Mailbox { line, watched });
             }
             self.outputs.push_back(Output::Lamp { line, lamp });
         }

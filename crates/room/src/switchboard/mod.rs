@@ -1,9 +1,12 @@
 //! The state machine. Who is there: `roster`. How a call begins: `place`. What devices ask of it:
 //! `steer`. What the telephone side tells: `phone`. What becomes of it: `progress`. What devices see
 //! of it: `view`; what telephones' lamps show: `lamp`. How somebody takes another's place, and two calls become one: `transfer`.
+//! Where calls are sent on to: `divert`. Calls that wait in a slot or are taken from where they ring: `park`.
 
 mod call;
+mod divert;
 mod lamp;
+mod park;
 mod phone;
 mod place;
 mod progress;
@@ -19,8 +22,8 @@ use self::call::{Call, State};
 use self::roster::Roster;
 use self::transfer::{Asker, Then};
 use crate::{
-    Arrival, Attachment, CallId, Cause, Config, DeviceId, Event, Input, Lamp, LegId, Output,
-    Reason, Refusal, Request, Snapshot, TrunkName, User, UserId,
+    Arrival, Attachment, CallId, Cause, Config, DeviceId, Event, Input, Lamp, LegId, LineState,
+    Number, Output, Reason, Refusal, Request, Snapshot, TrunkName, User, UserId,
 };
 
 /// Every device and every call of this node.
@@ -49,6 +52,8 @@ pub struct Switchboard {
     retiring: bool,
     /// What each line's lamp was last said to show.
     lamps: BTreeMap<String, Lamp>,
+    /// The states of telephones that are shown, as far as known.
+    line_states: BTreeMap<Number, LineState>,
     outputs: VecDeque<Output>,
 }
 
@@ -65,6 +70,8 @@ enum Due {
     Grace(DeviceId),
     Call(CallId),
     Transfer(CallId),
+    Divert(CallId),
+    Park(CallId),
     Ticket(LegId),
 }
 
@@ -92,7 +99,7 @@ impl Switchboard {
     /// Begins with nobody registered and no trunk.
     pub fn new(config: Config) -> Self {
         Self {
-            roster: Roster::new(&config.users),
+            roster: Roster::new(&config.users, &config.rules, config.limits.users),
             config,
             calls: BTreeMap::new(),
             legs: BTreeMap::new(),
@@ -104,6 +111,7 @@ impl Switchboard {
             draining: false,
             retiring: false,
             lamps: BTreeMap::new(),
+            line_states: BTreeMap::new(),
             outputs: VecDeque::new(),
         }
     }
@@ -132,6 +140,24 @@ impl Switchboard {
         for call in ringing {
             self.join_offer(device, call);
         }
+        Ok(snapshot)
+    }
+
+    /// Takes a new device of somebody who is not here to stay: what such a user wants done with calls
+    /// is forgotten with the last device.
+    ///
+    /// # Errors
+    ///
+    /// As [`register`](Self::register).
+    pub fn register_guest(
+        &mut self,
+        device: DeviceId,
+        user: User,
+        attachment: Attachment,
+    ) -> Result<Snapshot, Refusal> {
+        let id = user.id.clone();
+        let snapshot = self.register(device, user, attachment)?;
+        self.roster.is_passing(&id);
         Ok(snapshot)
     }
 
@@ -166,10 +192,14 @@ impl Switchboard {
         let user = self.roster.user_of(device)?.id.clone();
         match request {
             Request::Presence(own) => {
-                self.roster.set_presence(&user, own);
-                self.refresh_presence(&user, None, false);
+                self.set_presence(&user, own);
                 Ok(())
             }
+            Request::Rules(rules) => {
+                self.set_rules(&user, rules);
+                Ok(())
+            }
+            Request::Park(call) => self.park(Asker::Device(device), call, now),
             Request::Call { call, to } => self.call(device, call, &to, now),
             Request::Ringing(call) => self.device_rings(device, call, now),
             Request::Answer(call) => self.answer(device, call, now),
@@ -198,9 +228,9 @@ impl Switchboard {
     ///
     /// When nobody can be rung; hang the channel up with [`Refusal::cause`].
     pub fn arrive(&mut self, arrival: Arrival, now: Instant) -> Result<LegId, Refusal> {
-        let target = self.reachable(&arrival)?;
+        let goal = self.reachable(&arrival)?;
         let leg = self.new_leg();
-        self.place_arrival(leg, arrival, target, now);
+        self.place_arrival(leg, arrival, goal, now)?;
         Ok(leg)
     }
 
@@ -245,9 +275,16 @@ impl Switchboard {
             Input::LegHeld { leg, held } => self.leg_held(leg, held),
             Input::LegTransfers { leg, to } => self.leg_transfers(leg, &to, now),
             Input::LegConnects { leg, with } => self.leg_connects(leg, with, now),
-            Input::TrunkAvailable(available) => self.trunk = available,
             Input::Trunk { name, up: true } => drop(self.down.remove(&name)),
             Input::Trunk { name, up: false } => drop(self.down.insert(name)),
+            Input::TrunkAvailable(available) => {
+                self.trunk = available;
+                if !available {
+                    self.lines_lost();
+                }
+            }
+            Input::Line { number, state } => self.line_changed(&number, state),
+            Input::Messages { line, waiting } => self.messages_changed(&line, waiting),
             Input::Drain => self.drain(now),
             Input::Retire => {
                 self.draining = true;
@@ -266,12 +303,14 @@ impl Switchboard {
                 Due::Grace(device) => self.remove_device(device, now),
                 Due::Call(call) => match self.calls.get(&call).map(|call| &call.state) {
                     Some(State::Offered { .. }) => self.end(call, Cause::NoAnswer, None, now),
-                    Some(State::Up { .. } | State::Transferring { .. }) => {
+                    Some(State::Up { .. } | State::Transferring { .. } | State::Parked { .. }) => {
                         self.end(call, Cause::TooLong, None, now);
                     }
                     None => {}
                 },
                 Due::Transfer(call) => self.transfer_failed(call, Cause::NoAnswer, None, now),
+                Due::Divert(call) => self.divert_due(call, now),
+                Due::Park(call) => self.park_due(call, now),
                 Due::Ticket(leg) => {
                     self.tickets.remove(&leg);
                 }

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use super::call::{Call, End, Invite, Leg, LegKind, Offer, Side, Stage, State};
+use super::call::{Call, Diversion, End, Leg, LegKind, Offer, Side, State};
+use super::divert::no_route;
+use super::park::Existing;
 use super::view::showable;
 use super::{Due, Switchboard, refusal};
 use crate::routing::NoWay;
@@ -18,6 +20,20 @@ pub(super) enum Target {
     User(User, BTreeSet<DeviceId>),
     Number(Route),
     Service(Service),
+}
+
+/// Whom a call reaches, and by whose wish.
+#[derive(Debug)]
+pub(super) struct Way {
+    pub(super) target: Target,
+    pub(super) diversion: Option<Diversion>,
+}
+
+/// What a telephone caller reaches.
+#[derive(Debug)]
+pub(super) enum Goal {
+    New(Way),
+    Existing(Existing),
 }
 
 impl Switchboard {
@@ -37,27 +53,36 @@ impl Switchboard {
         if full && !self.config.routing.is_emergency(to) {
             return Err(refusal(Reason::TooMany, "end another call first"));
         }
-        let target = self.find_target(to, Some(device))?;
         let from = Party::user(&user);
-        self.place(call, Side::Device(device), (from, None), target, now);
+        let side = Side::Device(device);
+        if let Some(existing) = self.existing(to)? {
+            return self.take_existing(call, (side, from), existing, now);
+        }
+        let route = self.route(to, Some(device), None)?;
+        self.place(call, side, (from, None), route, now);
         Ok(())
     }
 
     /// Returns whom a telephone caller would reach.
-    pub(super) fn reachable(&self, arrival: &Arrival) -> Result<Target, Refusal> {
+    pub(super) fn reachable(&self, arrival: &Arrival) -> Result<Goal, Refusal> {
         self.room_for_call(arrival.call)?;
-        match self.find_target(&arrival.to, None) {
-            // From the telephone network straight back into it would be a loop or toll fraud.
-            Ok(Target::Number(_))
-            | Err(Refusal {
-                reason: Reason::Blocked | Reason::TrunkDown,
-                ..
-            }) => {
-                let text = format!("nobody has {}", arrival.to);
-                Err(refusal(Reason::NotFound, text))
+        if let Some(existing) = self.existing(&arrival.to)? {
+            return Ok(Goal::Existing(existing));
+        }
+        let nobody = || refusal(Reason::NotFound, format!("nobody has {}", arrival.to));
+        let route =
+            self.route(&arrival.to, None, None)
+                .map_err(|refused| match refused.reason {
+                    Reason::Blocked | Reason::TrunkDown => nobody(),
+                    _ => refused,
+                })?;
+        match (&route.target, &route.diversion) {
+            // From the telephone network straight back into it would be a loop or toll fraud; a user's
+            // own wish is neither.
+            (Target::Number(_), None) => Err(nobody()),
+            (Target::Number(_), Some(_)) | (Target::User(..) | Target::Service(_), _) => {
+                Ok(Goal::New(route))
             }
-            Ok(target @ (Target::User(..) | Target::Service(_))) => Ok(target),
-            Err(refusal) => Err(refusal),
         }
     }
 
@@ -66,9 +91,9 @@ impl Switchboard {
         &mut self,
         leg: LegId,
         arrival: Arrival,
-        target: Target,
+        goal: Goal,
         now: Instant,
-    ) {
+    ) -> Result<(), Refusal> {
         self.legs.insert(leg, arrival.call);
         let kind = match arrival.trunk {
             Trunk::Early => LegKind::Unanswered,
@@ -77,13 +102,20 @@ impl Switchboard {
         let caller = Side::Leg(Leg::new(leg, kind));
         let from = self.config.routing.caller(arrival.from);
         let via = arrival.via.as_deref().and_then(showable);
-        self.place(
-            arrival.call,
-            caller,
-            (Party::phone(&from), via),
-            target,
-            now,
-        );
+        let from = Party::phone(&from);
+        match goal {
+            Goal::New(route) => {
+                self.place(arrival.call, caller, (from, via), route, now);
+                Ok(())
+            }
+            Goal::Existing(existing) => {
+                let taken = self.take_existing(arrival.call, (caller, from), existing, now);
+                if taken.is_err() {
+                    self.legs.remove(&leg);
+                }
+                taken
+            }
+        }
     }
 
     /// The connection of a ticket is there.
@@ -101,12 +133,10 @@ impl Switchboard {
             trunk: Trunk::Answered,
             ..ticket.arrival
         };
-        match self.reachable(&arrival) {
-            Ok(target) => self.place_arrival(leg, arrival, target, now),
-            Err(refused) => {
-                let cause = refused.cause();
-                self.outputs.push_back(Output::HangUp { leg, cause });
-            }
+        let goal = self.reachable(&arrival);
+        if let Err(refused) = goal.and_then(|goal| self.place_arrival(leg, arrival, goal, now)) {
+            let cause = refused.cause();
+            self.outputs.push_back(Output::HangUp { leg, cause });
         }
     }
 
@@ -185,10 +215,7 @@ impl Switchboard {
             return Ok(Target::User(user.clone(), devices));
         }
         match Number::new(to) {
-            Ok(_) if !self.trunk && caller.is_some() => Err(refusal(
-                Reason::NoRoute,
-                "the telephone network cannot be reached",
-            )),
+            Ok(_) if !self.trunk && caller.is_some() => Err(no_route()),
             Ok(number) => match routing.route(&number, &self.down) {
                 Ok(route) => Ok(Target::Number(route)),
                 Err(NoWay::Blocked(prefix)) => Err(refusal(
@@ -205,7 +232,7 @@ impl Switchboard {
     }
 
     /// Returns the user with this id, or with this number in whatever form it was dialled.
-    fn find_user(&self, to: &str) -> Option<&User> {
+    pub(super) fn find_user(&self, to: &str) -> Option<&User> {
         let in_e164 = || {
             let number = self.config.routing.e164(&Number::new(to).ok()?)?;
             self.roster.find(number.as_str())
@@ -248,7 +275,7 @@ impl Switchboard {
         id: CallId,
         caller: Side,
         (from, via): (Party, Option<String>),
-        target: Target,
+        route: Way,
         now: Instant,
     ) {
         let until = now + self.config.ring_timeout;
@@ -258,15 +285,9 @@ impl Switchboard {
         }
         let engaged = self.user_at(&caller);
         let participant = ParticipantId::CALLEE;
-        let (to, offer) = self.offer(id, participant, &from, target);
-        let invite = Invite {
-            participant,
-            party: to.clone(),
-            offer,
-            stage: Stage::Calling,
-            began: now,
-            via: via.clone(),
-        };
+        let (diverted_by, is_diverted) = (route.users(), route.diversion.is_some());
+        let invite = self.new_invite(id, participant, &from, via, route, now);
+        let to = invite.party.clone();
         let (rung, service) = (invite.devices(), invite.is_service());
         let caller = End {
             side: caller,
@@ -277,7 +298,7 @@ impl Switchboard {
         let shown = from.clone();
         let call = Call {
             from,
-            to,
+            to: to.clone(),
             ends: BTreeMap::from([(ParticipantId::CALLER, caller)]),
             past: Vec::new(),
             next_participant: ParticipantId::CALLEE.0 + 1,
@@ -286,9 +307,13 @@ impl Switchboard {
             rang: None,
             held_by: BTreeSet::new(),
             muted: BTreeSet::new(),
+            diverted_by: diverted_by.into_iter().collect(),
         };
         self.calls.insert(id, call);
-        self.ring_devices(id, rung, &shown, via.as_deref());
+        if is_diverted {
+            self.tell_participants(id, &Event::Diverted { call: id, to });
+        }
+        self.ring_invited(id, rung, &shown);
         if service {
             self.called_leg_up(id, now);
         } else {
@@ -327,6 +352,7 @@ impl Switchboard {
         participant: ParticipantId,
         from: &Party,
         target: Target,
+        diversion: Option<&Diversion>,
     ) -> (Party, Offer) {
         match target {
             Target::User(user, devices) => (
@@ -346,6 +372,7 @@ impl Switchboard {
                     participant,
                     route,
                     from,
+                    diverted: diversion.and_then(Diversion::told),
                 });
                 (to, Offer::Phone(Leg::new(leg, LegKind::Phone)))
             }

@@ -98,11 +98,12 @@ impl Switchboard {
                 self.deadlines.remove(&(transfer.until, Due::Transfer(id)));
                 (transfer.invite, Some(transfer.by))
             }
-            State::Up { .. } => {
+            State::Up { .. } | State::Parked { .. } => {
                 call.state = state;
                 return;
             }
         };
+        self.forget_divert(id, &invite);
         let side = match (who, invite.offer) {
             (Joins::Device(device), _) => Side::Device(device),
             (Joins::CalledLeg, Offer::Phone(leg)) => Side::Leg(leg),
@@ -229,7 +230,7 @@ impl Switchboard {
             return;
         };
         let goes_on = match &call.state {
-            State::Offered { .. } => false,
+            State::Offered { .. } | State::Parked { .. } => false,
             State::Up { .. } => call.ends.len() > 2,
             State::Transferring { transfer, .. } => transfer.by == participant,
         };
@@ -294,6 +295,9 @@ impl Switchboard {
         if let Some(transfer) = call.state.transfer() {
             self.deadlines.remove(&(transfer.until, Due::Transfer(id)));
         }
+        if let Some(parked) = call.state.parked() {
+            self.leave_slot(id, parked);
+        }
         let mut users: BTreeSet<UserId> = BTreeSet::new();
         for device in call.devices() {
             users.extend(self.roster.remove_call(device, id));
@@ -309,9 +313,10 @@ impl Switchboard {
         let invite = match call.state {
             State::Offered { invite, .. } => Some(invite),
             State::Transferring { transfer, .. } => Some(transfer.invite),
-            State::Up { .. } => None,
+            State::Up { .. } | State::Parked { .. } => None,
         };
         if let Some(invite) = invite {
+            self.forget_divert(id, &invite);
             if let Some(leg) = invite.leg() {
                 self.hang_up_leg(leg.id, cause);
             }

@@ -6,8 +6,8 @@ use std::time::Instant;
 use super::lamp::line_of;
 use super::refusal;
 use crate::{
-    Attachment, CallId, DeviceId, Limits, Number, OwnPresence, Presence, Reason, Refusal, Service,
-    User, UserId, UserPresence,
+    Attachment, CallId, DeviceId, Limits, Number, OwnPresence, Presence, Reason, Refusal, Rules,
+    Service, User, UserId, UserPresence,
 };
 
 #[derive(Debug, Default)]
@@ -26,13 +26,19 @@ struct Entry {
     own: OwnPresence,
     shown: Presence,
     devices: BTreeSet<DeviceId>,
+    rules: Rules,
+    /// Messages wait in the mailbox.
+    messages: bool,
 }
 
 /// How long a user is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kept {
     Always,
+    /// Or while there are rules for the user's calls.
     WhileRegistered,
+    /// A guest, whose rules go along.
+    Passing,
 }
 
 #[derive(Debug)]
@@ -50,7 +56,7 @@ enum Socket {
 }
 
 impl Roster {
-    pub(super) fn new(configured: &[User]) -> Self {
+    pub(super) fn new(configured: &[User], rules: &[(User, Rules)], limit: usize) -> Self {
         let mut roster = Self::default();
         for user in configured {
             if let Some(number) = &user.number {
@@ -60,7 +66,27 @@ impl Roster {
                 .users
                 .insert(user.id.clone(), Entry::new(user.clone(), Kept::Always));
         }
+        for (user, rules) in rules {
+            roster.recall(user, rules, limit);
+        }
         roster
+    }
+
+    /// Takes rules that were kept. Who is not configured is known because of them.
+    fn recall(&mut self, user: &User, rules: &Rules, limit: usize) {
+        if !self.users.contains_key(&user.id) {
+            let mut user = user.clone();
+            if self.users.len() >= limit {
+                return;
+            }
+            if self.take_number(&user).is_err() {
+                user.number = None;
+            }
+            let id = user.id.clone();
+            self.users
+                .insert(id, Entry::new(user, Kept::WhileRegistered));
+        }
+        self.set_rules(&user.id, rules.clone().within_bounds());
     }
 
     /// Adds a device and, where new, its user. Returns whether a known user has a new name or number.
@@ -155,6 +181,15 @@ impl Roster {
         };
         match self.numbers.get(number) {
             Some(owner) if *owner != user.id => {
+                // Somebody who is known only because of rules must not keep a number from others.
+                if let Some(entry) = self.users.get_mut(owner)
+                    && entry.kept == Kept::WhileRegistered
+                    && entry.devices.is_empty()
+                {
+                    entry.user.number = None;
+                    self.numbers.insert(number.clone(), user.id.clone());
+                    return Ok(());
+                }
                 let text = format!("number {number} belongs to someone else");
                 Err(refusal(Reason::Forbidden, text))
             }
@@ -211,7 +246,7 @@ impl Roster {
         self.touch(&user);
         let entry = self.users.get_mut(&user)?;
         entry.devices.remove(&device);
-        if entry.devices.is_empty() {
+        if entry.devices.is_empty() && entry.own == OwnPresence::Away {
             entry.own = OwnPresence::Available;
         }
         Some(user)
@@ -221,7 +256,12 @@ impl Roster {
         let Some(entry) = self.users.get(user) else {
             return;
         };
-        if entry.kept == Kept::Always || !entry.devices.is_empty() {
+        let wanted = match entry.kept {
+            Kept::Always => true,
+            Kept::WhileRegistered => !entry.rules.are_default(),
+            Kept::Passing => false,
+        };
+        if wanted || !entry.devices.is_empty() {
             return;
         }
         if let Some(number) = &entry.user.number {
@@ -301,6 +341,63 @@ impl Roster {
         self.touch(user);
     }
 
+    /// Returns whether they are others than before.
+    pub(super) fn set_rules(&mut self, user: &UserId, rules: Rules) -> bool {
+        let Some(entry) = self.users.get_mut(user) else {
+            return false;
+        };
+        entry.own = match (rules.undisturbed, entry.own) {
+            (true, _) => OwnPresence::Busy,
+            (false, OwnPresence::Busy) => OwnPresence::Available,
+            (false, own) => own,
+        };
+        let changed = entry.rules != rules;
+        entry.rules = rules;
+        self.touch(user);
+        changed
+    }
+
+    pub(super) fn rules(&self, user: &UserId) -> Rules {
+        let entry = self.users.get(user);
+        entry.map(|entry| entry.rules.clone()).unwrap_or_default()
+    }
+
+    pub(super) fn rules_of(&self, device: DeviceId) -> Rules {
+        let device = self.devices.get(&device);
+        device
+            .map(|device| self.rules(&device.user))
+            .unwrap_or_default()
+    }
+
+    /// Returns the user unless it is a guest.
+    pub(super) fn lasting(&self, user: &UserId) -> Option<&User> {
+        let entry = self.users.get(user)?;
+        (entry.kept != Kept::Passing).then_some(&entry.user)
+    }
+
+    /// The user is a guest.
+    pub(super) fn is_passing(&mut self, user: &UserId) {
+        if let Some(entry) = self.users.get_mut(user)
+            && entry.kept == Kept::WhileRegistered
+        {
+            entry.kept = Kept::Passing;
+        }
+    }
+
+    /// Returns the user of a line whose messages have come or gone.
+    pub(super) fn set_messages(&mut self, line: &str, waiting: bool) -> Option<UserId> {
+        let user = self.find(line).map(|user| user.id.clone())?;
+        let entry = self.users.get_mut(&user)?;
+        let changed = std::mem::replace(&mut entry.messages, waiting) != waiting;
+        changed.then_some(user)
+    }
+
+    pub(super) fn has_messages(&self, device: DeviceId) -> bool {
+        let user = self.devices.get(&device).map(|device| &device.user);
+        let entry = user.and_then(|user| self.users.get(user));
+        entry.is_some_and(|entry| entry.messages)
+    }
+
     pub(super) fn own_presence(&self, user: &UserId) -> Option<OwnPresence> {
         self.users.get(user).map(|entry| entry.own)
     }
@@ -353,6 +450,8 @@ impl Entry {
             own,
             shown: Presence::Offline,
             devices: BTreeSet::new(),
+            rules: Rules::default(),
+            messages: false,
         }
     }
 

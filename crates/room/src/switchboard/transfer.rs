@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
-use super::call::{Call, End, Hears, Invite, LegKind, Side, Stage, State, Transfer};
-use super::place::Target;
+use super::call::{Call, End, Hears, LegKind, Side, State, Transfer};
+use super::divert::no_route;
+use super::place::{Target, Way};
 use super::progress::hear;
 use super::{Due, Switchboard, refusal};
 use crate::{
@@ -37,6 +38,9 @@ impl Switchboard {
         to: &str,
         now: Instant,
     ) -> Result<(), Refusal> {
+        if self.is_lot(to) {
+            return self.park(asker, id, now);
+        }
         self.refuse_when_draining()?;
         let by = self.asker_in(asker, id)?;
         let call = self.calls.get(&id).ok_or_else(over)?;
@@ -46,23 +50,14 @@ impl Switchboard {
                 "only an answered call between two can be transferred",
             ));
         }
-        let target = self.transfer_target(asker, id, to)?;
+        let route = self.transfer_target(asker, id, to)?;
         let from = call.peer_of(by).clone();
         let via = call.ends.get(&by).map(|end| end.party.name.clone());
-        let Some(call) = self.calls.get_mut(&id) else {
+        let until = now + self.config.ring_timeout;
+        let Some(invite) = self.invite(id, &from, via, route, now) else {
             return Err(over());
         };
-        let participant = call.new_participant();
-        let (party, offer) = self.offer(id, participant, &from, target);
-        let until = now + self.config.ring_timeout;
-        let invite = Invite {
-            participant,
-            party: party.clone(),
-            offer,
-            stage: Stage::Calling,
-            began: now,
-            via: via.clone(),
-        };
+        let party = invite.party.clone();
         let (rung, service) = (invite.devices(), invite.is_service());
         let Some(call) = self.calls.get_mut(&id) else {
             return Err(over());
@@ -70,7 +65,12 @@ impl Switchboard {
         let State::Up { since, until: end } = call.state else {
             return Err(over());
         };
-        let transfer = Transfer { by, invite, until };
+        let transfer = Transfer {
+            by,
+            invite,
+            until,
+            from_slot: None,
+        };
         call.state = State::Transferring {
             since,
             until: end,
@@ -85,7 +85,7 @@ impl Switchboard {
                 to: party,
             },
         );
-        self.ring_devices(id, rung, &from, via.as_deref());
+        self.ring_invited(id, rung, &from);
         if service {
             self.called_leg_up(id, now);
         } else {
@@ -95,34 +95,29 @@ impl Switchboard {
     }
 
     /// Whom a transfer reaches. A telephone may not always send calls back into its network.
-    fn transfer_target(&self, asker: Asker, id: CallId, to: &str) -> Result<Target, Refusal> {
+    fn transfer_target(&self, asker: Asker, id: CallId, to: &str) -> Result<Way, Refusal> {
         let device = match asker {
             Asker::Device(device) => Some(device),
             Asker::Leg(_) => None,
         };
-        let mut target = self.find_target(to, device)?;
-        match &mut target {
-            Target::Number(route) if device.is_none() && !self.config.telephones_dial => {
-                Err(refusal(
-                    Reason::Forbidden,
-                    format!("telephones may not dial {}", route.shown),
-                ))
-            }
-            Target::Number(_) if !self.trunk => Err(refusal(
-                Reason::NoRoute,
-                "the telephone network cannot be reached",
-            )),
-            Target::User(user, devices) => {
-                let here = self.calls.get(&id).map(Call::devices).unwrap_or_default();
-                devices.retain(|device| !here.contains(device));
-                if devices.is_empty() {
-                    let text = format!("{} is in this call", user.name);
-                    return Err(refusal(Reason::Busy, text));
-                }
-                Ok(target)
-            }
-            Target::Number(_) | Target::Service(_) => Ok(target),
+        if self.existing(to)?.is_some() {
+            return Err(refusal(Reason::Forbidden, "that is a call of its own"));
         }
+        let mut route = self.route(to, device, None)?;
+        let by_asker = device.is_none() && route.diversion.is_none();
+        match &route.target {
+            Target::Number(number) if by_asker && !self.config.telephones_dial => {
+                return Err(refusal(
+                    Reason::Forbidden,
+                    format!("telephones may not dial {}", number.shown),
+                ));
+            }
+            Target::Number(_) if !self.trunk => return Err(no_route()),
+            Target::Number(_) | Target::Service(_) | Target::User(..) => {}
+        }
+        let here = self.calls.get(&id).map(Call::devices).unwrap_or_default();
+        self.keep_apart(&mut route.target, &here)?;
+        Ok(route)
     }
 
     /// The one who transfers wants the call back.
@@ -163,7 +158,8 @@ impl Switchboard {
             return;
         };
         self.deadlines.remove(&(transfer.until, Due::Transfer(id)));
-        let (by, invite) = (transfer.by, transfer.invite);
+        let (by, invite, from_slot) = (transfer.by, transfer.invite, transfer.from_slot);
+        self.forget_divert(id, &invite);
         let mut users: Vec<UserId> = Vec::new();
         for device in invite.devices() {
             users.extend(self.roster.remove_call(device, id));
@@ -176,7 +172,10 @@ impl Switchboard {
             call.past.push(invite.record(now, cause));
         }
         let is_there = |call: &Call| call.ends.contains_key(&by);
-        if self.calls.get(&id).is_some_and(is_there) {
+        let waits_again = from_slot.filter(|_| cause != Cause::Rejected);
+        if let Some(parked) = waits_again {
+            self.park_again(id, parked, now);
+        } else if self.calls.get(&id).is_some_and(is_there) {
             self.tell_asker(id, by, TransferProgress::Failed(cause));
             self.tell_participants(id, &Event::TransferFailed { call: id, cause });
             self.sync_hearing(id);
@@ -301,7 +300,7 @@ impl Switchboard {
     }
 
     /// Gives one of another call a place in this one.
-    fn move_end(
+    pub(super) fn move_end(
         &mut self,
         old: ParticipantId,
         mut end: End,
@@ -412,7 +411,7 @@ impl Switchboard {
         }
     }
 
-    fn tell_change(&mut self, id: CallId, participant: ParticipantId, before: CallId) {
+    pub(super) fn tell_change(&mut self, id: CallId, participant: ParticipantId, before: CallId) {
         let (Some(device), Some(call)) = (self.device_at(id, participant), self.calls.get(&id))
         else {
             return;
@@ -428,7 +427,7 @@ impl Switchboard {
     }
 
     /// Tells the devices of those who are in the room.
-    fn tell_participants(&mut self, id: CallId, event: &Event) {
+    pub(super) fn tell_participants(&mut self, id: CallId, event: &Event) {
         let Some(call) = self.calls.get(&id) else {
             return;
         };
@@ -442,7 +441,7 @@ impl Switchboard {
         }
     }
 
-    fn asker_in(&self, asker: Asker, id: CallId) -> Result<ParticipantId, Refusal> {
+    pub(super) fn asker_in(&self, asker: Asker, id: CallId) -> Result<ParticipantId, Refusal> {
         let call = self.calls.get(&id).ok_or_else(over)?;
         let participant = match asker {
             Asker::Device(device) => call.participant(device),

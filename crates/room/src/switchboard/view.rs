@@ -4,8 +4,8 @@ use super::Switchboard;
 use super::call::{Call, Side, Stage, State};
 use super::roster::Engaged;
 use crate::{
-    CallId, CallView, Caller, DeviceId, Direction, Event, Media, Number, ParticipantId, Party,
-    PartyKind, Peer, Progress, Service, Snapshot, Transferring, User, UserId,
+    CallId, CallView, Caller, DeviceId, Direction, Event, Line, LineState, LineView, Media, Number,
+    ParticipantId, Party, PartyKind, Peer, Progress, Service, Snapshot, Transferring, User, UserId,
 };
 
 impl Switchboard {
@@ -20,6 +20,54 @@ impl Switchboard {
                 .filter_map(view)
                 .collect(),
             presence: self.roster.presence(),
+            rules: self.roster.rules_of(device),
+            messages: self.roster.has_messages(device),
+            lines: self.lines_shown(),
+            parked: self.parked_calls(),
+        }
+    }
+
+    /// Returns the telephones whose state is shown.
+    fn lines_shown(&self) -> Vec<LineView> {
+        let lines = self.config.lines.iter().cloned();
+        lines.map(|line| self.line_view(line)).collect()
+    }
+
+    fn line_view(&self, line: Line) -> LineView {
+        let state = self.line_states.get(&line.number).copied();
+        let state = state.unwrap_or(LineState::Offline);
+        LineView { line, state }
+    }
+
+    /// A telephone has another state.
+    pub(super) fn line_changed(&mut self, number: &Number, state: LineState) {
+        let Some(line) = self.config.lines.iter().find(|line| line.number == *number) else {
+            return;
+        };
+        let line = line.clone();
+        let before = self.line_states.insert(line.number.clone(), state);
+        if before.unwrap_or(LineState::Offline) != state {
+            let view = self.line_view(line);
+            self.tell_everybody(&Event::Line(view));
+        }
+    }
+
+    /// Without Asterisk nothing is known of its telephones and mailboxes.
+    pub(super) fn lines_lost(&mut self) {
+        let numbers: Vec<Number> = self.line_states.keys().cloned().collect();
+        for number in numbers {
+            self.line_changed(&number, LineState::Offline);
+        }
+    }
+
+    /// Messages wait for a user, or none does any more.
+    pub(super) fn messages_changed(&mut self, line: &str, waiting: bool) {
+        let Some(user) = self.roster.set_messages(line, waiting) else {
+            return;
+        };
+        let devices: Vec<DeviceId> = self.roster.devices_of(&user).collect();
+        for device in devices {
+            self.notify(device, Event::Messages(waiting));
         }
     }
 
@@ -84,12 +132,18 @@ impl Call {
         let others = self.others(participant).map(|(id, end)| (id, &end.party));
         let called = match &self.state {
             State::Offered { invite, .. } => Some((invite.participant, &invite.party)),
-            State::Up { .. } | State::Transferring { .. } => None,
+            State::Up { .. } | State::Transferring { .. } | State::Parked { .. } => None,
         };
         Media {
             participant,
             peers: others.chain(called).map(peer).collect(),
         }
+    }
+
+    /// Returns who holds the call; a parked one is held by who has left it there.
+    fn holders(&self) -> Vec<ParticipantId> {
+        let parked = self.state.parked().map(|parked| parked.by);
+        self.held_by.iter().copied().chain(parked).collect()
     }
 
     fn view(&self, call: CallId, device: DeviceId) -> CallView {
@@ -111,9 +165,12 @@ impl Call {
                 Stage::Early => (Progress::Early, true),
             },
             (State::Transferring { .. }, None) => (Progress::Ringing, false),
-            (State::Up { since, .. } | State::Transferring { since, .. }, _) => {
-                (Progress::Up { since: *since }, true)
-            }
+            (
+                State::Up { since, .. }
+                | State::Transferring { since, .. }
+                | State::Parked { since, .. },
+                _,
+            ) => (Progress::Up { since: *since }, true),
         };
         let transferring = self.state.transfer().filter(|_| participant.is_some());
         CallView {
@@ -121,7 +178,7 @@ impl Call {
             direction,
             progress,
             peer: peer.clone(),
-            held_by: self.held_by.iter().copied().collect(),
+            held_by: self.holders(),
             muted: self.muted.iter().copied().collect(),
             media: participant
                 .filter(|_| sound)

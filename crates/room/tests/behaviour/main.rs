@@ -5,9 +5,11 @@
 mod calls;
 mod day;
 mod devices;
+mod diverting;
 mod holding;
 mod lamps;
 mod limits;
+mod parking;
 mod presence;
 mod random;
 mod telephone;

@@ -168,7 +168,11 @@ pub(crate) fn actions(outputs: Vec<Output>) -> Vec<Output> {
     let other = |output: &Output| {
         !matches!(
             output,
-            Output::Notify { .. } | Output::Ended(_) | Output::Lamp { .. }
+            Output::Notify { .. }
+                | Output::Ended(_)
+                | Output::Lamp { .. }
+                | Output::Mailbox { .. }
+                | Output::Keep { .. }
         )
     };
     outputs.into_iter().filter(other).collect()

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::types::{CallId, Code, Digits, OwnPresence};
+use super::types::{CallId, Code, Digits, OwnPresence, Rules};
 use super::{MESSAGE_LEN_MAX, REQUEST_ID_MAX, TARGET_LEN_MAX, TOKEN_LEN_MAX};
 
 /// A message from a client.
@@ -37,6 +37,8 @@ pub enum Request {
         /// The new state.
         state: OwnPresence,
     },
+    /// Says what becomes of calls to the user; what is left out goes nowhere.
+    Rules(Rules),
     /// Calls someone.
     Call {
         /// A user's id, a number or a service.
@@ -94,6 +96,11 @@ pub enum Request {
         call: CallId,
         /// A user's id, a number or a service.
         to: String,
+    },
+    /// Lets the other side of an answered call between two wait until somebody takes the call.
+    Park {
+        /// The call.
+        call: CallId,
     },
     /// Connects the others of two answered calls, and leaves both.
     Connect {
@@ -181,6 +188,11 @@ fn check_lengths(request: &Request) -> Result<(), String> {
             within("key", &resume.key, TARGET_LEN_MAX)
         }
         Request::Call { to } | Request::Transfer { to, .. } => within("to", to, TARGET_LEN_MAX),
+        Request::Rules(rules) => {
+            let targets = [&rules.always, &rules.busy, &rules.no_answer];
+            let mut targets = targets.into_iter().flatten();
+            targets.try_for_each(|to| within("target", to, TARGET_LEN_MAX))
+        }
         Request::Presence { .. }
         | Request::Ringing { .. }
         | Request::Answer { .. }
@@ -190,6 +202,7 @@ fn check_lengths(request: &Request) -> Result<(), String> {
         | Request::Hold { .. }
         | Request::Mute { .. }
         | Request::Dtmf { .. }
+        | Request::Park { .. }
         | Request::Connect { .. }
         | Request::Merge { .. } => Ok(()),
     }
@@ -267,6 +280,11 @@ mod tests {
             json!({"id": 3, "type": "dtmf", "call": CALL, "digits": "1".repeat(DIGITS_MAX + 1)}),
             json!({"id": 3, "type": "transfer", "call": CALL, "to": ""}),
             json!({"id": 3, "type": "transfer", "call": CALL}),
+            json!({"id": 3, "type": "rules", "always": ""}),
+            json!({"id": 3, "type": "rules", "busy": "x".repeat(65)}),
+            json!({"id": 3, "type": "rules", "undisturbed": "yes"}),
+            json!({"id": 3, "type": "rules", "after_s": -1}),
+            json!({"id": 3, "type": "park"}),
             json!({"id": 3, "type": "merge", "call": CALL, "with": "x"}),
             json!({"id": 3, "type": "register", "token": "x".repeat(TOKEN_LEN_MAX + 1)}),
             json!({"id": 3, "type": "register", "token": "x", "resume": {"session": "s"}}),
@@ -351,11 +369,27 @@ mod tests {
     fn hostile() -> impl Strategy<Value = serde_json::Value> {
         let kind = prop::sample::select(vec![
             "register", "presence", "call", "ringing", "answer", "reject", "cancel", "hangup",
-            "hold", "mute", "dtmf", "transfer", "connect", "merge", "pong", "ok", "",
+            "hold", "mute", "dtmf", "transfer", "connect", "merge", "rules", "park", "pong", "ok",
+            "",
         ]);
         let field = prop::sample::select(vec![
-            "id", "token", "resume", "state", "to", "call", "with", "held", "muted", "digits",
-            "seq", "type",
+            "id",
+            "token",
+            "resume",
+            "state",
+            "to",
+            "call",
+            "with",
+            "held",
+            "muted",
+            "digits",
+            "seq",
+            "type",
+            "undisturbed",
+            "always",
+            "busy",
+            "no_answer",
+            "after_s",
         ]);
         let value = prop_oneof![
             Just(json!(null)),

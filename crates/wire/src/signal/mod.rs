@@ -12,8 +12,8 @@ pub use client::{ClientMessage, DecodeError, Request, Resume, decode};
 pub use server::{Done, Event, Limits, Notice, Registered, Sequenced, ServerMessage};
 pub use types::{
     CallId, CallState, CallView, Cause, Code, Digits, Direction, Heard, InvalidCallId,
-    InvalidDigits, Media, OwnPresence, Party, PartyKind, Peer, Presence, PresenceState, Silence,
-    Transferring,
+    InvalidDigits, Media, OwnPresence, ParkedCall, Party, PartyKind, Peer, Presence, PresenceState,
+    Rules, Services, Silence, Transferring,
 };
 pub use typescript::to_typescript;
 

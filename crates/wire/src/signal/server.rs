@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::types::{CallId, CallView, Cause, Code, Heard, Media, Party, Presence};
+use super::types::{
+    CallId, CallView, Cause, Code, Heard, Media, ParkedCall, Party, Presence, Rules, Services,
+};
 
 /// A message to a client.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -133,6 +135,27 @@ pub enum Event {
         /// What it hears.
         to: Box<Heard>,
     },
+    /// The call rings elsewhere now: where it was sent on to.
+    Diverted {
+        /// The call.
+        call: CallId,
+        /// Who is called now.
+        to: Party,
+    },
+    /// What the user wants done with calls is different now.
+    Rules(Rules),
+    /// Whether messages wait in the user's mailbox.
+    Messages {
+        /// True when there are any.
+        waiting: bool,
+    },
+    /// A call is parked.
+    Parked(ParkedCall),
+    /// A slot is free again.
+    Unparked {
+        /// Which.
+        slot: String,
+    },
     /// The call is over; exactly once for each call.
     Ended {
         /// The call.
@@ -213,6 +236,14 @@ pub struct Registered {
     pub calls: Vec<CallView>,
     /// Every user known.
     pub presence: Vec<Presence>,
+    /// What the user wants done with calls.
+    pub rules: Rules,
+    /// Whether messages wait in the user's mailbox.
+    pub messages: bool,
+    /// The calls that are parked.
+    pub parked: Vec<ParkedCall>,
+    /// What can be dialled for more than a call.
+    pub services: Services,
     /// What the server allows.
     pub limits: Limits,
 }

@@ -116,9 +116,11 @@ pub enum PresenceState {
     Away,
     /// No device is registered.
     Offline,
+    /// Somebody calls it; said of telephones only.
+    Ringing,
 }
 
-/// A user as others see them.
+/// A user, or a telephone of Asterisk's, as others see them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Presence {
     /// The user's id.
@@ -130,6 +132,60 @@ pub struct Presence {
     pub number: Option<String>,
     /// Whether the user can be called.
     pub state: PresenceState,
+    /// `phone` for a telephone; absent: a user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<PartyKind>,
+}
+
+/// What a user wants done with calls: targets are ids or numbers, as in `call`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rules {
+    /// Do not disturb; the same as the state `busy`.
+    #[serde(default)]
+    pub undisturbed: bool,
+    /// Where every call goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub always: Option<String>,
+    /// Where calls go that find the user busy, or not to be disturbed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub busy: Option<String>,
+    /// Where calls go that nobody answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_answer: Option<String>,
+    /// How long it rings before that, in seconds.
+    #[serde(default = "Rules::after_default")]
+    pub after_s: u32,
+}
+
+impl Rules {
+    fn after_default() -> u32 {
+        20
+    }
+}
+
+/// A call that waits in a slot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParkedCall {
+    /// What to dial to take it.
+    pub slot: String,
+    /// Who waits.
+    pub who: Party,
+    /// Who has parked it.
+    pub by: Party,
+}
+
+/// What can be dialled for more than a call.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Services {
+    /// The voice mail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub voicemail: Option<String>,
+    /// A call that is transferred there is parked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub park: Option<String>,
+    /// Before a number: takes the call that rings there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pick_up: Option<String>,
 }
 
 /// What kind of thing takes part in a call.

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import type { CallView, Event, Media, Party } from "../schema.ts";
+import type { CallView, Media, Party } from "../schema.ts";
 import { reduce } from "./reduce.ts";
-import { type CallsEvent, type CallsState, type Effect, NO_CALLS, incoming, ongoing } from "./state.ts";
+import { type CallEvent, type CallsEvent, type CallsState, type Effect, NO_CALLS, incoming, ongoing } from "./state.ts";
 import { wanted } from "./wanted.ts";
 
 const ID = "0123456789abcdef0123456789abcdef";
@@ -543,6 +543,41 @@ describe("two calls made one", () => {
 	});
 });
 
+describe("what is done with calls beside talking", () => {
+	it("parks a call, and takes it when it comes back under its name", () => {
+		const phone = talking();
+		phone.do({ type: "park", key: ID });
+		expect(phone.requests()).toContainEqual({ type: "park", call: ID });
+
+		phone.hear({ type: "ended", call: ID, cause: "transferred", reason: "" });
+		phone.hear({ type: "incoming", call: ID, from: BERT });
+
+		expect(incoming(phone.state).map(({ peer }) => peer.id)).toEqual(["bert"]);
+	});
+
+	it("shows who is called now when a call is sent on", () => {
+		const phone = new Bench();
+		phone.do({ type: "dial", to: "bert", peer: BERT, at: NOW });
+		phone.do({ type: "called", key: phone.front()?.key ?? "", call: ID });
+
+		phone.hear({ type: "diverted", call: ID, to: CARLA });
+
+		expect(phone.front()?.peer.id).toBe("carla");
+	});
+
+	it("follows a call that is taken elsewhere before it was answered", () => {
+		const phone = new Bench();
+		phone.do({ type: "dial", to: "bert", peer: BERT, at: NOW });
+		phone.do({ type: "called", key: phone.front()?.key ?? "", call: ID });
+		const there = media(OTHER);
+
+		phone.hear({ type: "changed", call: ID, now: OTHER, peer: CARLA, media: there });
+		phone.hear({ type: "up", call: OTHER, media: there });
+
+		expect([phone.front()?.id, phone.front()?.phase.name, phone.front()?.peer.id]).toEqual([OTHER, "up", "carla"]);
+	});
+});
+
 class Bench {
 	state: CallsState = NO_CALLS;
 	effects: Effect[] = [];
@@ -554,7 +589,7 @@ class Bench {
 		this.effects.push(...step.effects);
 	}
 
-	hear(event: Exclude<Event, { type: "presence" }>, at = NOW): void {
+	hear(event: CallEvent, at = NOW): void {
 		this.do({ type: "signal", event, at });
 	}
 

@@ -4,9 +4,10 @@
  * The server decides what a call is; this side shows at once what its person did and takes it back
  * when the server refuses. Each call is recorded exactly once.
  */
-import type { CallId, CallView, Cause, Event, Media, Party } from "../schema.ts";
+import type { CallId, CallView, Cause, Media, Party } from "../schema.ts";
 import {
 	type Call,
+	type CallEvent,
 	CLOSED_MAX,
 	type CallRecord,
 	type CallRequest,
@@ -55,6 +56,8 @@ function apply(work: Work, event: CallsEvent): void {
 			return transfer(work, event.key, event.to);
 		case "take_back":
 			return takeBack(work, event.key);
+		case "park":
+			return park(work, event.key);
 		case "connect":
 		case "merge":
 			return putTogether(work, event.type, event.key, event.with);
@@ -109,6 +112,10 @@ class Work {
 
 	isClosed(id: CallId): boolean {
 		return this.state.closed.includes(id);
+	}
+
+	reopen(id: CallId): void {
+		if (this.isClosed(id)) this.state = { ...this.state, closed: this.state.closed.filter((other) => other !== id) };
 	}
 
 	/** Takes the call off the list, records it and shows its end to the one who was in it. */
@@ -226,6 +233,12 @@ function takeBack(work: Work, key: string): void {
 	if (call?.id != null && call.transfer?.mine === true) work.ask(call.key, { type: "cancel", call: call.id });
 }
 
+function park(work: Work, key: string): void {
+	const call = work.find(key);
+	if (call?.id == null || call.phase.name !== "up" || call.transfer !== null) return;
+	work.ask(call.key, { type: "park", call: call.id });
+}
+
 function putTogether(work: Work, type: "connect" | "merge", key: string, other: string): void {
 	const call = work.find(key);
 	const second = work.find(other);
@@ -233,7 +246,9 @@ function putTogether(work: Work, type: "connect" | "merge", key: string, other: 
 	work.ask(call.key, { type, call: call.id, with: second.id });
 }
 
-function signal(work: Work, event: Exclude<Event, { type: "presence" }>, at: number): void {
+function signal(work: Work, event: CallEvent, at: number): void {
+	// A call that was given away can come back.
+	if (event.type === "incoming") work.reopen(event.call);
 	if (work.isClosed(event.call)) return;
 	switch (event.type) {
 		case "incoming":
@@ -257,6 +272,8 @@ function signal(work: Work, event: Exclude<Event, { type: "presence" }>, at: num
 			}));
 		case "transfer_failed":
 			return returned(work, event.call, event.cause);
+		case "diverted":
+			return work.change(event.call, (call) => ({ ...call, peer: event.to }));
 		case "changed":
 			return changed(work, event);
 		case "quality":
@@ -294,7 +311,7 @@ function returned(work: Work, id: CallId, cause: Cause): void {
 }
 
 /** Others are in the call now; it may have moved into another one's room and have its name. */
-function changed(work: Work, { call: id, now, peer, media }: Extract<Event, { type: "changed" }>): void {
+function changed(work: Work, { call: id, now, peer, media }: Extract<CallEvent, { type: "changed" }>): void {
 	const there = (participant: string) => media.peers.some((other) => other.participant === participant);
 	work.change(id, (call) => ({
 		...call,
@@ -359,7 +376,7 @@ function digitHeard(call: Call, participant: string, digit: string): Call {
 }
 
 /** Participants are few: a telephone that has left goes with `changed`. */
-function measured(call: Call, { participant, from, to }: Extract<Event, { type: "quality" }>): Call {
+function measured(call: Call, { participant, from, to }: Extract<CallEvent, { type: "quality" }>): Call {
 	const others = call.telephones.filter((telephone) => telephone.participant !== participant);
 	return { ...call, telephones: [...others, { participant, from, to }] };
 }

@@ -105,7 +105,10 @@ export function digitsOf(typed: string): string | null {
 	return /^[0-9A-D*#w]{1,64}$/.test(digits) && /[^w]/.test(digits) ? digits : null;
 }
 
-export type CallRequest = Exclude<Request, { type: "register" } | { type: "presence" }>;
+export type CallRequest = Exclude<Request, { type: "register" | "presence" | "rules" }>;
+
+/** What the server says of calls; the rest is about people and settings. */
+export type CallEvent = Exclude<Event, { type: "presence" | "rules" | "messages" | "parked" | "unparked" }>;
 
 /** What became of a call, for the list of recent calls. */
 export type Result = "answered" | "missed" | "declined" | "cancelled" | "elsewhere" | "failed";
@@ -133,6 +136,8 @@ export type CallsEvent =
 	/** Gives the call to somebody else, or takes it back while nobody has answered. */
 	| { readonly type: "transfer"; readonly key: string; readonly to: string }
 	| { readonly type: "take_back"; readonly key: string }
+	/** Lets the other side wait in a slot. */
+	| { readonly type: "park"; readonly key: string }
 	/** Puts two calls together: this phone leaves them, or stays. */
 	| { readonly type: "connect"; readonly key: string; readonly with: string }
 	| { readonly type: "merge"; readonly key: string; readonly with: string }
@@ -140,7 +145,7 @@ export type CallsEvent =
 	| { readonly type: "dismiss" }
 	/** The busy tone has sounded long enough. */
 	| { readonly type: "quiet" }
-	| { readonly type: "signal"; readonly event: Exclude<Event, { type: "presence" }>; readonly at: number }
+	| { readonly type: "signal"; readonly event: CallEvent; readonly at: number }
 	/** The calls that the server knows of when the line stands. `resumed`: what was missed follows. */
 	| { readonly type: "snapshot"; readonly calls: readonly CallView[]; readonly resumed: boolean; readonly at: number }
 	/** Everything that a resume replays has come: calls not in `alive` are gone. */

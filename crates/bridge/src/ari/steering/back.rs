@@ -17,15 +17,20 @@ impl Steering {
         match self.config.unanswered {
             Unanswered::HangUp => self.doom_channel(channel, q850, None),
             Unanswered::Dialplan => {
-                let target = Target::new("channels")
-                    .segment(&channel)
-                    .segment("variable")
-                    .query("variable", CAUSE)
-                    .query("value", cause.as_str())
-                    .finish();
-                self.ask(Method::Post, target, None, Purpose::Why { channel, q850 });
+                self.go_back(channel, (CAUSE, cause.as_str()), q850);
             }
         }
+    }
+
+    /// Lets the dialplan go on with a channel and find something in a variable.
+    pub(super) fn go_back(&mut self, channel: String, (name, value): (&str, &str), q850: u16) {
+        let target = Target::new("channels")
+            .segment(&channel)
+            .segment("variable")
+            .query("variable", name)
+            .query("value", value)
+            .finish();
+        self.ask(Method::Post, target, None, Purpose::Why { channel, q850 });
     }
 
     /// The dialplan knows why, or cannot be told: it goes on.

@@ -8,6 +8,7 @@ use super::super::message::{Channel, ChannelState, DialStatus, ReferTarget};
 use super::super::road::Calls;
 use super::super::to_q850;
 use super::requests::is_sip;
+use super::watch::SETTING;
 use super::{
     ADOPT_TIMEOUT, CAUSE_TIMEOUT, Caller, Event, Incoming, IncomingId, Joining, LegId, Link,
     Message, Output, Part, Phase, Piece, Steering, TEXT_LEN_MAX, TransferProgress, Waiting,
@@ -48,6 +49,7 @@ impl Steering {
                     self.tell(Event::Held { leg, held });
                 }
             }
+            Message::Device { name, state } => self.device_changed(&name, &state),
             Message::Refer { channel, to } => self.refer(&channel, to),
             Message::Endpoint { name } => self.endpoint_changed(&name),
             Message::Replaced { app } => self.replaced(&app),
@@ -151,6 +153,9 @@ impl Steering {
 
     /// A call comes in.
     pub(super) fn offer(&mut self, channel: &Channel, args: Vec<String>, now: Instant) {
+        if args.first().is_some_and(|what| what.starts_with(SETTING)) {
+            return self.ask_setting(channel, args);
+        }
         if matches!(self.link, Link::Down) || self.is_full() {
             self.doom_channel(channel.id.clone(), to_q850(Cause::Shutdown), None);
             return;
@@ -174,6 +179,7 @@ impl Steering {
             from: Caller {
                 name: text(&channel.caller.name),
                 number: text(&channel.caller.number),
+                sent_on: None,
             },
             via: via.as_deref().and_then(text),
             channel: channel.name.clone(),
@@ -182,6 +188,7 @@ impl Steering {
     }
 
     fn left(&mut self, channel: &str, now: Instant) {
+        self.settings.remove(channel);
         self.waiting.remove(channel);
         if self.dooms.contains_key(channel) {
             return; // The response to the removal is on its way.

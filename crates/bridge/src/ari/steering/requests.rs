@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use crate::Codec;
 
+use super::super::event::{SentOn, SentOnReason};
 use super::super::request::{Method, Target};
 use super::super::road::{Abilities, Choice, Plan, Road};
 use super::{
@@ -127,6 +128,9 @@ impl Steering {
         };
         let endpoint = dial.replace("{number}", number);
         let mut variables = self.caller_id(caller, shown);
+        if let Some(sent_on) = &caller.sent_on {
+            diversion(&mut variables, sent_on);
+        }
         let mut target = Target::new("channels/create")
             .query("endpoint", &endpoint)
             .query("app", &self.own_app)
@@ -169,15 +173,8 @@ impl Steering {
             .filter(|c| c.is_ascii_digit() || matches!(c, '+' | '*' | '#'))
             .collect();
         let shown_number = shown.replace("{number}", &number);
-        let shown_name: String = self
-            .config
-            .caller_name
-            .replace("{number}", &number)
-            .replace("{name}", name)
-            .chars()
-            .filter(|c| !c.is_control() && !matches!(c, '"' | '<' | '>' | '\\'))
-            .take(NAME_LEN_MAX)
-            .collect();
+        let shown_name = self.config.caller_name.replace("{number}", &number);
+        let shown_name = showable_name(&shown_name.replace("{name}", name));
         let mut variables = serde_json::Map::new();
         if !shown_number.is_empty() {
             variables.insert("CONNECTEDLINE(num,i)".into(), shown_number.into());
@@ -327,6 +324,33 @@ impl Steering {
         }));
         id
     }
+}
+
+/// Says who has sent a call on. "i" keeps Asterisk from sending an update of its own.
+fn diversion(variables: &mut serde_json::Map<String, serde_json::Value>, by: &SentOn) {
+    let reason = match by.reason {
+        SentOnReason::Always => "cfu",
+        SentOnReason::Busy => "cfb",
+        SentOnReason::NoAnswer => "cfnr",
+        SentOnReason::Unreachable => "unavailable",
+    };
+    let mut say = |what: &str, value: String| {
+        variables.insert(format!("REDIRECTING({what},i)"), value.into());
+    };
+    if let Some(number) = &by.number {
+        say("from-num", number.clone());
+    }
+    say("from-name", showable_name(&by.name));
+    say("reason", reason.into());
+    say("count", by.times.to_string());
+}
+
+/// Returns what a telephone can show of a name.
+fn showable_name(name: &str) -> String {
+    let name = name
+        .chars()
+        .filter(|c| !c.is_control() && !matches!(c, '"' | '<' | '>' | '\\'));
+    name.take(NAME_LEN_MAX).collect()
 }
 
 /// Returns whether a channel, by its name or what is dialled, is a SIP telephone's own.

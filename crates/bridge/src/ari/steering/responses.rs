@@ -23,8 +23,8 @@ struct ExternalChannel {
 
 /// The answer to the question for a variable.
 #[derive(serde::Deserialize)]
-struct Variable {
-    value: String,
+pub(super) struct Variable {
+    pub(super) value: String,
 }
 
 /// A module of Asterisk's.
@@ -92,6 +92,10 @@ pub(super) enum Purpose {
     Trunk(usize),
     /// Read what Asterisk has.
     Modules,
+    /// Hear the states of these devices.
+    Watch(Vec<String>),
+    /// Read a device's state.
+    Device(String),
     /// Read all channels.
     Channels,
     /// Read all bridges.
@@ -101,7 +105,10 @@ pub(super) enum Purpose {
 impl Purpose {
     /// Returns whether nothing of ours in Asterisk depends on it.
     pub(super) fn is_only_a_question(&self) -> bool {
-        matches!(self, Self::Link(_) | Self::Trunk(_))
+        matches!(
+            self,
+            Self::Link(_) | Self::Trunk(_) | Self::Watch(_) | Self::Device(_)
+        )
     }
 }
 
@@ -179,6 +186,8 @@ impl Steering {
                 }
                 Outcome::Refused | Outcome::Unknown => self.remove_again(&id, now),
             },
+            Purpose::Watch(devices) => self.watched(devices, outcome == Outcome::Done),
+            Purpose::Device(name) => self.learn_device(&name, result.ok()),
             Purpose::Codec(id) => self.learn_codec(id, result.ok()),
             Purpose::Trunk(index) => self.learn_trunk(index, result.ok()),
             Purpose::Modules => self.learn_modules(result.ok()),

@@ -8,6 +8,7 @@ use moqrelay_wire::signal::Cause;
 use super::super::message::{BridgeEntry, Channel, ChannelState};
 use super::super::request::Method;
 use super::super::to_q850;
+use super::watch::Watch;
 use super::{Event, LegId, Output, Part, Phase, Purpose, Response, Steering};
 
 /// Callers in one request, whose line must fit what Asterisk reads of one.
@@ -60,6 +61,8 @@ impl Steering {
         }
         self.link = Link::Down;
         self.trunks_due = None;
+        self.settings.clear();
+        self.watches.values_mut().for_each(Watch::forget);
         for leg in self.legs.values_mut() {
             leg.stale = true;
         }
@@ -164,6 +167,7 @@ impl Steering {
             self.tell(Event::Up);
             self.light_all();
             self.watch_trunks(now);
+            self.watch_all();
         }
 
         let states: BTreeMap<&str, ChannelState> = channels

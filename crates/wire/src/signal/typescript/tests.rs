@@ -281,6 +281,9 @@ fn requests() -> Vec<Request> {
             call,
             to: "carla".into(),
         },
+        Request::Rules(rules()),
+        Request::Rules(Rules::default()),
+        Request::Park { call },
         Request::Connect {
             call,
             with: CallId(2),
@@ -361,6 +364,14 @@ fn events() -> Vec<Event> {
             }),
             to: Box::default(),
         },
+        Event::Diverted {
+            call,
+            to: party(None),
+        },
+        Event::Rules(rules()),
+        Event::Messages { waiting: true },
+        Event::Parked(parked()),
+        Event::Unparked { slot: "701".into() },
         Event::Ended {
             call,
             cause: Cause::TooLong,
@@ -393,6 +404,14 @@ fn registered() -> Registered {
         resumed: false,
         calls: vec![view(None), view(Some(media()))],
         presence: vec![presence(None)],
+        rules: rules(),
+        messages: true,
+        parked: vec![parked()],
+        services: Services {
+            voicemail: Some("*97".into()),
+            park: Some("700".into()),
+            pick_up: Some("*8".into()),
+        },
         limits: Limits {
             message_bytes: 16384,
             calls: 2,
@@ -410,6 +429,26 @@ fn presence(number: Option<&str>) -> Presence {
         name,
         number: number.map(str::to_owned),
         state: PresenceState::Offline,
+        kind: number.map(|_| PartyKind::Phone),
+    }
+}
+
+fn rules() -> Rules {
+    let target = || Some("1002".to_owned());
+    Rules {
+        undisturbed: true,
+        always: target(),
+        busy: target(),
+        no_answer: target(),
+        after_s: 20,
+    }
+}
+
+fn parked() -> ParkedCall {
+    ParkedCall {
+        slot: "701".into(),
+        who: party(None),
+        by: party(None),
     }
 }
 

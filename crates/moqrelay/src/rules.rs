@@ -1,0 +1,205 @@
+//! What users want done with their calls, kept in a file.
+//!
+//! The file is written whole, under another name, and then takes the old one's place: it is never half
+//! written. It is read once, at start.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use moqrelay_room::{Forward, Number, Rules, User, UserId};
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+/// The longest file that is read: a thousand users with every rule are a quarter of it.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// Takes what is to be kept; never waits.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    known: BTreeMap<UserId, (User, Rules)>,
+    newest: watch::Sender<Option<String>>,
+}
+
+/// A user's entry.
+#[derive(Debug, Serialize, Deserialize)]
+struct Entry {
+    user: String,
+    name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    number: Option<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    undisturbed: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    always: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    busy: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    no_answer: Option<String>,
+    after_s: u64,
+}
+
+impl Keeper {
+    /// Reads the file, which may be missing, and returns what it holds, the handle, and the work of
+    /// writing, which ends when the handle is dropped and what waits is written.
+    ///
+    /// # Errors
+    ///
+    /// When there is a file that cannot be read: what users have asked for must not be lost unseen.
+    pub(crate) fn open(path: PathBuf) -> Result<(Self, impl Future<Output = ()> + Send + 'static)> {
+        let known = read(&path).with_context(|| format!("calls.rules: {}", path.display()))?;
+        let (newest, mut changed) = watch::channel(None::<String>);
+        let work = async move {
+            // An error: the handle is gone, and nothing is unwritten.
+            while changed.changed().await.is_ok() {
+                let Some(text) = changed.borrow_and_update().clone() else {
+                    continue;
+                };
+                let target = path.clone();
+                let written = tokio::task::spawn_blocking(move || write(&target, &text)).await;
+                match written {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => {
+                        metrics::counter!("moqrelay_call_rules_unwritten_total").increment(1);
+                        tracing::error!(%error, path = %path.display(), "rules for calls cannot be written: they end with the daemon");
+                    }
+                    Err(error) => tracing::error!(%error, "the writer of rules failed"),
+                }
+            }
+        };
+        Ok((Self { known, newest }, work))
+    }
+
+    /// Returns what is kept.
+    pub(crate) fn all(&self) -> Vec<(User, Rules)> {
+        self.known.values().cloned().collect()
+    }
+
+    /// Keeps a user's rules.
+    pub(crate) fn keep(&mut self, user: User, rules: Rules) {
+        if rules.are_default() {
+            self.known.remove(&user.id);
+        } else {
+            self.known.insert(user.id.clone(), (user, rules));
+        }
+        let entries: Vec<Entry> = self.known.values().map(entry).collect();
+        match serde_json::to_string_pretty(&entries) {
+            Ok(text) => {
+                self.newest.send_replace(Some(text + "\n"));
+            }
+            Err(error) => tracing::error!(%error, "rules for calls cannot be written"),
+        }
+    }
+}
+
+fn entry((user, rules): &(User, Rules)) -> Entry {
+    let target = |to: &Option<Forward>| to.as_ref().map(|to| to.as_str().to_owned());
+    Entry {
+        user: user.id.to_string(),
+        name: user.name.clone(),
+        number: user.number.as_ref().map(ToString::to_string),
+        undisturbed: rules.undisturbed,
+        always: target(&rules.always),
+        busy: target(&rules.busy),
+        no_answer: target(&rules.no_answer),
+        after_s: rules.after.as_secs(),
+    }
+}
+
+fn read(path: &Path) -> Result<BTreeMap<UserId, (User, Rules)>> {
+    let text = match fs::metadata(path) {
+        Ok(about) if about.len() > FILE_BYTES_MAX => {
+            anyhow::bail!("{} bytes, at most {FILE_BYTES_MAX}", about.len())
+        }
+        Ok(_) => fs::read_to_string(path)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        Err(error) => return Err(error.into()),
+    };
+    let entries: Vec<Entry> = serde_json::from_str(&text)?;
+    entries.into_iter().map(user_and_rules).collect()
+}
+
+fn user_and_rules(entry: Entry) -> Result<(UserId, (User, Rules))> {
+    let id = UserId::new(&entry.user).with_context(|| format!("user {:?}", entry.user))?;
+    let number = entry.number.as_deref().map(Number::new).transpose()?;
+    let target = |to: Option<String>| to.as_deref().and_then(Forward::new);
+    let user = User {
+        id: id.clone(),
+        name: entry.name,
+        number,
+    };
+    let rules = Rules {
+        undisturbed: entry.undisturbed,
+        always: target(entry.always),
+        busy: target(entry.busy),
+        no_answer: target(entry.no_answer),
+        after: Duration::from_secs(entry.after_s),
+    };
+    Ok((id, (user, rules)))
+}
+
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    let file = fs::File::create(&new)?;
+    io::Write::write_all(&mut &file, text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&new, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn rules_come_back_and_the_default_leaves_no_trace() {
+        let folder = folder();
+        let path = folder.join("state").join("rules.json");
+        let (mut keeper, work) = Keeper::open(path.clone()).unwrap();
+        let rules = Rules {
+            always: Forward::new("1002"),
+            ..Rules::default()
+        };
+
+        keeper.keep(user("anna"), rules.clone());
+        keeper.keep(user("bert"), rules.clone());
+        keeper.keep(user("bert"), Rules::default());
+        drop(keeper);
+        work.await;
+
+        let (again, _work) = Keeper::open(path).unwrap();
+        assert_eq!(again.all(), [(user("anna"), rules)]);
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_an_error_and_stays() {
+        let folder = folder();
+        fs::create_dir(&folder).unwrap();
+        let path = folder.join("rules.json");
+        fs::write(&path, "[{").unwrap();
+
+        assert!(Keeper::open(path.clone()).is_err());
+        assert_eq!(fs::read_to_string(path).unwrap(), "[{");
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    fn folder() -> PathBuf {
+        std::env::temp_dir().join(format!("moqrelay-rules-{}", uuid::Uuid::new_v4()))
+    }
+
+    fn user(id: &str) -> User {
+        User {
+            id: UserId::new(id).unwrap(),
+            name: id.to_uppercase(),
+            number: Number::new("7001").ok(),
+        }
+    }
+}
