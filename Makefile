@@ -69,9 +69,9 @@ check: web-modules
 unit:
 	@$(need) build
 	if cargo nextest --version >/dev/null 2>&1; then
-		cargo nextest run --locked --workspace
+		cargo nextest run --locked --workspace --no-fail-fast
 	else
-		cargo test --locked --workspace
+		cargo test --locked --workspace --no-fail-fast
 	fi
 
 test:

@@ -177,7 +177,7 @@ const COUNTERS: &[(&str, &str)] = &[
     ),
     (
         "moqrelay_bridge_objects_kind_total",
-        "Audio objects published by legs that are no plain speech, by kind.",
+        "Audio objects published by legs, by kind.",
     ),
     (
         "moqrelay_bridge_odd_pace_total",
@@ -190,6 +190,10 @@ const COUNTERS: &[(&str, &str)] = &[
     (
         "moqrelay_bridge_samples_clipped_total",
         "Samples that came clipped from telephones.",
+    ),
+    (
+        "moqrelay_call_rules_unwritten_total",
+        "Changes of users' rules that could not be written to their file.",
     ),
     (
         "moqrelay_bridge_voice_baseline_bytes_total",
@@ -417,6 +421,10 @@ const GAUGES: &[(&str, &str)] = &[
     (
         "moqrelay_bridge_opus_complexity",
         "Complexity that the load governor allows the encoders, once it has changed it.",
+    ),
+    (
+        "moqrelay_bridge_opus_narrow_band",
+        "1 while the load governor has speech coded in narrow band, once it has done so.",
     ),
     (
         "moqrelay_bridge_legs",
