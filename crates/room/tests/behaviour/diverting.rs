@@ -114,7 +114,10 @@ fn a_telephone_s_call_goes_to_a_number_by_the_user_s_wish_and_the_network_hears_
     else {
         panic!("{outputs:?}")
     };
-    assert_eq!((route.number.as_str(), from.name.as_str()), ("0171555", "Otto"));
+    assert_eq!(
+        (route.number.as_str(), from.name.as_str()),
+        ("0171555", "Otto")
+    );
     assert_eq!(diverted.by.id.as_str(), "bert");
     assert_eq!((diverted.reason, diverted.times), (DivertReason::Always, 1));
 }
