@@ -189,6 +189,7 @@ describe('digits', () => {
   test('go out as a whole string with pauses, each once', async () => {
     await anna.dial('602');
     await anna.call('up');
+    await asterisk.logged(/602@internal:\d+\] Read/);
 
     await anna.click('call-keypad');
     await anna.driver.fill('[data-testid="dtmf-input"]', '1, 2,,3#');
