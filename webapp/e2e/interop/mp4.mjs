@@ -28,7 +28,7 @@ export function fragment(n, payload) {
   const tfhd = box('tfhd', u32(0x02_0000), u32(TRACK));
   const tfdt = box('tfdt', u32(0), u32(n * FRAGMENT));
   // One sample that depends on no other; its data begins behind the moof and the head of the mdat.
-  const trun = (offset) => box('trun', u32(0x0000_0705), u32(1), u32(offset), u32(0x0200_0000), u32(FRAGMENT), u32(payload.length), u32(0x0200_0000));
+  const trun = (offset) => box('trun', u32(0x0000_0701), u32(1), u32(offset), u32(FRAGMENT), u32(payload.length), u32(0x0200_0000));
   const moof = (offset) => box('moof', box('mfhd', u32(0), u32(n + 1)), box('traf', tfhd, tfdt, trun(offset)));
   return Buffer.concat([moof(moof(0).length + 8), box('mdat', payload)]);
 }
