@@ -207,7 +207,11 @@ impl Ear {
         loop {
             // After a stop nothing may come that would wake us.
             tokio::select! {
-                read = self.read(&mut frames) => read?,
+                read = self.read(&mut frames) => match read {
+                    // The mouth may have stopped first, and the bridge hung up.
+                    Err(_) if *phase.borrow() == Phase::Stop => return Ok(heard),
+                    read => read?,
+                },
                 changed = phase.changed() => changed?,
             }
             let (now, current) = (Instant::now(), *phase.borrow());
