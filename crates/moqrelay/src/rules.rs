@@ -15,7 +15,7 @@ use moqrelay_room::{Forward, Number, Rules, User, UserId};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-/// The longest file that is read: a thousand users with every rule are a quarter of it.
+/// The longest file that is read and written: a thousand users with every rule are a quarter of it.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Takes what is to be kept; never waits.
@@ -63,11 +63,8 @@ impl Keeper {
                 let written = tokio::task::spawn_blocking(move || write(&target, &text)).await;
                 match written {
                     Ok(Ok(())) => {}
-                    Ok(Err(error)) => {
-                        metrics::counter!("moqrelay_call_rules_unwritten_total").increment(1);
-                        tracing::error!(%error, path = %path.display(), "rules for calls cannot be written: they end with the daemon");
-                    }
-                    Err(error) => tracing::error!(%error, "the writer of rules failed"),
+                    Ok(Err(error)) => unwritten(&format!("{}: {error}", path.display())),
+                    Err(error) => unwritten(&error),
                 }
             }
         };
@@ -88,12 +85,21 @@ impl Keeper {
         }
         let entries: Vec<Entry> = self.known.values().map(entry).collect();
         match serde_json::to_string_pretty(&entries) {
+            // What is longer could not be read at the next start: the file keeps the rules before.
+            Ok(text) if text.len() as u64 >= FILE_BYTES_MAX => {
+                unwritten(&format!("{} bytes, at most {FILE_BYTES_MAX}", text.len()));
+            }
             Ok(text) => {
                 self.newest.send_replace(Some(text + "\n"));
             }
-            Err(error) => tracing::error!(%error, "rules for calls cannot be written"),
+            Err(error) => unwritten(&error),
         }
     }
+}
+
+fn unwritten(why: &dyn std::fmt::Display) {
+    metrics::counter!("moqrelay_call_rules_unwritten_total").increment(1);
+    tracing::error!(%why, "rules for calls cannot be written: the newest end with the daemon");
 }
 
 fn entry((user, rules): &(User, Rules)) -> Entry {
@@ -126,7 +132,12 @@ fn read(path: &Path) -> Result<BTreeMap<UserId, (User, Rules)>> {
 fn user_and_rules(entry: Entry) -> Result<(UserId, (User, Rules))> {
     let id = UserId::new(&entry.user).with_context(|| format!("user {:?}", entry.user))?;
     let number = entry.number.as_deref().map(Number::new).transpose()?;
-    let target = |to: Option<String>| to.as_deref().and_then(Forward::new);
+    let target = |to: Option<String>| {
+        to.map(|to| {
+            Forward::new(&to).with_context(|| format!("user {id}: cannot forward to {to:?}"))
+        })
+        .transpose()
+    };
     let user = User {
         id: id.clone(),
         name: entry.name,
@@ -134,9 +145,9 @@ fn user_and_rules(entry: Entry) -> Result<(UserId, (User, Rules))> {
     };
     let rules = Rules {
         undisturbed: entry.undisturbed,
-        always: target(entry.always),
-        busy: target(entry.busy),
-        no_answer: target(entry.no_answer),
+        always: target(entry.always)?,
+        busy: target(entry.busy)?,
+        no_answer: target(entry.no_answer)?,
         after: Duration::from_secs(entry.after_s),
     };
     Ok((id, (user, rules)))
@@ -184,10 +195,39 @@ mod tests {
         let folder = folder();
         fs::create_dir(&folder).unwrap();
         let path = folder.join("rules.json");
-        fs::write(&path, "[{").unwrap();
+        for text in [
+            "[{",
+            r#"[{"user":"anna","name":"Anna","always":" ","after_s":20}]"#,
+        ] {
+            fs::write(&path, text).unwrap();
 
-        assert!(Keeper::open(path.clone()).is_err());
-        assert_eq!(fs::read_to_string(path).unwrap(), "[{");
+            assert!(Keeper::open(path.clone()).is_err(), "{text}");
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        }
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_could_not_be_read_again_is_not_written() {
+        let folder = folder();
+        let path = folder.join("rules.json");
+        let (mut keeper, work) = Keeper::open(path.clone()).unwrap();
+        let long = User {
+            name: "a".repeat(usize::try_from(FILE_BYTES_MAX).unwrap()),
+            ..user("bert")
+        };
+        let rules = Rules {
+            undisturbed: true,
+            ..Rules::default()
+        };
+
+        keeper.keep(user("anna"), rules.clone());
+        keeper.keep(long, rules.clone());
+        drop(keeper);
+        work.await;
+
+        let (again, _work) = Keeper::open(path).unwrap();
+        assert_eq!(again.all(), [(user("anna"), rules)]);
         fs::remove_dir_all(folder).unwrap();
     }
 

@@ -155,7 +155,7 @@ async fn ask(
     line.send("Login", &user).await?;
     line.obeyed().await?;
     loop {
-        let found = line.registrations().await?;
+        let found = line.registrations(&config.registrations).await?;
         *asked = true;
         let now: Registrations = config
             .registrations
@@ -224,13 +224,19 @@ impl Line {
         }
     }
 
-    async fn registrations(&mut self) -> Result<BTreeMap<String, String>, Fault> {
+    /// Asks for all and keeps those that are wanted.
+    async fn registrations(
+        &mut self,
+        wanted: &BTreeSet<String>,
+    ) -> Result<BTreeMap<String, String>, Fault> {
         self.send("PJSIPShowRegistrationsOutbound", &[]).await?;
         let mut found = BTreeMap::new();
         loop {
             match self.answer().await? {
                 Packet::Registration { name, status } => {
-                    found.insert(name, status);
+                    if wanted.contains(&name) {
+                        found.insert(name, status);
+                    }
                 }
                 Packet::RegistrationsEnd => return Ok(found),
                 Packet::Response {
