@@ -24,7 +24,10 @@ use moqrelay_room::{
 use moqrelay_wire::conference as wire;
 use uuid::Uuid;
 
-use super::{ATTACH_TIMEOUT, Driver, Road, to_ari, to_bridge, to_wire, told, told_ari};
+use super::{
+    ATTACH_TIMEOUT, Driver, Road,
+    words::{to_ari, to_bridge, to_wire, told, told_ari},
+};
 
 /// Legs of rooms have names from here on, those of calls below, so that each event finds the one who knows the leg.
 const LEGS_FIRST: u64 = 1 << 48;
