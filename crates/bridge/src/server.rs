@@ -1,38 +1,35 @@
 //! The bridge's own task: accepts connections, finds out whose they are, and keeps the legs.
 
+mod door;
+mod services;
+
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
-    io::{self, Write as _},
     pin::Pin,
-    time::Duration,
 };
 
 use bytes::BytesMut;
-use moqrelay_relay::{FullTrackName, PublishError, Relay};
-use moqrelay_wire::audiosocket::HANGUP;
+use moqrelay_relay::{FullTrackName, Relay};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{mpsc, oneshot, watch},
     task::{self, JoinError, JoinSet},
-    time::{Instant, MissedTickBehavior, interval, sleep, sleep_until},
+    time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
 use tokio_tungstenite::tungstenite::http::StatusCode;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
+use self::door::{Door, Refusal, accept};
 use crate::{
     Config, Event, LegId, Listeners, Place, Service, Stray, Way,
     exchange::Exchange,
-    expectation::{Claim, Expectations, Turned},
+    expectation::{Claim, Expectations},
     governor::{self, BusyTime, Change, Governor, Load, Throttle},
-    identify::{self, identify},
-    leg::{
-        self, Command, End, Leg, OutRate, Reason, Road, RtpLine, Socket, Spec, Stats, Surroundings,
-    },
+    leg::{Command, End, Leg, OutRate, Reason, Road, RtpLine, Spec, Stats, Surroundings},
     media,
     meters::Meters,
-    publication::Publication,
-    service::{Hall, echo},
+    service::Hall,
     wheel::Wheel,
 };
 
@@ -72,12 +69,6 @@ pub(crate) enum Order {
 
 /// Commands that may wait for one leg, which takes them within 20 ms.
 const LEG_COMMANDS_MAX: usize = 64;
-
-/// How long a call that has knocked waits for a word: the daemon decides in one turn of its loop.
-const KNOCK_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// After a failed accept (no file descriptor left) the next one would fail too.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The state behind a [`Bridge`](crate::Bridge).
 pub(crate) struct Server {
@@ -354,82 +345,6 @@ impl Server {
         }
     }
 
-    fn start(
-        &mut self,
-        leg: LegId,
-        service: Service,
-        place: &Place,
-        source: Option<FullTrackName>,
-    ) {
-        if self.listener.is_none()
-            || self.legs.len() >= self.config.legs_max
-            || self.legs.contains_key(&leg)
-        {
-            tracing::warn!(%leg, ?service, "not started: too many legs, or we end");
-            return self.detached(leg, Reason::Refused);
-        }
-        tracing::info!(%leg, ?service, room = place.room(), participant = place.participant(), "service begins");
-        let handle = match service {
-            Service::Echo => self.start_echo(leg, place, source),
-            Service::Milliwatt => match self.start_milliwatt(leg, place) {
-                Ok(handle) => handle,
-                Err(error) => {
-                    tracing::warn!(%leg, %error, "not started");
-                    return self.detached(leg, Reason::Refused);
-                }
-            },
-        };
-        self.legs.insert(leg, handle);
-        self.around.meters.legs(self.legs.len());
-    }
-
-    fn start_echo(&mut self, leg: LegId, place: &Place, source: Option<FullTrackName>) -> Handle {
-        let (commands, told) = mpsc::channel(LEG_COMMANDS_MAX);
-        let catalog = self.around.coding.catalog();
-        let life = echo(
-            self.around.relay.clone(),
-            place.clone(),
-            catalog,
-            source,
-            told,
-        );
-        let life = async move {
-            life.await;
-            Outcome::Echo(leg)
-        };
-        let task = self
-            .tasks
-            .spawn(life.instrument(tracing::info_span!("echo", %leg, room = place.room())));
-        self.task_legs.insert(task.id(), leg);
-        Handle::Echo { commands }
-    }
-
-    fn start_milliwatt(&mut self, leg: LegId, place: &Place) -> Result<Handle, PublishError> {
-        let catalog = self.around.coding.catalog();
-        let publication = Publication::open(&self.around.relay, place, &catalog, Instant::now())?;
-        self.enter_hall(leg, publication);
-        Ok(Handle::Milliwatt)
-    }
-
-    /// The hall's task exists from its first member on.
-    fn enter_hall(&mut self, leg: LegId, publication: Publication) {
-        let Self {
-            hall,
-            tasks,
-            around,
-            ..
-        } = self;
-        let hall = hall.get_or_insert_with(|| {
-            let (hall, task) = Hall::new(around.coding);
-            tasks.spawn(async move {
-                task.await;
-                Outcome::Hall
-            });
-            hall
-        });
-        hall.enter(leg, publication);
-    }
-
     fn hang_up(&mut self, leg: LegId) {
         match self.legs.get_mut(&leg) {
             None if self.expectations.cancel(leg) => self.detached(leg, Reason::HungUp),
@@ -483,68 +398,6 @@ impl Server {
         self.legs.iter().filter_map(stats).collect()
     }
 
-    fn accepted(&mut self, accepted: io::Result<TcpStream>, door: Door) {
-        let mut stream = match accepted {
-            Ok(stream) => stream,
-            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => return,
-            Err(error) => {
-                tracing::warn!(%error, "no connection could be accepted");
-                self.accepting = false;
-                self.tasks.spawn(async {
-                    sleep(ACCEPT_PAUSE).await;
-                    Outcome::Rested
-                });
-                return;
-            }
-        };
-        if self.unidentified >= self.config.unidentified_max {
-            self.around.meters.refused("too_many");
-            tracing::debug!("refused: too many connections that do not say which call they are");
-            return match door {
-                Door::AudioSocket => turn_away_at_once(stream),
-                Door::WebSocket => drop(stream),
-            };
-        }
-        self.unidentified += 1;
-        self.around.meters.unidentified(self.unidentified);
-        let within = self.config.identify_timeout;
-        let meters = self.around.meters.clone();
-        let open = self.open.as_ref().map(watch::Sender::subscribe);
-        if door == Door::WebSocket {
-            let tls = self.config.media_tls.clone();
-            self.tasks.spawn(async move {
-                let asked = tokio::select! {
-                    asked = media::read_request(stream, tls, within) => asked,
-                    () = closed(open) => Err(media::Error::Ending),
-                };
-                match asked {
-                    Ok(request) => Outcome::Asked(request),
-                    Err(error) => {
-                        meters.refused(error.as_str());
-                        tracing::debug!(%error, "request refused");
-                        Outcome::Refused
-                    }
-                }
-            });
-            return;
-        }
-        self.tasks.spawn(async move {
-            let mut inbox = BytesMut::new();
-            let identified = tokio::select! {
-                identified = identify(&mut stream, &mut inbox, within) => identified,
-                () = closed(open) => Err(identify::Error::Ending),
-            };
-            match identified {
-                Ok(id) => Outcome::Identified { stream, inbox, id },
-                Err(error) => {
-                    refused(&meters, &error);
-                    leg::refuse(stream).await;
-                    Outcome::Refused
-                }
-            }
-        });
-    }
-
     fn done(&mut self, done: Result<(task::Id, Outcome), JoinError>) {
         match done {
             Ok((_, Outcome::Identified { stream, inbox, id })) => {
@@ -567,86 +420,6 @@ impl Server {
             }
             Err(error) => self.failed(&error),
         }
-    }
-
-    fn identified(&mut self, stream: TcpStream, inbox: BytesMut, id: Uuid) {
-        let claim = match self.claim(id) {
-            Ok(claim) => claim,
-            Err(Refusal::Turned(Turned::Unknown)) if self.strays.is_some() => {
-                return self.leave(stream, inbox, id);
-            }
-            Err(refusal) => {
-                let peer = stream.peer_addr().ok();
-                tracing::warn!(%id, ?peer, %refusal, "connection refused");
-                return self.turn_away(stream, refusal.as_str());
-            }
-        };
-        self.left_the_door();
-        let road = Road::AudioSocket(Socket::new(stream, inbox));
-        self.attach(claim, Box::pin(async { Ok(road) }), id);
-    }
-
-    /// A request for a media WebSocket.
-    fn asked(&mut self, request: media::Request) {
-        let peer = request.peer();
-        if !request.is_authorized(self.config.media_credentials.as_ref()) {
-            tracing::warn!(?peer, "WebSocket refused: wrong user or password");
-            return self.decline(request, StatusCode::UNAUTHORIZED, "unauthorized");
-        }
-        let query = request.query();
-        match (query.id, query.call) {
-            (Some(id), _) => self.let_in(request, id),
-            (None, Some(_)) if self.listener.is_none() => {
-                self.decline(request, StatusCode::SERVICE_UNAVAILABLE, "ending");
-            }
-            (None, Some(call)) => {
-                let id = Uuid::new_v4();
-                let until = Instant::now() + KNOCK_TIMEOUT;
-                self.knocking.insert(id, Knocking { request, until });
-                self.outgoing.push_back(Event::Knocked { id, call });
-            }
-            (None, None) => {
-                tracing::warn!(
-                    ?peer,
-                    "WebSocket refused: its address has neither id=UUID nor to=NUMBER"
-                );
-                self.decline(request, StatusCode::BAD_REQUEST, "malformed");
-            }
-        }
-    }
-
-    /// Gives a request its leg.
-    fn let_in(&mut self, request: media::Request, id: Uuid) {
-        let peer = request.peer();
-        match self.claim(id) {
-            Ok(claim) => {
-                self.left_the_door();
-                let opening = async {
-                    let socket = request.accept().await?;
-                    Ok(Road::WebSocket(Box::new(socket)))
-                };
-                self.attach(claim, Box::pin(opening), id);
-            }
-            Err(refusal) => {
-                tracing::warn!(%id, ?peer, %refusal, "WebSocket refused");
-                self.decline(request, StatusCode::NOT_FOUND, refusal.as_str());
-            }
-        }
-    }
-
-    /// Turns a call away that has knocked, if it is there still.
-    fn turn_knock_away(&mut self, id: Uuid, reason: &'static str) {
-        if let Some(knocking) = self.knocking.remove(&id) {
-            self.decline(knocking.request, StatusCode::NOT_FOUND, reason);
-        }
-    }
-
-    fn decline(&mut self, request: media::Request, status: StatusCode, reason: &'static str) {
-        self.around.meters.refused(reason);
-        self.tasks.spawn(async move {
-            request.refuse(status).await;
-            Outcome::Refused
-        });
     }
 
     /// Goes to Asterisk.
@@ -672,59 +445,6 @@ impl Server {
             }
         };
         self.attach(claim, opening, id);
-    }
-
-    /// Takes the expectation of whoever says `id`.
-    fn claim(&mut self, id: Uuid) -> Result<Claim, Refusal> {
-        let claim = self.expectations.claim(id, Instant::now())?;
-        let leg = claim.spec.leg;
-        if self.listener.is_none() {
-            self.expectations.release(leg);
-            return Err(Refusal::Ending);
-        }
-        if self.legs.len() >= self.config.legs_max {
-            self.expectations.release(leg);
-            if !claim.standing {
-                self.detached(leg, Reason::Refused);
-            }
-            return Err(Refusal::TooManyLegs);
-        }
-        Ok(claim)
-    }
-
-    /// Leaves a connection to whoever may expect it.
-    fn leave(&mut self, stream: TcpStream, inbox: BytesMut, id: Uuid) {
-        self.left_the_door();
-        let refuse = |error: &dyn std::fmt::Display| {
-            tracing::warn!(%id, %error, "connection refused: nobody expects this call id");
-            self.around.meters.refused("unknown");
-        };
-        let stream = match stream.into_std() {
-            Ok(stream) => stream,
-            Err(error) => return refuse(&error),
-        };
-        let inbox = inbox.to_vec();
-        let stray = Stray { id, inbox, stream };
-        let sent = match &self.strays {
-            Some(strays) => strays.try_send(stray),
-            None => Err(mpsc::error::TrySendError::Closed(stray)),
-        };
-        if let Err(error) = sent {
-            refuse(&error);
-            farewell(&mut error.into_inner().stream);
-        }
-    }
-
-    fn take_in(&mut self, stray: Stray) {
-        let Stray { id, inbox, stream } = stray;
-        self.unidentified += 1;
-        match TcpStream::from_std(stream) {
-            Ok(stream) => self.identified(stream, BytesMut::from(&inbox[..]), id),
-            Err(error) => {
-                tracing::warn!(%id, %error, "a connection cannot be taken in");
-                self.left_the_door();
-            }
-        }
     }
 
     fn attach(&mut self, claim: Claim, opening: Opening, id: Uuid) {
@@ -835,88 +555,6 @@ impl Server {
             reason,
             stats: Box::default(),
         });
-    }
-
-    fn turn_away(&mut self, stream: TcpStream, reason: &'static str) {
-        self.around.meters.refused(reason);
-        self.tasks.spawn(async move {
-            leg::refuse(stream).await;
-            Outcome::Refused
-        });
-    }
-
-    fn left_the_door(&mut self) {
-        self.unidentified = self.unidentified.saturating_sub(1);
-        self.around.meters.unidentified(self.unidentified);
-    }
-}
-
-/// By which listener a connection came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Door {
-    AudioSocket,
-    WebSocket,
-}
-
-/// Why nobody is let in.
-#[derive(Debug, thiserror::Error)]
-enum Refusal {
-    #[error(transparent)]
-    Turned(#[from] Turned),
-    #[error("the bridge ends")]
-    Ending,
-    #[error("too many legs")]
-    TooManyLegs,
-}
-
-impl Refusal {
-    /// Returns the name that metrics have for it.
-    fn as_str(&self) -> &'static str {
-        match self {
-            Self::Turned(Turned::Unknown) => "unknown",
-            Self::Turned(Turned::Busy) => "busy",
-            Self::Ending => "ending",
-            Self::TooManyLegs => "too_many_legs",
-        }
-    }
-}
-
-fn refused(meters: &Meters, error: &identify::Error) {
-    meters.refused(error.as_str());
-    tracing::debug!(%error, "connection refused");
-}
-
-/// Refuses without a task: those are for connections that are let in.
-fn turn_away_at_once(stream: TcpStream) {
-    match stream.into_std() {
-        Ok(mut stream) => farewell(&mut stream),
-        Err(error) => tracing::trace!(%error, "the connection was gone before our hang-up"),
-    }
-}
-
-fn farewell(stream: &mut std::net::TcpStream) {
-    if let Err(error) = stream.write_all(&HANGUP) {
-        tracing::trace!(%error, "the connection was gone before our hang-up");
-    }
-}
-
-async fn accept(listener: Option<&TcpListener>) -> io::Result<TcpStream> {
-    let Some(listener) = listener else {
-        return std::future::pending().await;
-    };
-    let (stream, peer) = listener.accept().await?;
-    tracing::debug!(%peer, "connection");
-    // A message that waits for an acknowledgement is a frame too late. On a connection that is gone already it fails.
-    stream
-        .set_nodelay(true)
-        .map_err(|_| io::ErrorKind::ConnectionAborted)?;
-    Ok(stream)
-}
-
-/// Waits until the bridge shuts down.
-async fn closed(open: Option<watch::Receiver<()>>) {
-    if let Some(mut open) = open {
-        while open.changed().await.is_ok() {}
     }
 }
 
