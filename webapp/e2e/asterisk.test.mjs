@@ -1,20 +1,28 @@
 // Browsers and SIP telephones through a real Asterisk: by ARI, and by tickets alone.
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
-import { peak, startAsterisk, startPhone } from '../../deploy/asterisk/harness.mjs';
-import { launchChromium } from './lib/chromium.mjs';
-import { ASTERISK_SECRET, freePorts, startDaemon } from './lib/daemon.mjs';
+import { peak } from '../../deploy/asterisk/harness.mjs';
+import { isNear, pause } from './lib/ear.mjs';
+import { ariToml, startSite } from './lib/site.mjs';
 import { until } from './lib/wait.mjs';
 
 const HANGUP_MS_MAX = 500;
 const PHONE_HZ = 700;
-const TOLERANCE_HZ = 5;
 /** What is left of a tone on its way to the telephone and into its WAV file. */
 const LEVEL_MIN = 1_000;
 /** How long two talk, so that the second half of the recording is all tone. */
 const TALK_MS = 3_000;
 const ANNA = '7001';
+const FIXED_UUID = '40325ec2-5efd-4bd3-805f-53576e581d13';
+const USER_BY_UUID = `
+[[users]]
+id = "dora"
+name = "Dora"
+number = "7100"
+audiosocket = "${FIXED_UUID}"
+`;
 
+let site;
 let asterisk;
 let daemon;
 let browser;
@@ -22,36 +30,22 @@ let anna;
 let alice;
 
 before(async () => {
-  const ports = await freePorts();
-  asterisk = await startAsterisk({
-    audiosocket: `127.0.0.1:${ports.audiosocket}`,
-    api: `http://127.0.0.1:${ports.http}`,
-    secret: ASTERISK_SECRET,
-    fixedUuid: FIXED_UUID,
+  site = await startSite({
+    asterisk: { fixedUuid: FIXED_UUID },
+    toml: (it) => `${ariToml(it)}${USER_BY_UUID}`,
+    users: [{ id: 'anna', name: 'Anna', number: ANNA }],
+    phones: [{ name: 'alice', hz: PHONE_HZ }],
   });
-  daemon = await startDaemon({ ports, toml: withAri(asterisk) });
-  await until(async () => /moqrelay/.test(await asterisk.cli('ari show apps')), { what: 'the daemon to connect to ARI', ms: 20_000 });
-  browser = await launchChromium({ hz: 440 });
-  anna = await browser.phone({ url: daemon.url });
-  await anna.signInWith(daemon.token({ id: 'anna', name: 'Anna', number: ANNA }));
-  alice = await startPhone({ asterisk, name: 'alice', hz: PHONE_HZ });
+  ({ asterisk, daemon, browser } = site);
+  ({ anna } = site.web);
+  ({ alice } = site.sip);
 });
 
-after(async () => {
-  await alice?.stop();
-  await browser?.close();
-  const status = await daemon?.stop();
-  await asterisk?.stop();
-  if (daemon !== undefined) assert.equal(status, 0, `the daemon ended with ${status}`);
-});
+after(() => site?.stop());
 
 afterEach(async (context) => {
-  if (!context.passed && daemon !== undefined) {
-    console.error(daemon.log().split('\n').slice(-40).join('\n'));
-    console.error(asterisk.log().split('\n').slice(-40).join('\n'));
-  }
-  await anna?.rest();
-  await alice?.hangUp().catch(() => {});
+  if (!context.passed) site?.report();
+  await site?.rest();
 });
 
 describe('a telephone calls a browser', () => {
@@ -253,24 +247,6 @@ describe('Asterisk restarts', () => {
   });
 });
 
-const FIXED_UUID = '40325ec2-5efd-4bd3-805f-53576e581d13';
-
-function withAri({ ari }) {
-  return `
-[asterisk.ari]
-url = "${ari.url}"
-user = "${ari.user}"
-password = "${ari.password}"
-dial = "Local/{number}@internal/n"
-
-[[users]]
-id = "dora"
-name = "Dora"
-number = "7100"
-audiosocket = "${FIXED_UUID}"
-`;
-}
-
 function within(ms) {
   assert.ok(ms <= HANGUP_MS_MAX, `the other side ended after ${ms} ms, at most ${HANGUP_MS_MAX} are allowed`);
 }
@@ -278,12 +254,10 @@ function within(ms) {
 /** The telephone's recording holds a tone. */
 function heard(hz) {
   const { hz: found, level } = peak(alice.heard);
-  assert.ok(Math.abs(found - hz) <= TOLERANCE_HZ && level >= LEVEL_MIN, `the telephone heard ${found} Hz at level ${level} instead of ${hz} Hz`);
+  assert.ok(isNear(found, hz) && level >= LEVEL_MIN, `the telephone heard ${found} Hz at level ${level} instead of ${hz} Hz`);
 }
 
 function seen(phone, type) {
   const from = phone.events.findLastIndex((event) => event.type === 'CALL_OUTGOING');
   return phone.events.slice(from + 1).some((event) => event.type === type);
 }
-
-const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));

@@ -1,20 +1,18 @@
 // Hold, transfers and calls of three, asked for by the web phone and by SIP telephones, through a real Asterisk.
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
-import { peak, startAsterisk, startLamp, startPhone } from '../../deploy/asterisk/harness.mjs';
-import { launchChromium } from './lib/chromium.mjs';
-import { ASTERISK_SECRET, freePorts, startDaemon } from './lib/daemon.mjs';
+import { startLamp } from '../../deploy/asterisk/harness.mjs';
+import { isNear, listen, near, pause } from './lib/ear.mjs';
+import { asterisksRow, recorded } from './lib/records.mjs';
+import { ariToml, startSite } from './lib/site.mjs';
 import { until } from './lib/wait.mjs';
 
 const ALICE_HZ = 700;
 const BOB_HZ = 950;
-const TOLERANCE_HZ = 5;
-/** What is left of a tone on its way to the telephone and into its WAV file. */
-const LEVEL_MIN = 500;
-/** Long enough for the tone to be most of what is examined. */
+/** Long enough for a second of talk to be counted. */
 const TALK_MS = 2_500;
 const ANNA = '7001';
 const BERT = '7002';
@@ -22,6 +20,7 @@ const BERT = '7002';
 const folder = mkdtempSync(join(tmpdir(), 'moqrelay-records-'));
 const RECORDS = join(folder, 'calls.jsonl');
 
+let site;
 let asterisk;
 let daemon;
 let browser;
@@ -31,39 +30,30 @@ let alice;
 let bob;
 
 before(async () => {
-  const ports = await freePorts();
-  asterisk = await startAsterisk({ audiosocket: `127.0.0.1:${ports.audiosocket}`, api: `http://127.0.0.1:${ports.http}`, secret: ASTERISK_SECRET });
-  daemon = await startDaemon({ ports, toml: withAri(asterisk) });
-  await until(async () => /moqrelay/.test(await asterisk.cli('ari show apps')), { what: 'the daemon to connect to ARI', ms: 20_000 });
-  browser = await launchChromium({ hz: 440 });
-  anna = await browser.phone({ url: daemon.url });
-  await anna.signInWith(daemon.token({ id: 'anna', name: 'Anna', number: ANNA }));
-  bert = await browser.phone({ url: daemon.url });
-  await bert.signInWith(daemon.token({ id: 'bert', name: 'Bert', number: BERT }));
-  alice = await startPhone({ asterisk, name: 'alice', hz: ALICE_HZ });
-  bob = await startPhone({ asterisk, name: 'bob', hz: BOB_HZ });
+  site = await startSite({
+    toml: (it) => `[calls]\nrecords = "${RECORDS}"\n${ariToml(it, 'unanswered = "dialplan"')}`,
+    users: [
+      { id: 'anna', name: 'Anna', number: ANNA },
+      { id: 'bert', name: 'Bert', number: BERT },
+    ],
+    phones: [
+      { name: 'alice', hz: ALICE_HZ },
+      { name: 'bob', hz: BOB_HZ },
+    ],
+  });
+  ({ asterisk, daemon, browser } = site);
+  ({ anna, bert } = site.web);
+  ({ alice, bob } = site.sip);
 });
 
 after(async () => {
-  await alice?.stop();
-  await bob?.stop();
-  await browser?.close();
-  const status = await daemon?.stop();
+  await site?.stop();
   rmSync(folder, { recursive: true, force: true });
-  const channels = asterisk === undefined ? '' : await asterisk.cli('core show channels');
-  await asterisk?.stop();
-  if (daemon !== undefined) assert.equal(status, 0, `the daemon ended with ${status}`);
-  assert.match(channels, /^0 active channels/m, 'a channel is left in Asterisk');
 });
 
 afterEach(async (context) => {
-  if (!context.passed && daemon !== undefined) {
-    console.error(daemon.log().split('\n').slice(-60).join('\n'));
-    console.error(asterisk.log().split('\n').slice(-40).join('\n'));
-  }
-  await anna?.rest();
-  await bert?.rest();
-  for (const phone of [alice, bob]) await phone?.hangUp().catch(() => {});
+  if (!context.passed) site?.report();
+  await site?.rest();
 });
 
 describe('hold', () => {
@@ -78,7 +68,7 @@ describe('hold', () => {
     const resumed = await listen(alice);
 
     assert.ok(held.level >= 100, `nothing but ${held.level} is heard on hold`);
-    assert.ok(Math.abs(held.hz - anna.hz) > TOLERANCE_HZ, 'the browser is heard on hold');
+    assert.ok(!isNear(held.hz, anna.hz), 'the browser is heard on hold');
     near(resumed, anna.hz);
   });
 });
@@ -276,13 +266,13 @@ describe('a call that nobody answers', () => {
 describe('call records', () => {
   test('of a telephone that called say the same as Asterisk, joined by the linked id', async () => {
     await fromAlice();
-    await new Promise((resolve) => setTimeout(resolve, TALK_MS));
+    await pause(TALK_MS);
     const closed = alice.closed();
     await anna.hangUp();
     await closed;
 
-    const [leg, call] = await recorded((line) => line.record === 'leg' && line.linked_id !== undefined && line.who.id === '1001');
-    const row = await asterisksRow(leg.linked_id);
+    const [leg, call] = await recorded(RECORDS, (line) => line.linked_id !== undefined && line.who.id === '1001');
+    const row = await asterisksRow(asterisk, leg.linked_id, '"PJSIP/alice-');
 
     assert.equal(call.cause, 'normal');
     assert.equal(leg.who.name, 'Alice');
@@ -294,25 +284,11 @@ describe('call records', () => {
     await anna.dial('605');
     assert.equal(await anna.ended(), 'busy');
 
-    const [leg, call] = await recorded((line) => line.record === 'leg' && line.who.id === '605');
+    const [leg, call] = await recorded(RECORDS, (line) => line.who.id === '605');
 
     assert.deepEqual([leg.cause, leg.talked_s, call.talked_s, call.answered_ms], ['busy', 0, 0, undefined]);
   });
 });
-
-function withAri({ ari }) {
-  return `
-[calls]
-records = "${RECORDS}"
-
-[asterisk.ari]
-url = "${ari.url}"
-user = "${ari.user}"
-password = "${ari.password}"
-dial = "Local/{number}@internal/n"
-unanswered = "dialplan"
-`;
-}
 
 /** Anna has called Alice; both hear each other. */
 async function toAlice() {
@@ -341,43 +317,4 @@ async function ask(to) {
   await anna.click('call-transfer');
   await anna.driver.fill('[data-testid="transfer-input"]', to);
   await anna.click('transfer-ask');
-}
-
-/** Waits for the last leg's record that fits; returns it and its call's. */
-async function recorded(fits) {
-  let found;
-  const look = () => {
-    const lines = readFileSync(RECORDS, 'utf8').split('\n').filter((line) => line !== '').map((line) => JSON.parse(line));
-    const leg = lines.findLast(fits);
-    const call = lines.find((line) => line.record === 'call' && line.call === leg?.call);
-    found = [leg, call];
-    return call !== undefined;
-  };
-  await until(async () => look(), { what: 'the record' });
-  return found;
-}
-
-/** Returns what Asterisk's own records with a linked id say of a telephone's channel: how long it was up. */
-async function asterisksRow(linkedId) {
-  let rows = [];
-  const look = () => {
-    const text = readFileSync(join(asterisk.state, 'log', 'cdr-csv', 'Master.csv'), 'utf8');
-    rows = text.split('\n').filter((line) => line.includes(`"${linkedId}"`) && line.includes('"PJSIP/alice-'));
-    return rows.length > 0;
-  };
-  await until(async () => look(), { what: `Asterisk's record ${linkedId}` });
-  // The duration and, behind it, the seconds since the answer are the two bare numbers.
-  const billsec = rows.map((row) => Number(/,(\d+),(\d+),"/.exec(row)?.[2] ?? 0));
-  return { billsec: Math.max(...billsec), rows };
-}
-
-/** Returns the loudest tone that a telephone hears from now on. */
-async function listen(phone) {
-  await new Promise((resolve) => setTimeout(resolve, TALK_MS));
-  const { seconds } = peak(phone.heard);
-  return peak(phone.heard, { from: Math.max(0, seconds - 1), seconds: 1 });
-}
-
-function near({ hz, level }, wanted) {
-  assert.ok(Math.abs(hz - wanted) <= TOLERANCE_HZ && level >= LEVEL_MIN, `the telephone heard ${hz} Hz at level ${level} instead of ${wanted} Hz`);
 }

@@ -5,8 +5,8 @@ import { execFile } from 'node:child_process';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { readWav, startAsterisk, startPhone } from '../../deploy/asterisk/harness.mjs';
-import { ASTERISK_SECRET, freePorts, startDaemon } from './lib/daemon.mjs';
+import { readWav } from '../../deploy/asterisk/harness.mjs';
+import { ariToml, startSite } from './lib/site.mjs';
 import { until } from './lib/wait.mjs';
 
 const LISTENER =
@@ -24,36 +24,29 @@ const EXAMINED_S = 0.5;
 /** The open room, by ARI and by a ticket, and the one behind a PIN. */
 const [BOARD, BOARD_BY_TICKET, DEN, PIN] = ['7810', '8810', '7820', '4711'];
 
+let site;
 let asterisk;
 let daemon;
 let alice;
 let bob;
 
 before(async () => {
-  const ports = await freePorts();
-  asterisk = await startAsterisk({ audiosocket: `127.0.0.1:${ports.audiosocket}`, api: `http://127.0.0.1:${ports.http}`, secret: ASTERISK_SECRET });
-  daemon = await startDaemon({ ports, toml: configuration(asterisk) });
-  await until(async () => /moqrelay/.test(await asterisk.cli('ari show apps')), { what: 'the daemon to connect to ARI', ms: WAIT_MS });
-  alice = await startPhone({ asterisk, name: 'alice', hz: ALICE_HZ });
-  bob = await startPhone({ asterisk, name: 'bob', hz: BOB_HZ });
+  site = await startSite({
+    toml: configuration,
+    phones: [
+      { name: 'alice', hz: ALICE_HZ },
+      { name: 'bob', hz: BOB_HZ },
+    ],
+  });
+  ({ asterisk, daemon } = site);
+  ({ alice, bob } = site.sip);
 });
 
-after(async () => {
-  await alice?.stop();
-  await bob?.stop();
-  const status = await daemon?.stop();
-  const channels = asterisk === undefined ? '' : await asterisk.cli('core show channels');
-  await asterisk?.stop();
-  if (daemon !== undefined) assert.equal(status, 0, `the daemon ended with ${status}`);
-  assert.match(channels, /^0 active channels/m, 'a channel is left in Asterisk');
-});
+after(() => site?.stop());
 
 afterEach(async (context) => {
-  if (!context.passed && daemon !== undefined) {
-    console.error(daemon.log().split('\n').slice(-60).join('\n'));
-    console.error(asterisk.log().split('\n').slice(-40).join('\n'));
-  }
-  for (const phone of [alice, bob]) await phone?.hangUp().catch(() => {});
+  if (!context.passed) site?.report();
+  await site?.rest();
   await asterisk?.cli('channel request hangup all');
   await people(0);
 });
@@ -159,14 +152,9 @@ describe('a room behind a PIN', () => {
   });
 });
 
-function configuration({ ari: { url, user, password } }) {
+function configuration(asterisk) {
   return `
-[asterisk.ari]
-url = "${url}"
-user = "${user}"
-password = "${password}"
-dial = "Local/{number}@internal/n"
-
+${ariToml(asterisk)}
 [[rooms.room]]
 name = "board"
 title = "Board meeting"

@@ -5,16 +5,13 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
-import { peak, startAsterisk, startLamp, startPhone } from '../../deploy/asterisk/harness.mjs';
-import { launchChromium } from './lib/chromium.mjs';
-import { ASTERISK_SECRET, freePorts, startDaemon } from './lib/daemon.mjs';
+import { startLamp } from '../../deploy/asterisk/harness.mjs';
+import { isNear, listen, near } from './lib/ear.mjs';
+import { ariToml, startSite } from './lib/site.mjs';
 import { until } from './lib/wait.mjs';
 
 const ALICE_HZ = 700;
 const BOB_HZ = 950;
-const TOLERANCE_HZ = 5;
-/** What is left of a tone on its way to the telephone and into its WAV file. */
-const LEVEL_MIN = 500;
 const ANNA = '7001';
 const BERT = '7002';
 /** The first slot. */
@@ -22,6 +19,7 @@ const SLOT = '701';
 
 const folder = mkdtempSync(join(tmpdir(), 'moqrelay-rules-'));
 
+let site;
 let asterisk;
 let daemon;
 let browser;
@@ -31,39 +29,30 @@ let alice;
 let bob;
 
 before(async () => {
-  const ports = await freePorts();
-  asterisk = await startAsterisk({ audiosocket: `127.0.0.1:${ports.audiosocket}`, api: `http://127.0.0.1:${ports.http}`, secret: ASTERISK_SECRET });
-  daemon = await startDaemon({ ports, toml: configuration(asterisk) });
-  await until(async () => /moqrelay/.test(await asterisk.cli('ari show apps')), { what: 'the daemon to connect to ARI', ms: 20_000 });
-  browser = await launchChromium({ hz: 440 });
-  anna = await browser.phone({ url: daemon.url });
-  await anna.signInWith(daemon.token({ id: 'anna', name: 'Anna', number: ANNA }));
-  bert = await browser.phone({ url: daemon.url });
-  await bert.signInWith(daemon.token({ id: 'bert', name: 'Bert', number: BERT }));
-  alice = await startPhone({ asterisk, name: 'alice', hz: ALICE_HZ });
-  bob = await startPhone({ asterisk, name: 'bob', hz: BOB_HZ, mwi: true });
+  site = await startSite({
+    toml: configuration,
+    users: [
+      { id: 'anna', name: 'Anna', number: ANNA },
+      { id: 'bert', name: 'Bert', number: BERT },
+    ],
+    phones: [
+      { name: 'alice', hz: ALICE_HZ },
+      { name: 'bob', hz: BOB_HZ, mwi: true },
+    ],
+  });
+  ({ asterisk, daemon, browser } = site);
+  ({ anna, bert } = site.web);
+  ({ alice, bob } = site.sip);
 });
 
 after(async () => {
-  await alice?.stop();
-  await bob?.stop();
-  await browser?.close();
-  const status = await daemon?.stop();
+  await site?.stop();
   rmSync(folder, { recursive: true, force: true });
-  const channels = asterisk === undefined ? '' : await asterisk.cli('core show channels');
-  await asterisk?.stop();
-  if (daemon !== undefined) assert.equal(status, 0, `the daemon ended with ${status}`);
-  assert.match(channels, /^0 active channels/m, 'a channel is left in Asterisk');
 });
 
 afterEach(async (context) => {
-  if (!context.passed && daemon !== undefined) {
-    console.error(daemon.log().split('\n').slice(-60).join('\n'));
-    console.error(asterisk.log().split('\n').slice(-40).join('\n'));
-  }
-  await anna?.rest();
-  await bert?.rest();
-  for (const phone of [alice, bob]) await phone?.hangUp().catch(() => {});
+  if (!context.passed) site?.report();
+  await site?.rest();
 });
 
 describe('forwarding', () => {
@@ -109,7 +98,7 @@ describe('forwarding', () => {
 
     await daemon.restart();
     await Promise.all([anna.ready(), bert.ready()]);
-    await asteriskKnowsUs();
+    await site.knownToAsterisk();
     await anna.see('forwarded');
     await alice.dial(ANNA);
     await bob.incoming();
@@ -166,7 +155,7 @@ describe('parking', () => {
     await bert.see(`parked[data-slot="${SLOT}"]`);
     const music = await listen(alice);
     assert.ok(music.level >= 100, `nothing but ${music.level} is heard while it waits`);
-    assert.ok(Math.abs(music.hz - anna.hz) > TOLERANCE_HZ, 'the browser is still heard');
+    assert.ok(!isNear(music.hz, anna.hz), 'the browser is still heard');
 
     await bob.dial(SLOT);
     await bob.established();
@@ -256,7 +245,7 @@ describe('a second call', () => {
     await anna.see('waiting-call[data-state="held"]');
     await anna.hears(BOB_HZ);
     const held = await listen(alice);
-    assert.ok(Math.abs(held.hz - anna.hz) > TOLERANCE_HZ, 'the first call still hears the browser');
+    assert.ok(!isNear(held.hz, anna.hz), 'the first call still hears the browser');
     const closed = bob.closed();
     await bob.hangUp();
     await closed;
@@ -302,7 +291,7 @@ describe('messages that wait', () => {
   });
 });
 
-function configuration({ ari }) {
+function configuration(asterisk) {
   return `
 [calls]
 rules = "${join(folder, 'rules.json')}"
@@ -310,14 +299,7 @@ park = "700"
 park_timeout = "5s"
 pick_up = "*8"
 
-[asterisk.ari]
-url = "${ari.url}"
-user = "${ari.user}"
-password = "${ari.password}"
-dial = "Local/{number}@internal/n"
-mailbox = "{number}@default"
-voicemail = "*97"
-
+${ariToml(asterisk, 'mailbox = "{number}@default"\nvoicemail = "*97"')}
 [[asterisk.lines]]
 number = "1001"
 name = "Alice"
@@ -338,10 +320,6 @@ id = "bert"
 name = "Bert"
 number = "${BERT}"
 `;
-}
-
-async function asteriskKnowsUs() {
-  await until(async () => /moqrelay/.test(await asterisk.cli('ari show apps')), { what: 'the daemon to connect to ARI', ms: 20_000 });
 }
 
 /** Opens the settings, says where calls go, and closes them. */
@@ -394,15 +372,4 @@ async function deleteMessage() {
 async function noticed(phone, pattern) {
   const last = () => phone.events.findLast((event) => event.type === 'MWI_NOTIFY')?.param ?? '';
   await until(async () => pattern.test(last()), { what: `${pattern} at the telephone, which heard ${JSON.stringify(last())}` });
-}
-
-/** Returns the loudest tone that a telephone hears from now on. */
-async function listen(phone) {
-  await new Promise((resolve) => setTimeout(resolve, 2_500));
-  const { seconds } = peak(phone.heard);
-  return peak(phone.heard, { from: Math.max(0, seconds - 1), seconds: 1 });
-}
-
-function near({ hz, level }, wanted) {
-  assert.ok(Math.abs(hz - wanted) <= TOLERANCE_HZ && level >= LEVEL_MIN, `the telephone heard ${hz} Hz at level ${level} instead of ${wanted} Hz`);
 }

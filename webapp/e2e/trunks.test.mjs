@@ -1,20 +1,16 @@
 // Numbers and trunks, between two SIP worlds: browser, Asterisk, a provider (Kamailio), a telephone registered there.
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
-import { peak, startAsterisk, startPhone, startProvider } from '../../deploy/asterisk/harness.mjs';
-import { launchChromium } from './lib/chromium.mjs';
-import { ASTERISK_SECRET, freePorts, startDaemon } from './lib/daemon.mjs';
+import { listen, near } from './lib/ear.mjs';
+import { asterisksRow, recorded } from './lib/records.mjs';
+import { ariToml, startSite } from './lib/site.mjs';
 import { until } from './lib/wait.mjs';
 
 const CARLA = '493055501';
 const CARLA_HZ = 820;
-const TOLERANCE_HZ = 5;
-const LEVEL_MIN = 500;
-/** Long enough for the tone to be most of what is examined. */
-const TALK_MS = 2_500;
 /** A busy machine takes a while to notice what happens once a second. */
 const STATE_MS = 30_000;
 
@@ -39,50 +35,33 @@ const STATUSES = [
 const folder = mkdtempSync(join(tmpdir(), 'moqrelay-trunks-'));
 const RECORDS = join(folder, 'calls.jsonl');
 
+let site;
 let provider;
 let asterisk;
 let daemon;
-let browser;
 let anna;
 let carla;
 
 before(async () => {
-  const ports = await freePorts();
-  provider = await startProvider();
-  asterisk = await startAsterisk({
-    provider,
-    audiosocket: `127.0.0.1:${ports.audiosocket}`,
-    api: `http://127.0.0.1:${ports.http}`,
-    secret: ASTERISK_SECRET,
+  site = await startSite({
+    provider: true,
+    toml: configuration,
+    users: [{ id: 'anna', name: 'Anna', number: '+4930990' }],
+    phones: [{ at: 'provider', name: CARLA, hz: CARLA_HZ, codecs: 'PCMA/8000/1' }],
   });
-  daemon = await startDaemon({ ports, toml: configuration(asterisk) });
-  await until(async () => /moqrelay/.test(await asterisk.cli('ari show apps')), { what: 'the daemon to connect to ARI', ms: 20_000 });
-  browser = await launchChromium({ hz: 440 });
-  anna = await browser.phone({ url: daemon.url });
-  await anna.signInWith(daemon.token({ id: 'anna', name: 'Anna', number: '+4930990' }));
-  carla = await startPhone({ asterisk: provider.world, name: CARLA, hz: CARLA_HZ, codecs: 'PCMA/8000/1' });
+  ({ provider, asterisk, daemon } = site);
+  ({ anna } = site.web);
+  carla = site.sip[CARLA];
 });
 
 after(async () => {
-  await carla?.stop();
-  await browser?.close();
-  const status = await daemon?.stop();
+  await site?.stop();
   rmSync(folder, { recursive: true, force: true });
-  const channels = asterisk === undefined ? '' : await asterisk.cli('core show channels');
-  await asterisk?.stop();
-  await provider?.stop();
-  if (daemon !== undefined) assert.equal(status, 0, `the daemon ended with ${status}`);
-  assert.match(channels, /^0 active channels/m, 'a channel is left in Asterisk');
 });
 
 afterEach(async (context) => {
-  if (!context.passed && daemon !== undefined) {
-    console.error(daemon.log().split('\n').slice(-50).join('\n'));
-    console.error(asterisk.log().split('\n').slice(-30).join('\n'));
-    console.error(provider.log().split('\n').slice(-20).join('\n'));
-  }
-  await anna?.rest();
-  await carla?.hangUp().catch(() => {});
+  if (!context.passed) site?.report();
+  await site?.rest();
 });
 
 describe('a trunk', () => {
@@ -114,8 +93,8 @@ describe('a call by the trunk', () => {
     await anna.hangUp();
     await closed;
     await anna.see('ended-quality');
-    const leg = await recorded((line) => line.who.number === `+${CARLA}`);
-    const row = await asterisksRow(leg.linked_id, '"PJSIP/provider-');
+    const [leg] = await recorded(RECORDS, (line) => line.who.number === `+${CARLA}`);
+    const row = await asterisksRow(asterisk, leg.linked_id, '"PJSIP/provider-');
     assert.equal(leg.trunk, 'provider');
     assert.equal(leg.sound.road, 'audiosocket');
     assert.ok(leg.sound.from_telephone.mos >= 4, JSON.stringify(leg.sound));
@@ -129,7 +108,7 @@ describe('a call by the trunk', () => {
 
     const cause = await anna.ended();
 
-    const leg = await recorded((line) => line.who.number === `+${CARLA}` && line.talked_s === 0);
+    const [leg] = await recorded(RECORDS, (line) => line.who.number === `+${CARLA}` && line.talked_s === 0);
     assert.deepEqual([cause, leg.cause, leg.answered_ms], ['busy', 'busy', undefined]);
   });
 
@@ -246,19 +225,14 @@ describe('a provider that is gone', () => {
   });
 });
 
-function configuration({ ari, ports }) {
+function configuration(asterisk) {
   return `
 [calls]
 records = "${RECORDS}"
 
-[asterisk.ari]
-url = "${ari.url}"
-user = "${ari.user}"
-password = "${ari.password}"
-dial = "Local/{number}@internal/n"
-
+${ariToml(asterisk)}
 [asterisk.ami]
-address = "127.0.0.1:${ports.ami}"
+address = "127.0.0.1:${asterisk.ports.ami}"
 user = "moqrelay"
 password = "moqrelay-ami-password"
 
@@ -289,40 +263,4 @@ async function trunkThat(what, fits) {
     throw new Error(`${error.message}: ${JSON.stringify(trunk)}`);
   });
   return trunk;
-}
-
-/** Waits for the last leg's record that fits. */
-async function recorded(fits) {
-  let leg;
-  const look = async () => {
-    const lines = readFileSync(RECORDS, 'utf8').split('\n').filter((line) => line !== '').map((line) => JSON.parse(line));
-    leg = lines.findLast((line) => line.record === 'leg' && fits(line));
-    return leg !== undefined;
-  };
-  await until(look, { what: 'the record' });
-  return leg;
-}
-
-/** Returns what Asterisk's own records say of a channel: how long it was up. */
-async function asterisksRow(linkedId, channel) {
-  let rows = [];
-  const look = async () => {
-    const text = readFileSync(join(asterisk.state, 'log', 'cdr-csv', 'Master.csv'), 'utf8');
-    rows = text.split('\n').filter((line) => line.includes(`"${linkedId}"`) && line.includes(channel));
-    return rows.length > 0;
-  };
-  await until(look, { what: `Asterisk's record ${linkedId}` });
-  const billsec = rows.map((row) => Number(/,(\d+),(\d+),"/.exec(row)?.[2] ?? 0));
-  return { billsec: Math.max(...billsec), rows };
-}
-
-/** Returns the loudest tone that a telephone hears from now on. */
-async function listen(phone) {
-  await new Promise((resolve) => setTimeout(resolve, TALK_MS));
-  const { seconds } = peak(phone.heard);
-  return peak(phone.heard, { from: Math.max(0, seconds - 1), seconds: 1 });
-}
-
-function near({ hz, level }, wanted) {
-  assert.ok(Math.abs(hz - wanted) <= TOLERANCE_HZ && level >= LEVEL_MIN, `the telephone heard ${hz} Hz at level ${level} instead of ${wanted} Hz`);
 }

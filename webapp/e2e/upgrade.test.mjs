@@ -2,13 +2,12 @@
 // Asterisk: the calls go on in the old process, and end in it; what is new comes to the new one.
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
-import { peak, readWav, startAsterisk, startPhone } from '../../deploy/asterisk/harness.mjs';
-import { launchChromium } from './lib/chromium.mjs';
-import { ASTERISK_SECRET, freePorts, startDaemon } from './lib/daemon.mjs';
+import { peak, readWav } from '../../deploy/asterisk/harness.mjs';
+import { isNear, pause } from './lib/ear.mjs';
+import { ariToml, startSite } from './lib/site.mjs';
 import { until } from './lib/wait.mjs';
 
 const PHONE_HZ = 700;
-const TOLERANCE_HZ = 5;
 const LEVEL_MIN = 1_000;
 const TALK_MS = 3_000;
 const HANGUP_MS_MAX = 500;
@@ -16,45 +15,36 @@ const HANGUP_MS_MAX = 500;
 const GAP_MS_MAX = 60;
 const ANNA = '7001';
 
+let site;
 let asterisk;
 let daemon;
 let browser;
 let anna;
 let alice;
-let olds = [];
+const olds = [];
 
 before(async () => {
-  const ports = await freePorts();
-  asterisk = await startAsterisk({
-    audiosocket: `127.0.0.1:${ports.audiosocket}`,
-    api: `http://127.0.0.1:${ports.http}`,
-    secret: ASTERISK_SECRET,
+  site = await startSite({
+    toml: ariToml,
+    users: [{ id: 'anna', name: 'Anna', number: ANNA }],
+    phones: [{ name: 'alice', hz: PHONE_HZ }],
   });
-  const { url, user, password } = asterisk.ari;
-  const toml = `[asterisk.ari]\nurl = "${url}"\nuser = "${user}"\npassword = "${password}"\ndial = "Local/{number}@internal/n"\n`;
-  daemon = await startDaemon({ ports, toml });
-  await until(async () => /moqrelay/.test(await asterisk.cli('ari show apps')), { what: 'the daemon to connect to ARI', ms: 20_000 });
-  browser = await launchChromium({ hz: 440 });
-  anna = await browser.phone({ url: daemon.url });
-  await anna.signInWith(daemon.token({ id: 'anna', name: 'Anna', number: ANNA }));
-  alice = await startPhone({ asterisk, name: 'alice', hz: PHONE_HZ });
+  ({ asterisk, daemon, browser } = site);
+  ({ anna } = site.web);
+  ({ alice } = site.sip);
 });
 
 after(async () => {
-  await alice?.stop();
-  await browser?.close();
   for (const old of olds) await old.stop();
-  const status = await daemon?.stop();
-  await asterisk?.stop();
-  if (daemon !== undefined) assert.equal(status, 0, `the daemon ended with ${status}`);
+  await site?.stop();
 });
 
 afterEach(async (context) => {
-  if (!context.passed && daemon !== undefined) {
-    for (const { log } of [...olds, daemon, asterisk]) console.error(`${log().split('\n').slice(-40).join('\n')}\n--`);
+  if (!context.passed) {
+    site?.report();
+    for (const { log } of olds) console.error(`${log().split('\n').slice(-40).join('\n')}\n--`);
   }
-  await anna?.rest();
-  await alice?.hangUp().catch(() => {});
+  await site?.rest();
 });
 
 test('a call goes on without a gap; keys are heard; the browser ends it', async (context) => {
@@ -77,7 +67,7 @@ test('a call goes on without a gap; keys are heard; the browser ends it', async 
   context.diagnostic(`to the browser ${concealedMs} ms made up, ${lost} objects lost; to the telephone a gap of ${heardGap} ms`);
   assert.ok(concealedMs <= GAP_MS_MAX, `${concealedMs} ms were made up for the browser`);
   assert.ok(heardGap <= GAP_MS_MAX, `the telephone heard nothing for ${heardGap} ms`);
-  assert.ok(Math.abs(hz - anna.hz) <= TOLERANCE_HZ && level >= LEVEL_MIN, `the telephone heard ${hz} Hz at level ${level}`);
+  assert.ok(isNear(hz, anna.hz) && level >= LEVEL_MIN, `the telephone heard ${hz} Hz at level ${level}`);
   const closed = alice.closed();
   const at = await anna.clickedAt('call-hangup');
   await closed;
@@ -188,7 +178,7 @@ async function bothHear() {
   await anna.hears(PHONE_HZ);
   await pause(TALK_MS);
   const { hz, level } = peak(alice.heard);
-  assert.ok(Math.abs(hz - anna.hz) <= TOLERANCE_HZ && level >= LEVEL_MIN, `the telephone heard ${hz} Hz at level ${level}`);
+  assert.ok(isNear(hz, anna.hz) && level >= LEVEL_MIN, `the telephone heard ${hz} Hz at level ${level}`);
 }
 
 /** Nothing of a call is left in Asterisk, nor an application of a process that is gone. */
@@ -213,5 +203,3 @@ function longestGap(file) {
 function within(ms) {
   assert.ok(ms <= HANGUP_MS_MAX, `the other side ended after ${ms} ms, at most ${HANGUP_MS_MAX} are allowed`);
 }
-
-const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
