@@ -21,7 +21,7 @@ CONFIG ?= config/relay.toml
 FUZZ_SECONDS ?= 300
 CHURN_MINUTES ?= 30
 
-.PHONY: help run demo test check webapp web-modules unit e2e e2e-browsers e2e-asterisk bench bench-peers interop faults chaos churn fuzz release clean
+.PHONY: help run demo test check deny webapp web-modules unit e2e e2e-browsers e2e-asterisk bench bench-peers interop faults chaos churn fuzz release clean
 
 help:
 	@sed -n 's/^# //p' Makefile | sed '/^Outside/d'
@@ -64,6 +64,10 @@ check: web-modules
 	done
 	$(MAKE) unit
 	cd webapp && npm run --silent check && npm test --silent
+
+# Licences, sources and banned crates of the dependencies (cargo install --locked cargo-deny).
+deny:
+	cargo deny --locked check licenses bans sources
 
 # nextest where it is installed, cargo test elsewhere.
 unit:
