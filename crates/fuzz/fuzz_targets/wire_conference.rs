@@ -2,7 +2,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use moqrelay_wire::conference::{Happened, Roster};
+use moqrelay_wire::{
+    conference::{Happened, Roster},
+    speakers::Speakers,
+};
 
 fuzz_target!(|text: &[u8]| {
     if let Ok(roster) = Roster::decode(text) {
@@ -12,5 +15,9 @@ fuzz_target!(|text: &[u8]| {
     if let Ok(happened) = Happened::decode(text) {
         let again = Happened::decode(&happened.to_json()).expect("what was written can be read");
         assert_eq!(again, happened);
+    }
+    if let Ok(speakers) = Speakers::decode(text) {
+        let again = Speakers::decode(&speakers.to_json()).expect("what was written can be read");
+        assert_eq!(again, speakers);
     }
 });

@@ -36,6 +36,9 @@ pub struct Properties {
     pub kind: Kind,
     /// Voice Mode (0x1D54), a property of ours: how this and what follows is sent.
     pub mode: Option<Mode>,
+    /// Participant (0x1D58), a property of ours on seat tracks: whose voice it is, the 3 of `p3`. Inside Immutable
+    /// Properties, where a publisher could have put it, it means nothing.
+    pub participant: Option<u64>,
 }
 
 /// How a voice is sent.
@@ -120,6 +123,7 @@ impl Properties {
             level: Some(level),
             kind: Kind::Speech,
             mode: None,
+            participant: None,
         }
     }
 
@@ -155,6 +159,7 @@ impl Properties {
             (TYPE_TIMESTAMP, self.timestamp),
             (TYPE_KIND, self.kind.to_value()),
             (TYPE_MODE, self.mode.map(|mode| mode.to_byte().into())),
+            (TYPE_PARTICIPANT, self.participant),
         ];
         put_pairs(out, &pairs);
     }
@@ -203,6 +208,9 @@ impl Properties {
                     self.mode = self.mode.or(Some(Mode::from_byte(byte)));
                 }
                 TYPE_KIND if self.kind == Kind::Speech => self.kind = Kind::from_value(value),
+                TYPE_PARTICIPANT if immutable == Immutable::Outside => {
+                    self.participant = self.participant.or(Some(value));
+                }
                 _ => {}
             }
         }
@@ -221,6 +229,80 @@ pub fn track_properties() -> Bytes {
     ];
     put_pairs(&mut out, &pairs);
     out.freeze()
+}
+
+/// Returns the properties of an object for the seat that its publisher, `participant`, has in a room: as they are, but
+/// for Participant, which is ours to say, and what draft-18 says of groups and objects before this one, which are others
+/// there. `timescale`: that of the publisher's track, where it is not that of the seat and the object has none itself.
+///
+/// # Errors
+///
+/// When the block cannot be read, or says something of other objects where it must not be changed.
+pub fn of_seat(
+    block: &[u8],
+    participant: u64,
+    timescale: Option<u64>,
+) -> Result<Bytes, DecodeError> {
+    let mut out = BytesMut::with_capacity(block.len() + SEAT_BYTES_MAX);
+    let ours = [
+        (TYPE_TIMESCALE, timescale),
+        (TYPE_PARTICIPANT, Some(participant)),
+    ];
+    let ours = ours
+        .into_iter()
+        .filter_map(|(kind, value)| Some((kind, value?)));
+    let mut ours = ours.peekable();
+    let (mut kind, mut written) = (0_u64, 0);
+    let mut rest = block;
+    while !rest.is_empty() {
+        let delta = take_varint(&mut rest)?;
+        kind = kind.checked_add(delta).ok_or(DecodeError::TypeTooLarge)?;
+        let from = rest;
+        if kind % 2 == 1 {
+            let value = take_value(&mut rest)?;
+            if kind == TYPE_IMMUTABLE {
+                stays_true(value)?;
+            }
+        } else {
+            take_varint(&mut rest)?;
+        }
+        let value = &from[..from.len() - rest.len()];
+        while let Some((kind, value)) = ours.next_if(|(ours, _)| *ours <= kind) {
+            put_varint(&mut out, kind - written);
+            put_varint(&mut out, value);
+            written = kind;
+        }
+        if kind == TYPE_PARTICIPANT || TYPES_OF_PLACES.contains(&kind) {
+            continue;
+        }
+        put_varint(&mut out, kind - written);
+        out.put_slice(value);
+        written = kind;
+    }
+    for (kind, value) in ours {
+        put_varint(&mut out, kind - written);
+        put_varint(&mut out, value);
+        written = kind;
+    }
+    Ok(out.freeze())
+}
+
+/// Fails when a block that must not be changed says something of other objects.
+fn stays_true(mut rest: &[u8]) -> Result<(), DecodeError> {
+    let mut kind: u64 = 0;
+    while !rest.is_empty() {
+        let delta = take_varint(&mut rest)?;
+        kind = kind.checked_add(delta).ok_or(DecodeError::TypeTooLarge)?;
+        if TYPES_OF_PLACES.contains(&kind) {
+            return Err(DecodeError::Misplaced(kind));
+        }
+        if kind % 2 == 1 {
+            take_value(&mut rest)?;
+        } else {
+            take_varint(&mut rest)?;
+        }
+    }
+    Ok(())
 }
 
 /// How loud an object is, as in RFC 6464 section 3.
@@ -276,10 +358,13 @@ pub enum DecodeError {
     /// A value is longer than draft-18 allows.
     #[error("property value of {0} bytes, at most {VALUE_BYTES_MAX}")]
     ValueTooLong(u64),
+    /// Immutable Properties say something of other objects, which is not true in another track.
+    #[error("property {0:#x} cannot be taken out")]
+    Misplaced(u64),
 }
 
 /// Which side of the border of Immutable Properties is being read.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Immutable {
     Outside,
     Inside,
@@ -354,6 +439,10 @@ const TYPE_TIMESTAMP: u64 = 0x10;
 /// Far from what the working group numbers, and even: its value is an integer.
 const TYPE_KIND: u64 = 0x1D52;
 const TYPE_MODE: u64 = 0x1D54;
+const TYPE_PARTICIPANT: u64 = 0x1D58;
+
+/// Prior Group ID Gap and Prior Object ID Gap (draft-18 section 12): what does not exist before an object in its track.
+const TYPES_OF_PLACES: [u64; 2] = [0x3C, 0x3E];
 
 /// The timescale where none is given.
 const MICROSECONDS: u64 = 1_000_000;
@@ -361,8 +450,12 @@ const MICROSECONDS: u64 = 1_000_000;
 /// Draft-18 section 1.4.2.
 const VALUE_BYTES_MAX: u64 = 65_535;
 
-/// Three types of one byte, two values of up to nine bytes, a level of two, a kind of three, and a mode of three.
-const ENCODED_BYTES_MAX: usize = 3 + 2 * 9 + 2 + 3 + 3;
+/// Three types of one byte, two values of up to nine bytes, a level of two, a kind of three, a mode of three, and a
+/// participant.
+const ENCODED_BYTES_MAX: usize = 3 + 2 * 9 + 2 + 3 + 3 + 10;
+
+/// A timescale and a participant, with types of two bytes: what a seat adds.
+const SEAT_BYTES_MAX: usize = 2 * (2 + 9);
 
 #[cfg(test)]
 mod tests {

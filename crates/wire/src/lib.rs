@@ -9,4 +9,5 @@ pub mod chan_websocket;
 pub mod conference;
 pub mod rtp;
 pub mod signal;
+pub mod speakers;
 pub mod text_track;

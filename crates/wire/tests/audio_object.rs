@@ -1,7 +1,7 @@
 //! The properties of audio objects: LOC over draft-18 key-value pairs.
 
 use moqrelay_wire::audio_object::{
-    DecodeError, Kind, Level, Mode, Properties, TIMESCALE, track_properties,
+    DecodeError, Kind, Level, Mode, Properties, TIMESCALE, of_seat, track_properties,
 };
 use proptest::prelude::*;
 
@@ -182,6 +182,63 @@ fn the_mode_is_one_octet() {
     assert_eq!(Mode::from_byte(beyond.to_byte()).kbps, 64);
 }
 
+#[test]
+fn in_a_seat_an_object_says_the_same_and_whose_it_is() {
+    let key = Properties::of_object(960, VOICE).with_kind(Kind::Key);
+
+    let seat = of_seat(&key.to_bytes(), 3, None).unwrap();
+
+    // 0x1D58 is 6 after 0x1D52.
+    assert_eq!(seat[..seat.len() - 2], key.to_bytes()[..]);
+    assert_eq!(seat[seat.len() - 2..], [6, 3]);
+    let expected = Properties {
+        participant: Some(3),
+        ..key
+    };
+    assert_eq!(Properties::decode(&seat), Ok(expected));
+}
+
+#[test]
+fn nobody_says_that_a_voice_is_another_s() {
+    // Participant 9, twice; then Immutable Properties with it inside, which mean nothing.
+    let claims = [0x9d, 0x58, 9, 0, 9];
+    let hidden = [0x0b, 3, 0x9d, 0x58, 9];
+
+    let seat = of_seat(&claims, 3, None).unwrap();
+    assert_eq!(Properties::decode(&seat).unwrap().participant, Some(3));
+    assert_eq!(seat[..], [0x9d, 0x58, 3]);
+    assert_eq!(Properties::decode(&hidden).unwrap().participant, None);
+    let seat = of_seat(&hidden, 3, None).unwrap();
+    assert_eq!(Properties::decode(&seat).unwrap().participant, Some(3));
+}
+
+#[test]
+fn a_timescale_of_the_track_goes_with_the_object() {
+    let timestamp = [0x10, 7];
+
+    let seat = of_seat(&timestamp, 3, Some(1_000)).unwrap();
+
+    let properties = Properties::decode(&seat).unwrap();
+    assert_eq!(properties.timestamp_48k(Some(TIMESCALE)), Some(336));
+    assert_eq!(properties.participant, Some(3));
+}
+
+#[test]
+fn what_is_said_of_other_objects_is_not_true_in_a_seat() {
+    // Prior Group ID Gap 5, Prior Object ID Gap 6, then 0x40 = 1.
+    let gaps = [0x3c, 5, 2, 6, 2, 1];
+
+    assert_eq!(
+        of_seat(&gaps, 3, None).unwrap()[..],
+        [0x40, 1, 0x9d, 0x18, 3]
+    );
+    assert_eq!(
+        of_seat(&[0x0b, 2, 0x3c, 5], 3, None),
+        Err(DecodeError::Misplaced(0x3c))
+    );
+    assert_eq!(of_seat(&[0x0c], 3, None), Err(DecodeError::Truncated));
+}
+
 proptest! {
     #[test]
     fn what_is_encoded_decodes_to_itself(
@@ -190,15 +247,21 @@ proptest! {
         level in prop::option::of((0u8..128, any::<bool>())),
         kind in prop::sample::select(vec![Kind::Speech, Kind::Silence, Kind::Key]),
         mode in prop::option::of(any::<u8>()),
+        participant: Option<u64>,
     ) {
         let level = level.map(|(below_overload_db, voice)| Level { below_overload_db, voice });
-        let properties = Properties { timestamp, timescale, level, kind, mode: mode.map(Mode::from_byte) };
+        let mode = mode.map(Mode::from_byte);
+        let properties = Properties { timestamp, timescale, level, kind, mode, participant };
 
         prop_assert_eq!(Properties::decode(&properties.to_bytes()), Ok(properties));
     }
 
     #[test]
     fn random_bytes_never_panic(block in prop::collection::vec(any::<u8>(), 0..256)) {
-        let _outcome = Properties::decode(&block);
+        let outcome = Properties::decode(&block);
+        if let (Ok(properties), Ok(seat)) = (outcome, of_seat(&block, 7, None)) {
+            let expected = Properties { participant: Some(7), ..properties };
+            prop_assert_eq!(Properties::decode(&seat), Ok(expected));
+        }
     }
 }
