@@ -151,6 +151,11 @@ impl Control {
         self.shared.retired.send_replace(true);
     }
 
+    /// Returns when the last of the participants' tokens that are made now or were made before ends.
+    pub fn tokens_end(&self) -> SystemTime {
+        self.shared.tokens_end() + LEEWAY
+    }
+
     /// Returns how much is going on.
     pub fn counts(&self) -> Counts {
         let (sessions, attached) = {
@@ -268,17 +273,22 @@ impl Shared {
 
     /// Makes the token of a participant: it publishes as itself and hears the room.
     pub(crate) fn mint(&self, call: CallId, participant: ParticipantId) -> String {
-        let calls = self.config.calls;
-        let end = SystemTime::now() + calls.ring_timeout + calls.duration_max + MEDIA_TOKEN_MARGIN;
+        let end = self.tokens_end();
         self.config.keys.sign(&Claims {
             sub: None,
             name: None,
             number: None,
             put: vec![format!("room/{call}/{participant}")],
             get: vec![format!("room/{call}")],
+            participant: Some(format!("room/{call}/{participant}")),
             nbf: None,
             exp: end.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
         })
+    }
+
+    fn tokens_end(&self) -> SystemTime {
+        let calls = self.config.calls;
+        SystemTime::now() + calls.ring_timeout + calls.duration_max + MEDIA_TOKEN_MARGIN
     }
 
     fn sessions(&self) -> MutexGuard<'_, Sessions> {

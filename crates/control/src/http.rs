@@ -157,6 +157,7 @@ async fn guest(
         number: user.number.clone(),
         put: Vec::new(),
         get: Vec::new(),
+        participant: None,
         nbf: None,
         exp: entry.exp,
     };

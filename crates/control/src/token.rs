@@ -28,6 +28,9 @@ pub const LEN_MAX: usize = 8 * 1024;
 /// The most paths in `put` or `get`.
 pub const PATHS_MAX: usize = 64;
 
+/// The most fields of `as`: those of a namespace (draft-18, section 2.4.1).
+const PARTICIPANT_FIELDS_MAX: usize = 32;
+
 /// The longest name of a user in characters.
 pub const NAME_CHARS_MAX: usize = 64;
 
@@ -115,6 +118,9 @@ pub struct Claims {
     pub put: Vec<String>,
     /// Paths below which the bearer may subscribe; `""` is everything.
     pub get: Vec<String>,
+    /// As which participant the bearer takes part (`as`), a path such as `room/a/p1`: what is taken back from that
+    /// participant, this token loses.
+    pub participant: Option<String>,
     /// Not before, in seconds since 1970.
     pub nbf: Option<u64>,
     /// When it ends, in seconds since 1970.
@@ -442,6 +448,8 @@ struct RawClaims {
     put: Option<OneOrMany>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     get: Option<OneOrMany>,
+    #[serde(default, rename = "as", skip_serializing_if = "Option::is_none")]
+    participant: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     aud: Option<OneOrMany>,
     // Anything at first: a wrong kind is a fault of that claim, not of the token.
@@ -480,6 +488,7 @@ impl From<&Claims> for RawClaims {
             number: claims.number.clone(),
             put: paths(&claims.put),
             get: paths(&claims.get),
+            participant: claims.participant.clone(),
             aud: Some(OneOrMany::One(AUDIENCE.into())),
             nbf: claims.nbf.map(Value::from),
             exp: Some(Value::from(claims.exp)),
@@ -511,6 +520,7 @@ impl RawClaims {
         check_form("number", self.number.as_deref(), |number| {
             Number::new(number).is_ok()
         })?;
+        check_form("as", self.participant.as_deref(), is_path)?;
         let (sub, name, number) = (self.sub, self.name, self.number);
         let (put, get) = (paths("put", self.put)?, paths("get", self.get)?);
         Ok(Claims {
@@ -519,6 +529,7 @@ impl RawClaims {
             number,
             put,
             get,
+            participant: self.participant,
             nbf,
             exp,
         })
@@ -542,6 +553,12 @@ pub(crate) fn is_name(name: &str) -> bool {
     (1..=NAME_CHARS_MAX).contains(&chars)
         && !name.trim().is_empty()
         && !name.chars().any(char::is_control)
+}
+
+/// A path of fields none of which is empty: a token that can be taken back must not lose its name on the way.
+fn is_path(path: &str) -> bool {
+    let fields = path.split('/').count();
+    (1..=PARTICIPANT_FIELDS_MAX).contains(&fields) && path.split('/').all(|field| !field.is_empty())
 }
 
 fn paths(claim: &'static str, value: Option<OneOrMany>) -> Result<Vec<String>, TokenError> {

@@ -350,6 +350,7 @@ fn claims() -> Claims {
         number: Some("7001".into()),
         put: vec!["room/a/p1".into()],
         get: vec!["room/a".into(), "room/b".into()],
+        participant: None,
         nbf: None,
         exp: NOW + 60,
     }

@@ -48,6 +48,7 @@ impl TokenGrants {
             subscribe: paths("auth.anonymous_subscribe", &auth.anonymous_subscribe)?,
             expires_at: None,
             bearer: None,
+            participant: None,
         })
     }
 
@@ -96,6 +97,7 @@ impl Authorize for TokenGrants {
             subscribe: namespaces(&claims.get),
             expires_at: Some(claims.expires_at()),
             bearer: claims.sub.as_deref().map(Arc::from),
+            participant: claims.participant.as_deref().and_then(|path| namespace(path).ok()),
         })
     }
 }
@@ -181,6 +183,7 @@ mod tests {
             number: None,
             put: vec![put.into()],
             get: Vec::new(),
+            participant: None,
             nbf: None,
             exp: exp.duration_since(UNIX_EPOCH).unwrap().as_secs(),
         })

@@ -80,6 +80,7 @@ fn make(args: &Args) -> anyhow::Result<String> {
         number: args.number.clone(),
         put: args.put.clone(),
         get: args.get.clone(),
+        participant: None,
         nbf: None,
         exp: expires_at.duration_since(UNIX_EPOCH)?.as_secs(),
     };

@@ -29,6 +29,9 @@ pub struct Grants {
     pub expires_at: Option<SystemTime>,
     /// Who bears the token, if it says so: [`Keep`](crate::Keep) names them.
     pub bearer: Option<Arc<str>>,
+    /// As which participant the bearer takes part, if the token says so: what is taken back from that participant
+    /// ([`Relay::revoke`](crate::Relay::revoke)), or from all below a namespace above it, these grants lose.
+    pub participant: Option<Namespace>,
 }
 
 impl Grants {
@@ -39,6 +42,7 @@ impl Grants {
             subscribe: vec![Namespace::empty()],
             expires_at: None,
             bearer: None,
+            participant: None,
         }
     }
 
@@ -50,17 +54,6 @@ impl Grants {
     /// Returns whether tracks and namespaces below `namespace` may be subscribed to.
     pub fn may_subscribe(&self, namespace: &Namespace) -> bool {
         covers(&self.subscribe, namespace)
-    }
-
-    /// Adds what another token grants; the whole ends when its first part ends.
-    pub(crate) fn add(&mut self, other: Self) {
-        self.publish.extend(other.publish);
-        self.subscribe.extend(other.subscribe);
-        self.expires_at = [self.expires_at, other.expires_at]
-            .into_iter()
-            .flatten()
-            .min();
-        self.bearer = self.bearer.take().or(other.bearer);
     }
 }
 
@@ -103,5 +96,5 @@ impl AuthError {
     }
 }
 
-/// The code that ends a request whose token ran out.
+/// The code that ends a request whose token ran out or was taken back: no draft has one of its own for the latter.
 pub(crate) const EXPIRED: ResetCode = ResetCode::ExpiredAuthToken;

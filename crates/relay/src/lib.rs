@@ -16,6 +16,7 @@ pub mod mlog;
 mod qlog;
 mod relay;
 mod reuseport;
+mod revocation;
 mod server;
 mod session;
 mod slab;
@@ -33,6 +34,7 @@ pub use load::WorkerView;
 /// Names of tracks, for crates that know `relay` and not `moqt`.
 pub use moqrelay_moqt::{FullTrackName, NameError, Namespace};
 pub use relay::{PublishError, Relay};
+pub use revocation::Rights;
 pub use server::{Config as ServerConfig, Error as ServerError, Server, server, successor};
 pub use stats::Stats;
 pub use table::Config;

@@ -1,10 +1,11 @@
 //! The relay as the rest of the process sees it.
 
-use std::fmt;
+use std::{fmt, time::SystemTime};
 
-use moqrelay_moqt::FullTrackName;
+use moqrelay_moqt::{FullTrackName, Namespace};
 
 use crate::{
+    Rights,
     stats::Stats,
     table::{Config, Shared},
     track,
@@ -63,6 +64,16 @@ impl Relay {
     pub fn subscribe_from(&self, track: FullTrackName, start: track::Start) -> track::Reader {
         let key = self.shared.reader_key();
         track::Reader::new(self.shared.clone(), track, key, start)
+    }
+
+    /// Says what is left to a participant, or to all below a namespace, whatever their tokens
+    /// ([`Grants::participant`](crate::Grants::participant)) say: what runs without a right to it ends at once
+    /// (subscriptions with UNAUTHORIZED), and nothing new begins.
+    ///
+    /// It holds until `until`, when the last of those tokens must have ended, or until it is called with
+    /// [`Rights::Everything`].
+    pub fn revoke(&self, below: &Namespace, left: Rights, until: SystemTime) {
+        self.shared.revoke(below, left, until);
     }
 
     /// Returns what has been counted.

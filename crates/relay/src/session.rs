@@ -18,6 +18,7 @@ mod outgoing;
 mod quirks;
 mod quota;
 mod requests;
+mod rights;
 mod selection;
 mod signal;
 mod source;
@@ -55,6 +56,7 @@ use self::{
     quirks::Quirks,
     quota::Quota,
     requests::{Offered, Watched},
+    rights::Lent,
     source::Source,
 };
 use crate::{
@@ -129,8 +131,8 @@ struct Driver {
     fills: BTreeMap<RequestId, Filling>,
     /// The peer has refused FETCH as such.
     no_fetch: bool,
-    /// When requests end that live by tokens of their own.
-    expiries: BTreeMap<RequestId, Instant>,
+    /// Requests that live by tokens of their own.
+    lent: BTreeMap<RequestId, Lent>,
     early: Early,
     /// The peer is to be asked to leave when it is not one of those that are kept.
     retiring: Option<(Arc<Keep>, Duration)>,
@@ -230,7 +232,7 @@ impl Driver {
             joins: Vec::new(),
             fills: BTreeMap::new(),
             no_fetch: false,
-            expiries: BTreeMap::new(),
+            lent: BTreeMap::new(),
             early: Early::default(),
             retiring: None,
             quota,

@@ -71,6 +71,8 @@ pub(crate) struct Meters {
     pub(crate) tracks_malformed: Count,
     pub(crate) streams_reset: Count,
     pub(crate) violations: Count,
+    pub(crate) revoked: Count,
+    pub(crate) revocations: Level,
     pub(crate) cache_objects: Level,
     pub(crate) cache_bytes: Level,
     pub(crate) cache_hits: Count,
@@ -106,6 +108,8 @@ impl Meters {
                 "moqrelay_relay_tracks_malformed_total"
             )),
             violations: Count::new(metrics::counter!("moqrelay_relay_violations_total")),
+            revoked: Count::new(metrics::counter!("moqrelay_relay_requests_revoked_total")),
+            revocations: Level::new(metrics::gauge!("moqrelay_relay_revocations")),
             cache_objects: Level::new(metrics::gauge!("moqrelay_relay_cache_objects")),
             cache_bytes: Level::new(metrics::gauge!("moqrelay_relay_cache_bytes")),
             cache_hits: Count::new(metrics::counter!("moqrelay_relay_cache_hits_total")),
@@ -325,6 +329,11 @@ impl Level {
             own: AtomicU64::new(0),
             exported,
         }
+    }
+
+    pub(crate) fn set(&self, n: u64) {
+        self.own.store(n, Relaxed);
+        self.exported.set(n as f64);
     }
 
     pub(crate) fn up(&self) {

@@ -10,6 +10,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     ops::Bound,
     sync::{Arc, Mutex, MutexGuard},
+    time::SystemTime,
 };
 
 use bytes::Bytes;
@@ -22,6 +23,7 @@ use crate::{
     limits::{CacheLimits, TrackLimits},
     mlog::{self, Logs},
     qlog::Qlogs,
+    revocation::{Revocations, Rights},
     session::{Fill, FillEnd, Mail, Signal},
     stats::Meters,
     track::{Cache, Ending, Inlet, Live, ReaderKey, SourceId, Tap, Track},
@@ -69,6 +71,7 @@ pub(crate) struct Shared(Arc<Inner>);
 struct Inner {
     table: Mutex<Table>,
     meters: Arc<Meters>,
+    revocations: Revocations,
     logs: Option<Logs>,
     qlogs: Option<Qlogs>,
     drafts: Box<[Draft]>,
@@ -132,6 +135,8 @@ struct Table {
     sources: BTreeMap<SourceId, FullTrackName>,
     namespaces: Namespaces,
     sessions: BTreeMap<SessionId, Seat>,
+    /// Sessions that have brought a participant's token.
+    bearers: BTreeSet<(Namespace, SessionId)>,
     /// For sources, readers, offers and aliases alike; never 0.
     next_id: u64,
 }
@@ -140,6 +145,8 @@ struct Table {
 struct Seat {
     signal: Arc<Signal>,
     card: Arc<Card>,
+    /// Participants whose tokens it has brought.
+    participants: BTreeSet<Namespace>,
 }
 
 /// A track that is published or waited for.
@@ -196,11 +203,13 @@ impl Shared {
             sources: BTreeMap::new(),
             namespaces: Namespaces::default(),
             sessions: BTreeMap::new(),
+            bearers: BTreeSet::new(),
             next_id: 0,
         };
         Self(Arc::new(Inner {
             table: Mutex::new(table),
             meters,
+            revocations: Revocations::default(),
             logs,
             qlogs,
             drafts,
@@ -236,7 +245,12 @@ impl Shared {
     pub(crate) fn enter(&self, signal: Arc<Signal>, card: Arc<Card>) -> SessionId {
         let mut table = self.table();
         let id = SessionId(table.new_id());
-        table.sessions.insert(id, Seat { signal, card });
+        let seat = Seat {
+            signal,
+            card,
+            participants: BTreeSet::new(),
+        };
+        table.sessions.insert(id, seat);
         id
     }
 
@@ -298,8 +312,56 @@ impl Shared {
     /// to be ended next.
     pub(crate) fn leave(&self, id: SessionId) {
         let mut table = self.table();
-        table.sessions.remove(&id);
+        if let Some(seat) = table.sessions.remove(&id) {
+            for participant in seat.participants {
+                table.bearers.remove(&(participant, id));
+            }
+        }
         table.namespaces.forget(id);
+    }
+
+    /// Returns what was taken back.
+    pub(crate) fn revocations(&self) -> &Revocations {
+        &self.0.revocations
+    }
+
+    /// Tells a session from now on when something is taken back from a participant; false: it has too many already.
+    pub(crate) fn stand_for(&self, id: SessionId, participant: &Namespace, max: usize) -> bool {
+        let mut table = self.table();
+        let Some(seat) = table.sessions.get_mut(&id) else {
+            return true; // It has left.
+        };
+        if seat.participants.contains(participant) {
+            return true;
+        }
+        if seat.participants.len() >= max {
+            return false;
+        }
+        seat.participants.insert(participant.clone());
+        table.bearers.insert((participant.clone(), id));
+        true
+    }
+
+    /// Says what is left to everyone below a namespace, and tells their sessions.
+    pub(crate) fn revoke(&self, below: &Namespace, left: Rights, until: SystemTime) {
+        // The list first: whoever brings a token after the letters were posted finds it there.
+        if !self.0.revocations.set(below.clone(), left, until) {
+            tracing::warn!("too many revocations: the one whose tokens end first is forgotten");
+            self.meters().breach("revocations");
+        }
+        self.meters().revocations.set(self.0.revocations.len() as u64);
+        if left == Rights::Everything {
+            return;
+        }
+        let table = self.table();
+        let bearers = table.bearers.range((below.clone(), SessionId(0))..);
+        let told: BTreeSet<_> = bearers
+            .take_while(|(participant, _)| below.is_prefix_of(participant))
+            .map(|(_, session)| *session)
+            .collect();
+        for session in told {
+            table.post(session, Mail::Revoked);
+        }
     }
 
     /// Returns a name for a new reader.
@@ -521,6 +583,8 @@ impl Shared {
         for track in tracks {
             track.trim();
         }
+        self.0.revocations.trim(SystemTime::now());
+        self.meters().revocations.set(self.0.revocations.len() as u64);
         let forgotten = self.table().trim_past(std::time::Instant::now());
         drop(forgotten); // Not while the table is locked: it may take a while.
     }

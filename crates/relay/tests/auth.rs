@@ -42,6 +42,7 @@ impl Authorize for Paths {
             subscribe: vec![namespace(path)],
             expires_at,
             bearer: Some(path.into()),
+            participant: None,
         })
     }
 }

@@ -3,23 +3,30 @@
 
 mod common;
 
-use std::{future::Future, net::SocketAddr};
+use std::{
+    future::Future,
+    net::SocketAddr,
+    time::{Duration, SystemTime},
+};
 
 use bytes::{Bytes, BytesMut};
 use common::{
-    open_relay,
+    namespace, open_relay,
     peer::{BOTH, Peer, Via, quic},
-    soon, track,
+    relay_with, soon, track,
 };
 use moq_transport::{
     coding::{KeyValuePairs, Location, TrackNamespace},
     data::{ExtensionHeaders, FetchRecord, FetchRecordObject, ObjectStatus},
     message::{FetchType, GroupOrder, StandaloneFetch},
-    serve::{Datagram, Subgroup, Track, TrackReader, TrackReaderMode, TrackWriter},
+    serve::{Datagram, ServeError, Subgroup, Track, TrackReader, TrackReaderMode, TrackWriter},
     session::{Fetch, FetchOkInfo, Publisher, Session, Subscriber, Transport, transport},
 };
 use moqrelay_moqt::{FetchRange, Parameters};
-use moqrelay_relay::track::{Event, Info, Object};
+use moqrelay_relay::{
+    AuthError, Authorize, Grants, Limits, Rights,
+    track::{Event, Info, Object},
+};
 use tokio::sync::oneshot;
 use web_transport_quinn_0_11 as wt;
 
@@ -417,6 +424,63 @@ async fn what_the_relay_never_had_comes_from_a_foreign_publisher() {
     }
 }
 
+/// The bearer of any token is that participant, and speaks only as itself.
+struct Participant;
+
+impl Authorize for Participant {
+    fn authorize(&self, token: Option<&str>) -> Result<Grants, AuthError> {
+        let participant = namespace(token.ok_or(AuthError::Denied)?);
+        Ok(Grants {
+            publish: vec![participant.clone()],
+            participant: Some(participant),
+            ..Grants::default()
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_foreign_publisher_whose_right_is_taken_back_is_heard_no_more() {
+    for via in BOTH {
+        let relay = relay_with("127.0.0.1:0", Participant, Limits::default());
+        let mut witness = relay.relay.subscribe(track(PATH, "track"));
+        let path = format!("moq?token={PATH}");
+        let (session, mut publisher, _) = connect_to(relay.addr(), via, &path).await;
+        let namespace_of = TrackNamespace::from_utf8_path(PATH);
+        let (writer, reader) = Track::new(namespace_of.clone(), "track").produce();
+        let work = async {
+            let mut published = publisher
+                .publish(reader, KeyValuePairs::default())
+                .await
+                .unwrap();
+            published.ok().await.unwrap();
+            let mut subgroups = writer.subgroups().unwrap();
+            let mut subgroup = subgroups.create(subgroup(0, 0)).unwrap();
+            subgroup.write(payload(0, 0, 0)).unwrap();
+            let heard = async {
+                assert_eq!(next_object(&mut witness).await.payload, payload(0, 0, 0));
+                let until = SystemTime::now() + Duration::from_secs(3600);
+                let participant = namespace(PATH);
+                relay.relay.revoke(&participant, Rights::Nothing, until);
+                while !matches!(witness.next().await, Some(Event::Ended(_))) {}
+            };
+            // It learns that it is not wanted: its writer is still there.
+            let (served, ()) = tokio::join!(published.serve(), heard);
+            served.unwrap();
+            let (_again, reader) = Track::new(namespace_of, "again").produce();
+            let mut again = publisher
+                .publish(reader, KeyValuePairs::default())
+                .await
+                .unwrap();
+            let refused = again.ok().await.unwrap_err();
+            assert_eq!(refused, ServeError::Closed(0x1), "UNAUTHORIZED");
+        };
+        tokio::select! {
+            () = soon(work) => {}
+            ended = session.run() => panic!("the session ended: {ended:?}"),
+        }
+    }
+}
+
 async fn whole_payload(past: &mut Fetch) -> Bytes {
     let mut payload = BytesMut::new();
     while let Some(chunk) = past.read_payload_chunk(1 << 16).await.unwrap() {
@@ -472,16 +536,24 @@ where
 }
 
 async fn connect(addr: SocketAddr, via: Via) -> (Session, Publisher, Subscriber) {
+    connect_to(addr, via, "any/path").await
+}
+
+async fn connect_to(
+    addr: SocketAddr,
+    via: Via,
+    path: &str,
+) -> (Session, Publisher, Subscriber) {
     let (url, session, kind) = match via {
         Via::WebTransport => {
-            let url: url::Url = format!("https://{addr}/any/path").parse().unwrap();
+            let url: url::Url = format!("https://{addr}/{path}").parse().unwrap();
             let connection = quic(addr, "h3").await.unwrap();
             let request = wt::proto::ConnectRequest::new(url.clone()).with_protocol("moqt-18");
             let session = wt::Session::connect(connection, request).await.unwrap();
             (url, session, Transport::WebTransport)
         }
         Via::Quic => {
-            let url: url::Url = format!("moqt://{addr}/any/path").parse().unwrap();
+            let url: url::Url = format!("moqt://{addr}/{path}").parse().unwrap();
             let connection = quic(addr, "moqt-18").await.unwrap();
             let response = wt::proto::ConnectResponse::default();
             let session = wt::Session::raw(connection, url.clone(), response);

@@ -73,6 +73,13 @@ pub enum Output {
         /// How far it is.
         progress: TransferProgress,
     },
+    /// A device is out of a room that goes on: its token for the room must be worth nothing.
+    Left {
+        /// The room.
+        room: CallId,
+        /// Which place in it was the device's.
+        participant: ParticipantId,
+    },
     /// Let a leg hear a participant of its room.
     Listen {
         /// The leg.

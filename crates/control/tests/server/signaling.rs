@@ -203,6 +203,7 @@ async fn a_token_that_does_not_hold_closes_the_socket() {
         number: None,
         put: vec![String::new()],
         get: vec![String::new()],
+        participant: None,
         nbf: None,
         exp: 4_000_000_000,
     });

@@ -143,6 +143,7 @@ impl Server {
             number: None,
             put: Vec::new(),
             get: Vec::new(),
+            participant: None,
             nbf: None,
             exp: end.duration_since(UNIX_EPOCH).unwrap().as_secs(),
         })

@@ -579,6 +579,7 @@ impl Driver {
         } else {
             let code = match status {
                 PublishDoneCode::GoingAway => RequestCode::GoingAway,
+                PublishDoneCode::Unauthorized => RequestCode::Unauthorized,
                 _ => RequestCode::ExpiredAuthToken,
             };
             self.reject(subscription.request, code, reason);
@@ -593,6 +594,15 @@ impl Driver {
         };
         self.end_with(slot, PublishDoneCode::Expired, "the token has expired");
         true
+    }
+
+    /// The right to a subscription was taken back.
+    pub(super) fn end_unauthorized(&mut self, slot: u32) {
+        self.end_with(
+            slot,
+            PublishDoneCode::Unauthorized,
+            "the right to it was taken back",
+        );
     }
 
     pub(super) fn end_because_peer_leaves(&mut self, slot: u32) {
@@ -617,7 +627,7 @@ impl Driver {
     }
 
     fn forget_subscription(&mut self, slot: u32, mut subscription: Box<Subscription>) {
-        self.forget_expiry(subscription.request);
+        self.forget_lent(subscription.request);
         if let Phase::Waiting { until: Some(until) } = subscription.phase {
             self.timers.cancel(until, Due::Rendezvous(slot));
         }

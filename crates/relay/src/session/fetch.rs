@@ -9,7 +9,7 @@ mod serving;
 use std::{
     sync::{Arc, Mutex},
     task::{Poll, Wake, Waker},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use bytes::{Bytes, BytesMut};
@@ -21,7 +21,7 @@ use moqrelay_moqt::{
 
 use super::{
     Driver, Due, Stream,
-    access::Need,
+    access::{Need, Right},
     control::wire_code,
     fill::{Fill, FillAnswer, FillEnd, News},
     selection::Selection,
@@ -147,20 +147,14 @@ impl Driver {
                 }
             }
         };
-        match self.access.check(tokens, Need::Subscribe, &namespace) {
-            Ok(until) => self.start_fetch(id, range, params, until),
+        match self.check(tokens, Need::Subscribe, &namespace) {
+            Ok(right) => self.start_fetch(id, range, params, right),
             Err(error) => self.reject_with(id, *error),
         }
     }
 
-    fn start_fetch(
-        &mut self,
-        id: RequestId,
-        range: FetchRange,
-        params: Parameters,
-        until: Option<SystemTime>,
-    ) {
-        self.expires(id, until);
+    fn start_fetch(&mut self, id: RequestId, range: FetchRange, params: Parameters, right: Right) {
+        self.lend(id, right);
         match range {
             FetchRange::Standalone { track, start, end } => {
                 self.serve(id, &track, start, end.last_before_end(), &params);
@@ -270,7 +264,7 @@ impl Driver {
                 self.ask_upstream(slot);
             }
             None => {
-                self.forget_expiry(id);
+                self.forget_lent(id);
                 self.reject(id, RequestCode::DoesNotExist, "nobody publishes this track");
             }
         }
@@ -687,6 +681,19 @@ impl Driver {
     }
 
     /// A FETCH of the peer is over before it is answered; false: the request is none.
+    /// Returns the FETCHes to whose tracks there is no right any more. One that waits for the subscription that it
+    /// joins ends with it.
+    pub(super) fn fetches_without_right(&self) -> Vec<RequestId> {
+        let served = self.fetching.iter();
+        let served = served.filter(|(_, slot)| match self.streams.get(**slot) {
+            Some(Stream::Fetch(serving)) => {
+                !self.has_right(Need::Subscribe, serving.name.namespace())
+            }
+            _no_fetch => false,
+        });
+        served.map(|(id, _)| *id).collect()
+    }
+
     pub(super) fn fetch_cancelled(&mut self, request: RequestId) -> bool {
         let joins = self.joins.len();
         self.joins.retain(|joining| joining.request != request);
@@ -714,19 +721,19 @@ impl Driver {
         }
         self.timers
             .cancel(serving.deadline, Due::Fill(serving.request));
-        self.forget_expiry(serving.request);
+        self.forget_lent(serving.request);
         self.fetching.remove(&serving.request);
         self.streams.release(slot);
     }
 
     fn reject_join(&mut self, id: RequestId) {
-        self.forget_expiry(id);
+        self.forget_lent(id);
         let code = RequestCode::InvalidJoiningRequestId;
         self.reject(id, code, "no such subscription to join");
     }
 
     fn reject_fetch(&mut self, id: RequestId, reason: &str) {
-        self.forget_expiry(id);
+        self.forget_lent(id);
         self.reject(id, RequestCode::InvalidRange, reason);
     }
 }

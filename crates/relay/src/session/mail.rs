@@ -42,6 +42,8 @@ pub(crate) enum Mail {
     StopFetch { fill: Arc<Fill> },
     /// Ask the peer to leave.
     GoAway { uri: String, timeout: Duration },
+    /// Something was taken back from a participant whose token the peer has brought.
+    Revoked,
     /// End the session.
     Close {
         code: SessionCode,

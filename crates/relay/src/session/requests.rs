@@ -2,7 +2,7 @@
 
 use std::{
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use moqrelay_moqt::{
 
 use super::{
     Driver, Due, Mail,
-    access::{self, Need},
+    access::{Need, Right},
     deliver::{Subscription, Wanted},
     fill::FillAnswer,
     quirks::Quirks,
@@ -36,7 +36,7 @@ pub(super) struct Offered {
 
 /// A SUBSCRIBE_NAMESPACE or SUBSCRIBE_TRACKS of the peer.
 pub(super) struct Watched {
-    prefix: Namespace,
+    pub(super) prefix: Namespace,
     kind: Watch,
 }
 
@@ -176,6 +176,7 @@ impl Driver {
                     }
                 }
                 Mail::Log => self.begin_log(),
+                Mail::Revoked => self.end_without_right(),
                 Mail::Close { code, reason } => self.machine.close(code, reason),
             }
         }
@@ -189,31 +190,13 @@ impl Driver {
         self.quirks = Quirks::of(implementation, self.machine.draft());
         let implementation = implementation.unwrap_or("unknown");
         tracing::info!(implementation, "session began");
-        let settled = match setup.path.as_deref().and_then(token_of_path) {
-            Some(token) => self.access.present(&token),
-            None => Ok(()),
-        };
-        if let Err(error) = settled.and_then(|()| self.access.settle(&setup.tokens)) {
-            self.shared.meters().refused("token");
-            return self.machine.close(error.session_code(), &error.to_string());
-        }
-        if let Some(at) = self.access.expires_at() {
-            self.timers.set(access::instant(at), Due::SessionExpires);
-        }
+        let token = setup.path.as_deref().and_then(token_of_path);
+        self.settle(token.as_deref(), &setup.tokens);
     }
 
     pub(super) fn session_expired(&mut self) {
         self.machine
             .close(SessionCode::Unauthorized, "the token has expired");
-    }
-
-    /// The token that came with one request has ended.
-    pub(super) fn request_expired(&mut self, id: RequestId) {
-        self.expiries.remove(&id);
-        if !self.expire_subscription(id) {
-            self.cancelled(id);
-            self.cancel(id, crate::auth::EXPIRED);
-        }
     }
 
     fn subscribe(
@@ -223,23 +206,23 @@ impl Driver {
         params: Parameters,
         tokens: &[AuthToken],
     ) {
-        let checked = self.access.check(tokens, Need::Subscribe, name.namespace());
-        let until = match checked {
-            Ok(until) => until,
+        let checked = self.check(tokens, Need::Subscribe, name.namespace());
+        let right = match checked {
+            Ok(right) => right,
             Err(error) => return self.reject_with(id, *error),
         };
         let wait = params.rendezvous_timeout.unwrap_or_default();
         let wait = wait.min(self.limits.rendezvous);
         let new_group = params.new_group_request;
-        self.expires(id, until);
-        let wanted = Wanted::new(&params, until);
+        let wanted = Wanted::new(&params, right.until());
+        self.lend(id, right);
         self.add_subscription(id, name, wanted, wait, new_group);
     }
 
     fn track_status(&mut self, id: RequestId, name: &FullTrackName, tokens: &[AuthToken]) {
-        let checked = self.access.check(tokens, Need::Subscribe, name.namespace());
+        let checked = self.check(tokens, Need::Subscribe, name.namespace());
         match checked {
-            Ok(_) => self.add_subscription(id, name, Wanted::status(), Duration::ZERO, None),
+            Ok(_right) => self.add_subscription(id, name, Wanted::status(), Duration::ZERO, None),
             Err(error) => self.reject_with(id, *error),
         }
     }
@@ -253,7 +236,7 @@ impl Driver {
         new_group: Option<u64>,
     ) {
         if self.subscriptions.len() >= self.limits.subscriptions {
-            self.forget_expiry(id);
+            self.forget_lent(id);
             self.shared.meters().breach("subscriptions");
             return self.reject(id, RequestCode::ExcessiveLoad, "too many subscriptions");
         }
@@ -271,7 +254,7 @@ impl Driver {
             Ok(subscribed) => subscribed,
             Err(error) => {
                 self.subscriptions.release(slot);
-                self.forget_expiry(id);
+                self.forget_lent(id);
                 return self.reject_unavailable(id, error);
             }
         };
@@ -296,9 +279,9 @@ impl Driver {
         properties: Bytes,
         tokens: &[AuthToken],
     ) {
-        let checked = self.access.check(tokens, Need::Publish, name.namespace());
-        let until = match checked {
-            Ok(until) => until,
+        let checked = self.check(tokens, Need::Publish, name.namespace());
+        let right = match checked {
+            Ok(right) => right,
             Err(error) => return self.reject_with(id, *error),
         };
         if self.sources.len() >= self.limits.tracks {
@@ -323,13 +306,13 @@ impl Driver {
         };
         self.accept(id, params, Bytes::new());
         self.add_published(id, published, alias);
-        self.expires(id, until);
+        self.lend(id, right);
     }
 
     fn publish_namespace(&mut self, id: RequestId, namespace: Namespace, tokens: &[AuthToken]) {
-        let checked = self.access.check(tokens, Need::Publish, &namespace);
-        let until = match checked {
-            Ok(until) => until,
+        let checked = self.check(tokens, Need::Publish, &namespace);
+        let right = match checked {
+            Ok(right) => right,
             Err(error) => return self.reject_with(id, *error),
         };
         if self.offered.len() >= self.limits.namespaces {
@@ -339,13 +322,13 @@ impl Driver {
         self.accept(id, Parameters::default(), Bytes::new());
         let offer = self.shared.offer(&namespace, self.id);
         self.offered.insert(id, Offered { namespace, offer });
-        self.expires(id, until);
+        self.lend(id, right);
     }
 
     fn watch(&mut self, id: RequestId, prefix: Namespace, kind: Watch, tokens: &[AuthToken]) {
-        let checked = self.access.check(tokens, Need::Subscribe, &prefix);
-        let until = match checked {
-            Ok(until) => until,
+        let checked = self.check(tokens, Need::Subscribe, &prefix);
+        let right = match checked {
+            Ok(right) => right,
             Err(error) => return self.reject_with(id, *error),
         };
         if self.watched.len() >= self.limits.namespaces {
@@ -359,7 +342,7 @@ impl Driver {
                 self.watch_tracks(id, prefix, kind);
             }
         }
-        self.expires(id, until);
+        self.lend(id, right);
     }
 
     fn watch_namespaces(&mut self, id: RequestId, prefix: Namespace) {
@@ -507,20 +490,22 @@ impl Driver {
             return self.update_subscription(id, slot, params, tokens);
         }
         let checked = if let Some(watched) = self.watched.get(&id) {
-            let prefix = params.prefix.as_ref().unwrap_or(&watched.prefix);
-            self.access.check(tokens, Need::Subscribe, prefix)
+            let prefix = params.prefix.clone();
+            let prefix = prefix.unwrap_or_else(|| watched.prefix.clone());
+            self.check(tokens, Need::Subscribe, &prefix)
         } else if let Some(offered) = self.offered.get(&id) {
-            self.access.check(tokens, Need::Publish, &offered.namespace)
+            let namespace = offered.namespace.clone();
+            self.check(tokens, Need::Publish, &namespace)
         } else {
-            Ok(None) // A track of the peer's: nothing in it can be changed for the worse.
+            Ok(Right::Session) // A track of the peer's: nothing in it can be changed for the worse.
         };
         match checked {
-            Ok(until) => {
+            Ok(right) => {
                 drop(self.machine.accept_update(id, Parameters::default()));
                 if self.change_fetch(id, params) {
                     return;
                 }
-                self.expires(id, until);
+                self.lend(id, right);
             }
             Err(error) => {
                 drop(self.machine.reject_update(id, *error));
@@ -552,12 +537,12 @@ impl Driver {
         let track = subscription.track.clone();
         if !tokens.is_empty() {
             let namespace = track.name.namespace();
-            match self.access.check(tokens, Need::Subscribe, namespace) {
-                Ok(until) => {
+            match self.check(tokens, Need::Subscribe, namespace) {
+                Ok(right) => {
                     if let Some(subscription) = self.subscriptions.get_mut(slot) {
-                        subscription.wanted.until = until;
+                        subscription.wanted.until = right.until();
                     }
-                    self.expires(id, until);
+                    self.lend(id, right);
                 }
                 Err(error) => {
                     drop(self.machine.reject_update(id, *error));
@@ -628,7 +613,7 @@ impl Driver {
 
     /// A request of either side is over without a further word.
     pub(super) fn cancelled(&mut self, id: RequestId) {
-        self.forget_expiry(id);
+        self.forget_lent(id);
         if self.source_cancelled(id) || self.fetch_cancelled(id) || self.fill_cancelled(id) {
         } else if let Some(offered) = self.offered.remove(&id) {
             self.shared.withdraw(&offered.namespace, offered.offer);
@@ -643,22 +628,6 @@ impl Driver {
     pub(super) fn peer_leaves(&mut self) {
         for (_, offered) in std::mem::take(&mut self.offered) {
             self.shared.withdraw(&offered.namespace, offered.offer);
-        }
-    }
-
-    /// Sets, or moves, the end of a request that lives by a token of its own.
-    pub(super) fn expires(&mut self, id: RequestId, until: Option<SystemTime>) {
-        self.forget_expiry(id);
-        if let Some(at) = until {
-            let at = access::instant(at);
-            self.expiries.insert(id, at);
-            self.timers.set(at, Due::RequestExpires(id));
-        }
-    }
-
-    pub(super) fn forget_expiry(&mut self, id: RequestId) {
-        if let Some(at) = self.expiries.remove(&id) {
-            self.timers.cancel(at, Due::RequestExpires(id));
         }
     }
 

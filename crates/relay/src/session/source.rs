@@ -113,6 +113,11 @@ impl Source {
             .is_some_and(|inlet| namespace.is_prefix_of(inlet.track.name.namespace()))
     }
 
+    /// Returns where its track belongs, once it is answered.
+    pub(super) fn namespace(&self) -> Option<&Namespace> {
+        self.inlet().map(|inlet| inlet.track.name.namespace())
+    }
+
     fn inlet(&self) -> Option<&Inlet> {
         match &self.state {
             State::Asked => None,
@@ -289,7 +294,7 @@ impl Driver {
         };
         tracing::debug!(%error, "the peer publishes a malformed track");
         self.shared.meters().tracks_malformed.add(1);
-        self.forget_expiry(request);
+        self.forget_lent(request);
         self.forget_alias(request, &source);
         self.cancel(request, ResetCode::MalformedTrack);
         let ending = Ending {
@@ -310,7 +315,7 @@ impl Driver {
 
     /// Tells the table of a source's end.
     pub(super) fn lose_source(&mut self, request: RequestId, source: Source) {
-        self.forget_expiry(request);
+        self.forget_lent(request);
         self.forget_alias(request, &source);
         match source.state {
             State::Asked => self.refuse_ask(source.id, "the publisher is gone"),
@@ -328,7 +333,7 @@ impl Driver {
             return;
         };
         let request = *request;
-        self.forget_expiry(request);
+        self.forget_lent(request);
         if let Some(source) = self.sources.remove(&request) {
             self.forget_alias(request, &source);
         }

@@ -267,6 +267,10 @@ impl Switchboard {
         if let Some(device) = device {
             let user = self.roster.remove_call(device, id);
             self.notify(device, Event::Ended { call: id, cause });
+            self.outputs.push_back(Output::Left {
+                room: id,
+                participant,
+            });
             if let Some(user) = user {
                 self.refresh_presence(&user, None, false);
             }
