@@ -74,6 +74,28 @@ test('without a token it hears nothing', async () => {
   assert.equal(after, 1);
 });
 
+test('the token of a browser that has transferred the call opens nothing any more', async () => {
+  const { id: room, phase } = await anna.driver.evaluate(() => window.__moqrelay.calls().calls[0]);
+  const { url } = await daemon.transport();
+  const hear = (token) => promisify(execFile)(LISTENER, [`${url}?token=${token}`, `room/${room}/p2`, `${PHONE_HZ}`]);
+  const told = JSON.parse((await hear(phase.media.token)).stdout);
+  assert.equal(told.objects, 100, 'it is good while the call is hers');
+
+  await anna.click('call-transfer');
+  await anna.driver.fill('[data-testid="transfer-input"]', '1004');
+  await anna.click('transfer-now');
+  assert.equal(await anna.ended(), 'transferred');
+  const listener = await hear(phase.media.token).catch((error) => error);
+
+  assert.equal(listener.code, 1, `the listener ended with ${listener.code}: ${listener.stderr}`);
+  assert.equal(listener.stdout, '', 'it tells of sound');
+  const others = JSON.parse((await hear(daemon.listenerToken(`room/${room}`))).stdout);
+  assert.equal(others.objects, 100, 'the call goes on');
+  const closed = alice.closed();
+  await alice.hangUp();
+  await closed;
+});
+
 /** How many sessions were ended as not authorized (UNAUTHORIZED of draft-18, 0x2). */
 function refusals(metrics) {
   const line = metrics.split('\n').find((each) => each.startsWith('moqrelay_relay_session_ends_total{code="2"}'));

@@ -20,7 +20,7 @@ use crate::listener::{self, Connections, Listener};
 use crate::rate::{Bucket, ByAddress, Rate, Verdict};
 use crate::request::{Request, Requests};
 use crate::session::{Session, Sessions};
-use crate::token::Claims;
+use crate::token::{Claims, LEEWAY};
 use crate::{http, translate};
 
 /// A media token outlives the longest call by so much: clocks differ, and a call may ring first.

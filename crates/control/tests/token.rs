@@ -196,6 +196,8 @@ fn each_claim_must_have_its_form() {
         ("name", json!("a\nb")),
         ("number", json!("12a")),
         ("number", json!("")),
+        ("as", json!("")),
+        ("as", json!("room//p1")),
         ("put", json!(many)),
         ("get", json!(many)),
         ("exp", json!("tomorrow")),
@@ -350,7 +352,7 @@ fn claims() -> Claims {
         number: Some("7001".into()),
         put: vec!["room/a/p1".into()],
         get: vec!["room/a".into(), "room/b".into()],
-        participant: None,
+        participant: Some("room/a/p1".into()),
         nbf: None,
         exp: NOW + 60,
     }

@@ -97,7 +97,10 @@ impl Authorize for TokenGrants {
             subscribe: namespaces(&claims.get),
             expires_at: Some(claims.expires_at()),
             bearer: claims.sub.as_deref().map(Arc::from),
-            participant: claims.participant.as_deref().and_then(|path| namespace(path).ok()),
+            participant: claims
+                .participant
+                .as_deref()
+                .and_then(|path| namespace(path).ok()),
         })
     }
 }

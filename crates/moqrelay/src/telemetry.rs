@@ -385,6 +385,10 @@ const COUNTERS: &[(&str, &str)] = &[
         "MoQ requests of peers, by type.",
     ),
     (
+        "moqrelay_relay_requests_revoked_total",
+        "Running MoQ requests ended because the right to them was taken back.",
+    ),
+    (
         "moqrelay_relay_retried_total",
         "MoQ connections that had to show first that their address is their own.",
     ),
@@ -455,6 +459,10 @@ const GAUGES: &[(&str, &str)] = &[
     (
         "moqrelay_relay_cache_objects",
         "Objects kept for those who come late.",
+    ),
+    (
+        "moqrelay_relay_revocations",
+        "Participants whose tokens hold but give less than they say.",
     ),
     (
         "moqrelay_relay_sessions",

@@ -349,7 +349,9 @@ impl Shared {
             tracing::warn!("too many revocations: the one whose tokens end first is forgotten");
             self.meters().breach("revocations");
         }
-        self.meters().revocations.set(self.0.revocations.len() as u64);
+        self.meters()
+            .revocations
+            .set(self.0.revocations.len() as u64);
         if left == Rights::Everything {
             return;
         }
@@ -584,7 +586,9 @@ impl Shared {
             track.trim();
         }
         self.0.revocations.trim(SystemTime::now());
-        self.meters().revocations.set(self.0.revocations.len() as u64);
+        self.meters()
+            .revocations
+            .set(self.0.revocations.len() as u64);
         let forgotten = self.table().trim_past(std::time::Instant::now());
         drop(forgotten); // Not while the table is locked: it may take a while.
     }

@@ -539,11 +539,7 @@ async fn connect(addr: SocketAddr, via: Via) -> (Session, Publisher, Subscriber)
     connect_to(addr, via, "any/path").await
 }
 
-async fn connect_to(
-    addr: SocketAddr,
-    via: Via,
-    path: &str,
-) -> (Session, Publisher, Subscriber) {
+async fn connect_to(addr: SocketAddr, via: Via, path: &str) -> (Session, Publisher, Subscriber) {
     let (url, session, kind) = match via {
         Via::WebTransport => {
             let url: url::Url = format!("https://{addr}/{path}").parse().unwrap();

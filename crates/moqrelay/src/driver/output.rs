@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, time::Instant};
 
 use moqrelay_bridge::{self as bridge, ari, leg::Tone};
+use moqrelay_relay::Rights;
 use moqrelay_room::{
     CallId, CallRecord, Cause, Digit, Input, LegId, Output, ParticipantId, Route, Service,
     TransferProgress, TrunkName, UserId,
@@ -105,6 +106,12 @@ impl Driver {
                     }
                 };
                 self.with_ari(leg, |ari, _| ari.transfer(to_ari(leg), progress));
+            }
+            Output::Left { room, participant } => {
+                if let Some(place) = place(room, participant) {
+                    let until = self.control.tokens_end();
+                    self.rooms.revoke(&place, Rights::Nothing, until);
+                }
             }
             Output::Listen {
                 leg,

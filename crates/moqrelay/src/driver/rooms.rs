@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use bytes::Bytes;
@@ -11,7 +11,7 @@ use moqrelay_bridge::{
     leg::{Beep, OutRate, Spec},
 };
 use moqrelay_relay::{
-    FullTrackName, Namespace, Relay,
+    FullTrackName, Namespace, Relay, Rights,
     track::{Info, Object, Writer},
 };
 use moqrelay_room::{
@@ -78,6 +78,12 @@ impl Rooms {
     /// Tells whether nobody is in any room.
     pub(super) fn is_empty(&self) -> bool {
         self.board.counts() == conference::Counts::default()
+    }
+
+    /// Says what is left to a participant whatever its token says.
+    pub(super) fn revoke(&self, place: &Place, left: Rights, until: SystemTime) {
+        let participant = place.audio().namespace();
+        self.relay.revoke(participant, left, until);
     }
 
     fn new_leg(&mut self) -> LegId {

@@ -70,7 +70,10 @@ impl Driver {
             return Ok(right);
         }
         let code = RequestCode::Unauthorized;
-        Err(Box::new(RequestError::new(code, "the right was taken back")))
+        Err(Box::new(RequestError::new(
+            code,
+            "the right was taken back",
+        )))
     }
 
     /// Wants to know when something is taken back from a participant.
@@ -80,8 +83,10 @@ impl Driver {
             .stand_for(self.id, participant, PARTICIPANTS_MAX)
         {
             self.shared.meters().breach("participants");
-            self.machine
-                .close(SessionCode::InternalError, "tokens of too many participants");
+            self.machine.close(
+                SessionCode::InternalError,
+                "tokens of too many participants",
+            );
         }
     }
 
@@ -118,9 +123,8 @@ impl Driver {
         let heard: Vec<_> = (self.subscribed.iter())
             .filter(|(_, slot)| {
                 let subscription = self.subscriptions.get(**slot);
-                subscription.is_some_and(|it| {
-                    !self.has_right(Need::Subscribe, it.track.name.namespace())
-                })
+                subscription
+                    .is_some_and(|it| !self.has_right(Need::Subscribe, it.track.name.namespace()))
             })
             .map(|(_, slot)| *slot)
             .collect();
@@ -137,7 +141,11 @@ impl Driver {
         let watched = (self.watched.iter())
             .filter(|(_, watched)| !self.has_right(Need::Subscribe, &watched.prefix))
             .map(|(id, _)| *id);
-        let others: Vec<_> = spoken.chain(offered).chain(watched).chain(fetched).collect();
+        let others: Vec<_> = spoken
+            .chain(offered)
+            .chain(watched)
+            .chain(fetched)
+            .collect();
         let ended = heard.len() + others.len();
         for slot in heard {
             self.end_unauthorized(slot);

@@ -217,7 +217,7 @@ impl Books {
                     };
                     assert!(changed, "a mailbox is watched twice, or was not");
                 }
-                Output::Keep { .. } => {}
+                Output::Keep { .. } | Output::Left { .. } => {}
                 Output::Move { leg, .. } => {
                     self.alive(leg);
                     let listens = self.listening.iter().any(|(other, ..)| *other == leg);

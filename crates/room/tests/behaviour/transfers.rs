@@ -65,6 +65,27 @@ fn a_browser_that_is_transferred_is_told_where_the_new_one_is() {
 }
 
 #[test]
+fn a_browser_is_out_of_the_room_once_somebody_has_its_place() {
+    let (mut world, _) = talking_to_a_telephone();
+    transfer(&mut world, CALL, "carla").unwrap();
+    let asked = world.outputs();
+
+    world.ask(CARLA, Request::Answer(CALL)).unwrap();
+
+    let left = |outputs: Vec<Output>| {
+        let left = |output| match output {
+            Output::Left { room, participant } => Some((room, participant)),
+            _ => None,
+        };
+        outputs.into_iter().filter_map(left).collect::<Vec<_>>()
+    };
+    assert_eq!(left(asked), []);
+    assert_eq!(left(world.outputs()), [(CALL, P1)]);
+    world.ask(CARLA, Request::Hangup(CALL)).unwrap();
+    assert_eq!(left(world.outputs()), [], "the room itself is over");
+}
+
+#[test]
 fn a_transfer_that_nobody_answers_gives_the_call_back() {
     let (mut world, leg) = talking_to_a_telephone();
     transfer(&mut world, CALL, "carla").unwrap();

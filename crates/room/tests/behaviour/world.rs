@@ -173,6 +173,7 @@ pub(crate) fn actions(outputs: Vec<Output>) -> Vec<Output> {
                 | Output::Lamp { .. }
                 | Output::Mailbox { .. }
                 | Output::Keep { .. }
+                | Output::Left { .. }
         )
     };
     outputs.into_iter().filter(other).collect()
