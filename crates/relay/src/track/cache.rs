@@ -3,6 +3,7 @@
 //! The log beside it is short and in the order of arrival, for readers that follow; the cache is long and in the
 //! order of locations, for FETCH and for readers that begin in the past. Time comes in as an argument.
 
+mod answer;
 mod objects;
 mod ranges;
 
@@ -13,11 +14,9 @@ use std::{
 };
 
 use bytes::BytesMut;
-use moqrelay_moqt::{
-    GroupOrder, Location, ObjectProperties, TrackProperties,
-    data::{Absence, ObjectStatus},
-};
+use moqrelay_moqt::{Location, ObjectProperties, TrackProperties, data::ObjectStatus};
 
+pub(crate) use self::answer::{Piece, Span};
 use self::{objects::Objects, ranges::Ranges};
 use super::{Item, Live, Object, SubgroupEnd};
 use crate::{
@@ -32,9 +31,6 @@ const OBJECT_OVERHEAD: usize = 384;
 /// Payloads up to this size are copied: they may be small slices of large network buffers, which must not stay in
 /// memory for their sake. Larger ones fill most of theirs.
 const COPIED_PAYLOAD: usize = 4096;
-
-/// Steps taken to find the last unknown location of a range; beyond, the end of the range stands for it.
-const SCAN_MAX: usize = 2048;
 
 /// The cached objects of one track.
 pub(crate) struct Cache {
@@ -79,74 +75,6 @@ struct Cached {
     /// Where the track's log has it, when it came that way.
     position: Option<u64>,
     object: Object,
-}
-
-/// A part of an answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Piece {
-    Object(Object),
-    /// Nothing is here from the location asked for up to and with `last`.
-    Gap {
-        absence: Absence,
-        last: Location,
-    },
-}
-
-/// A range of locations and the order in which they are wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Span {
-    pub(crate) order: GroupOrder,
-    pub(crate) first: Location,
-    pub(crate) last: Location,
-}
-
-impl Span {
-    /// Returns the location that is wanted first.
-    pub(crate) fn begin(&self) -> Location {
-        match self.order {
-            GroupOrder::Ascending => self.first,
-            GroupOrder::Descending => Location::new(self.last.group, self.low(self.last.group)),
-        }
-    }
-
-    /// Returns the location that is wanted after another one; `None`: that was the last.
-    pub(crate) fn after(&self, location: Location) -> Option<Location> {
-        let Location { group, object } = location;
-        if object < self.high(group) {
-            return Some(Location::new(group, object + 1));
-        }
-        let next = match self.order {
-            GroupOrder::Ascending if group < self.last.group => group + 1,
-            GroupOrder::Descending if group > self.first.group => group - 1,
-            GroupOrder::Ascending | GroupOrder::Descending => return None,
-        };
-        Some(Location::new(next, self.low(next)))
-    }
-
-    /// Returns true when `a` is wanted before `b`.
-    pub(crate) fn is_before(&self, a: Location, b: Location) -> bool {
-        match self.order {
-            GroupOrder::Ascending => a < b,
-            GroupOrder::Descending => (b.group, a.object) < (a.group, b.object),
-        }
-    }
-
-    fn low(&self, group: u64) -> u64 {
-        if group == self.first.group {
-            self.first.object
-        } else {
-            0
-        }
-    }
-
-    /// Returns the last object id that is wanted of a group.
-    pub(crate) fn high(&self, group: u64) -> u64 {
-        if group == self.last.group {
-            self.last.object
-        } else {
-            u64::MAX
-        }
-    }
 }
 
 impl Cache {
@@ -409,208 +337,9 @@ impl Cache {
         named.unwrap_or(TrackProperties::PRIORITY_DEFAULT)
     }
 
-    /// Returns the first location of the group so many groups before the newest one.
-    pub(crate) fn groups_back(&self, count: usize) -> Option<Location> {
-        let groups = || {
-            self.groups
-                .iter()
-                .filter(|(_, group)| !group.objects.is_empty())
-        };
-        let group = groups().rev().nth(count).or_else(|| groups().next());
-        group.map(|(id, _)| Location::new(*id, 0))
-    }
-
-    /// Returns the first location of the earliest group with an object that came since `then`.
-    pub(crate) fn since(&self, then: Instant) -> Option<Location> {
-        let recent = self.order.iter().rev().take_while(|(at, _)| *at >= then);
-        let group = recent.map(|(_, location)| location.group).min();
-        group.map(|group| Location::new(group, 0))
-    }
-
-    /// Adds the parts of a span from `from` on to `out`: at most `max` objects and gaps, or `bytes` of payload. Returns
-    /// where to go on; `None`: the span is over.
-    pub(crate) fn collect(
-        &mut self,
-        span: &Span,
-        from: Location,
-        max: usize,
-        bytes: usize,
-        now: Instant,
-        out: &mut Vec<Piece>,
-    ) -> Option<Location> {
-        self.evict(now);
-        let mut from = from;
-        let mut sum = 0;
-        for _ in 0..max {
-            let (piece, last) = self.step(span, from);
-            match piece {
-                Step::Gap(absence) => out.push(Piece::Gap { absence, last }),
-                Step::Object(cached) => {
-                    sum += cached.object.payload.len();
-                    out.push(Piece::Object(cached.object.clone()));
-                }
-            }
-            from = span.after(last)?;
-            if sum >= bytes {
-                break;
-            }
-        }
-        Some(from)
-    }
-
-    /// Returns the last location from `from` on of which nothing is known, in the order of the span.
-    pub(crate) fn last_unknown(&self, span: &Span, from: Location) -> Option<Location> {
-        let mut found = None;
-        let mut next = Some(from);
-        for _ in 0..SCAN_MAX {
-            let Some(from) = next else {
-                return found;
-            };
-            let (piece, last) = self.step(span, from);
-            if matches!(piece, Step::Gap(Absence::Unknown)) {
-                found = Some(last);
-            }
-            next = span.after(last);
-        }
-        let end = match span.order {
-            GroupOrder::Ascending => span.last,
-            GroupOrder::Descending => Location::new(span.first.group, span.high(span.first.group)),
-        };
-        Some(end)
-    }
-
-    /// Adds objects from `from` on to `out` that the log had before `position` or never had; returns where to go on.
-    pub(crate) fn replay(
-        &self,
-        from: Location,
-        position: u64,
-        max: usize,
-        out: &mut Vec<Object>,
-    ) -> Option<Location> {
-        let rest = |id: u64| if id == from.group { from.object } else { 0 };
-        let groups = self.groups.range(from.group..);
-        let mut objects = groups.flat_map(|(id, group)| group.objects.from(rest(*id)));
-        let before = out.len();
-        let mut last = None;
-        for (_, cached) in &mut objects {
-            last = Some(cached.object.location());
-            if cached.position.is_none_or(|at| at < position) {
-                out.push(cached.object.clone());
-            }
-            if out.len() - before == max {
-                break;
-            }
-        }
-        objects.next()?;
-        last.map(|last| after(Some(last)))
-    }
-
-    /// What is at `from`, and the last location of the span for which that holds.
-    fn step(&self, span: &Span, from: Location) -> (Step<'_>, Location) {
-        let limit = match span.order {
-            GroupOrder::Ascending => span.last,
-            GroupOrder::Descending => Location::new(from.group, span.high(from.group)),
-        };
-        let next = self.next_object(from).filter(|(at, _)| *at <= limit);
-        let gap_limit = match next {
-            Some((at, cached)) if at == from => return (Step::Object(cached), from),
-            Some((at, _)) => before(at),
-            None => limit,
-        };
-        let (absence, last) = self.classify(from, gap_limit);
-        let whole_group = last == limit && from.object == span.low(from.group);
-        if span.order == GroupOrder::Descending && whole_group {
-            let floor = self.floor(span, from.group, absence);
-            return (Step::Gap(absence), Location::new(floor, span.high(floor)));
-        }
-        (Step::Gap(absence), last)
-    }
-
     /// Returns whether anything is kept at all.
     fn keeps(&self) -> bool {
         !self.age.is_zero() && self.policy.bytes > 0 && self.policy.objects > 0
-    }
-
-    fn next_object(&self, from: Location) -> Option<(Location, &Cached)> {
-        let rest = |id: u64| if id == from.group { from.object } else { 0 };
-        let groups = self.groups.range(from.group..);
-        let mut objects = groups.flat_map(|(group, known)| {
-            let objects = known.objects.from(rest(*group));
-            objects.map(|(id, cached)| (Location::new(*group, id), cached))
-        });
-        objects.next()
-    }
-
-    /// What is known of `from`, where no object is, and up to which location, at most `limit`, that holds.
-    fn classify(&self, from: Location, limit: Location) -> (Absence, Location) {
-        let is_beyond = |end: Option<Location>| end.is_some_and(|end| from >= end);
-        if is_beyond(self.end) || is_beyond(self.whole_from) {
-            return (Absence::NonExistent, limit);
-        }
-        if let Some(last) = self.absent.covers(from) {
-            return (Absence::NonExistent, last.min(limit));
-        }
-        let mut limit = limit;
-        for known in [self.end, self.whole_from, self.absent.next(from)] {
-            if let Some(known) = known.filter(|known| *known > from) {
-                limit = limit.min(before(known));
-            }
-        }
-        let Some(group) = self.groups.get(&from.group) else {
-            let next = self.groups.range(from.group..).next();
-            let until = next.map(|(id, _)| before(Location::new(*id, 0)));
-            return (
-                Absence::Unknown,
-                until.map_or(limit, |until| until.min(limit)),
-            );
-        };
-        let limit = limit.min(Location::new(from.group, u64::MAX));
-        let newest = self.groups.keys().next_back() == Some(&from.group);
-        if group.end.is_some_and(|end| from.object >= end) {
-            return (Absence::NonExistent, limit);
-        }
-        let complete = !group.doubtful && group.open == 0 && (group.end.is_some() || !newest);
-        let at_head = group
-            .objects
-            .first_id()
-            .is_none_or(|first| first >= from.object);
-        if complete && !(at_head && group.headless) {
-            return (Absence::NonExistent, limit);
-        }
-        let end = group.end.filter(|end| *end > from.object);
-        let until = end.map_or(limit, |end| limit.min(Location::new(from.group, end - 1)));
-        (Absence::Unknown, until)
-    }
-
-    /// The lowest group down to which every group is as absent as `group` is.
-    fn floor(&self, span: &Span, group: u64, absence: Absence) -> u64 {
-        let mut floor = span.first.group;
-        let below = self.groups.range(..group).next_back();
-        // An empty group that is known counts as its neighbours do not.
-        floor = floor.max(below.map_or(0, |(id, _)| id.saturating_add(1)));
-        if self.groups.contains_key(&group) {
-            return group;
-        }
-        let from = Location::new(group, 0);
-        let whole = |first: Location| first.group.saturating_add(u64::from(first.object > 0));
-        match absence {
-            Absence::NonExistent => {
-                let known = [self.end, self.whole_from, self.absent.start_of(from)];
-                let first = known
-                    .into_iter()
-                    .flatten()
-                    .filter(|known| *known <= from)
-                    .min();
-                first.map_or(group, |first| floor.max(whole(first)).min(group))
-            }
-            Absence::Unknown => {
-                let known = self
-                    .absent
-                    .before(from)
-                    .map_or(0, |last| last.group.saturating_add(1));
-                floor.max(known).min(group)
-            }
-        }
     }
 
     fn evict(&mut self, now: Instant) {
@@ -686,11 +415,6 @@ impl Group {
     fn is_void(&self) -> bool {
         self.objects.is_empty() && self.open == 0
     }
-}
-
-enum Step<'a> {
-    Object(&'a Cached),
-    Gap(Absence),
 }
 
 impl Cached {

@@ -1,7 +1,10 @@
 //! What a cache answers, at times of the tests' own.
 
 use bytes::Bytes;
-use moqrelay_moqt::GroupOrder::{Ascending, Descending};
+use moqrelay_moqt::{
+    GroupOrder::{self, Ascending, Descending},
+    data::Absence,
+};
 
 use super::*;
 use crate::stats::Meters;
