@@ -92,17 +92,26 @@ impl Budget {
         lock(&self.caches).remove(&key);
     }
 
-    pub(crate) fn add(&self, bytes: usize) {
-        self.used.fetch_add(bytes, Relaxed);
+    /// A cache has one object more.
+    pub(crate) fn came(&self) {
         self.meters.cache_objects.up();
-        self.meters.cache_bytes.add(bytes as u64);
     }
 
-    pub(crate) fn remove(&self, bytes: usize, reason: Reason) {
-        self.used.fetch_sub(bytes, Relaxed);
+    /// A cache has one object less.
+    pub(crate) fn went(&self, reason: Reason) {
         self.meters.cache_objects.down();
-        self.meters.cache_bytes.sub(bytes as u64);
         self.meters.evicted(reason);
+    }
+
+    /// A cache takes so many bytes, and took so many before.
+    pub(crate) fn weigh(&self, before: usize, now: usize) {
+        if now >= before {
+            self.used.fetch_add(now - before, Relaxed);
+            self.meters.cache_bytes.add((now - before) as u64);
+        } else {
+            self.used.fetch_sub(before - now, Relaxed);
+            self.meters.cache_bytes.sub((before - now) as u64);
+        }
     }
 
     /// Makes the largest caches shrink when all together are too large. Call it with no cache locked.

@@ -4,33 +4,38 @@
 //! order of locations, for FETCH and for readers that begin in the past. Time comes in as an argument.
 
 mod answer;
-mod objects;
+mod pages;
 mod ranges;
+mod shelf;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use bytes::BytesMut;
+use bytes::Bytes;
 use moqrelay_moqt::{Location, ObjectProperties, TrackProperties, data::ObjectStatus};
 
 pub(crate) use self::answer::{Piece, Span};
-use self::{objects::Objects, ranges::Ranges};
+use self::{
+    pages::{PageId, Pages},
+    ranges::Ranges,
+    shelf::Shelf,
+};
 use super::{Item, Live, Object, SubgroupEnd};
 use crate::{
     budget::{Budget, CacheKey, Reason},
     limits::CachePolicy,
 };
 
-/// What an object costs beside properties and payload, in bytes, roughly: 160 for itself, 100 for a group
-/// that has no other (voice), 32 for its place in the order, the rest for what the allocator adds.
-const OBJECT_OVERHEAD: usize = 384;
+/// What an object costs beside properties and payload, in bytes: its places among the objects and in the order, and one
+/// for its group, which has no other object in a track of voice.
+const OBJECT_OVERHEAD: usize =
+    size_of::<(Location, Cached)>() + size_of::<(u64, Location)>() + size_of::<(u64, Group)>();
 
-/// Payloads up to this size are copied: they may be small slices of large network buffers, which must not stay in
-/// memory for their sake. Larger ones fill most of theirs.
-const COPIED_PAYLOAD: usize = 4096;
+/// Properties and payload up to this size together are copied: they may be small slices of large network buffers, which
+/// must not stay in memory for their sake. Larger ones fill most of theirs.
+const COPIED_MAX: usize = 4096;
 
 /// The cached objects of one track.
 pub(crate) struct Cache {
@@ -39,9 +44,17 @@ pub(crate) struct Cache {
     age: Duration,
     key: CacheKey,
     budget: Arc<Budget>,
-    groups: BTreeMap<u64, Group>,
-    /// In the order of arrival.
-    order: VecDeque<(Instant, Location)>,
+    groups: Shelf<u64, Group>,
+    objects: Shelf<Location, Cached>,
+    /// Where the objects are, in the order of arrival.
+    order: Shelf<u64, Location>,
+    /// How many objects were ever kept.
+    arrivals: u64,
+    /// What small objects hold.
+    pages: Pages,
+    /// What large ones hold, in bytes.
+    shared_bytes: usize,
+    /// All of it.
     bytes: usize,
     /// What is known not to exist, beside what the groups say.
     absent: Ranges,
@@ -56,11 +69,10 @@ pub(crate) struct Cache {
     epoch: u64,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Group {
-    objects: Objects<Cached>,
     /// Streams of it that have not ended.
-    open: usize,
+    open: u32,
     /// Something of it may be missing in the middle or at the end.
     doubtful: bool,
     /// Something of it may be missing at the beginning.
@@ -69,12 +81,31 @@ struct Group {
     end: Option<u64>,
 }
 
+/// An object whose location is known.
+#[derive(Debug)]
 struct Cached {
     at: Instant,
+    arrival: u64,
     epoch: u64,
     /// Where the track's log has it, when it came that way.
     position: Option<u64>,
-    object: Object,
+    subgroup: Option<u64>,
+    body: Body,
+    priority: Option<u8>,
+    end_of_group: bool,
+}
+
+/// Properties and payload.
+#[derive(Debug)]
+enum Body {
+    /// A copy of both, one after the other.
+    Copied {
+        page: PageId,
+        properties_len: u16,
+        bytes: Bytes,
+    },
+    /// Those that came, which others share.
+    Shared(Box<[Bytes; 2]>),
 }
 
 impl Cache {
@@ -84,8 +115,12 @@ impl Cache {
             age: policy.age,
             key,
             budget,
-            groups: BTreeMap::new(),
-            order: VecDeque::new(),
+            groups: Shelf::default(),
+            objects: Shelf::default(),
+            order: Shelf::default(),
+            arrivals: 0,
+            pages: Pages::default(),
+            shared_bytes: 0,
             bytes: 0,
             absent: Ranges::default(),
             whole_from: None,
@@ -98,10 +133,8 @@ impl Cache {
 
     /// Another track of the same name goes on with it: its log has nothing of what is here.
     pub(crate) fn inherit(&mut self) {
-        for group in self.groups.values_mut() {
-            for cached in group.objects.values_mut() {
-                cached.position = None;
-            }
+        for cached in self.objects.values_mut() {
+            cached.position = None;
         }
         self.interrupted();
     }
@@ -132,7 +165,9 @@ impl Cache {
             group.doubtful |= group.open > 0;
             group.open = 0;
         }
-        self.groups.retain(|_, group| !group.is_void());
+        let objects = &self.objects;
+        self.groups
+            .retain(|number, _| last_of(objects, *number).is_some());
     }
 
     /// Keeps what happened; `position`: where the log will have it.
@@ -202,64 +237,87 @@ impl Cache {
             return;
         }
         let location = object.location();
-        let epoch = self.epoch;
-        let group = self.groups.entry(location.group).or_default();
-        if let Some(before) = group.objects.get_mut(location.object) {
-            if before.epoch == epoch || position.is_none() {
+        if let Some(before) = self.objects.get_mut(location) {
+            if before.epoch == self.epoch || position.is_none() {
                 before.position = before.position.or(position);
                 return;
             }
-            let before = group.objects.remove(location.object);
-            self.forget(before, Reason::Replaced);
+            self.forget(location, Reason::Replaced);
+        }
+        if self.groups.get(location.group).is_none() {
+            // Without a position: a part of a group that nobody has followed.
+            let unknown = position.is_none();
+            let group = Group {
+                doubtful: unknown,
+                headless: unknown,
+                ..Group::default()
+            };
+            self.groups.insert(location.group, group);
         }
         let cached = Cached {
             at: now,
-            epoch,
+            arrival: self.arrivals,
+            epoch: self.epoch,
             position,
-            object: owned(object),
+            subgroup: object.subgroup,
+            body: self.body(object),
+            priority: object.priority,
+            end_of_group: object.end_of_group,
         };
-        let cost = cached.cost();
-        let group = self.groups.entry(location.group).or_default();
-        if group.is_void() && position.is_none() {
-            // A part of a group that nobody has followed.
-            group.doubtful = true;
-            group.headless = true;
-        }
-        group.objects.insert(location.object, cached);
-        self.order.push_back((now, location));
-        self.bytes += cost;
-        self.budget.add(cost);
+        self.order.insert(self.arrivals, location);
+        self.arrivals += 1;
+        self.objects.insert(location, cached);
+        self.budget.came();
+        self.weigh();
         self.largest = self.largest.max(Some(location));
         self.evict(now);
     }
 
+    /// A copy that keeps no network buffer alive, where that is worth the copy.
+    fn body(&mut self, object: &Object) -> Body {
+        let (properties, payload) = (&object.properties, &object.payload);
+        if let Ok(properties_len) = u16::try_from(properties.len())
+            && properties.len() + payload.len() <= COPIED_MAX
+        {
+            let (page, bytes) = self.pages.keep([properties, payload]);
+            return Body::Copied {
+                page,
+                properties_len,
+                bytes,
+            };
+        }
+        self.shared_bytes += shared_cost(properties, payload);
+        Body::Shared(Box::new([properties.clone(), payload.clone()]))
+    }
+
     /// A publisher's stream began; `first_object`: with the first object of its subgroup.
     fn opened(&mut self, group: u64, first_object: bool) {
-        let Some(group) = self.groups.get_mut(&group) else {
+        let Some(group) = self.groups.get_mut(group) else {
             return; // Not cached.
         };
-        group.open += 1;
+        group.open = group.open.saturating_add(1);
         group.headless |= !first_object;
     }
 
     /// A publisher's stream ended; `complete`: with FIN; `last`: it had the group's last object.
     fn closed(&mut self, number: u64, complete: bool, last: bool) {
-        let Some(group) = self.groups.get_mut(&number) else {
+        let Some(group) = self.groups.get_mut(number) else {
             return;
         };
         group.open = group.open.saturating_sub(1);
         group.doubtful |= !complete;
+        let last_id = last_of(&self.objects, number);
         if complete && last {
-            group.end = group.objects.last_id().map(|id| id.saturating_add(1));
+            group.end = last_id.map(|id| id.saturating_add(1));
         }
-        if group.is_void() {
-            self.groups.remove(&number);
+        if group.open == 0 && last_id.is_none() {
+            self.groups.remove(number);
         }
     }
 
     /// Datagrams of a group may be lost on the way without anyone knowing.
     fn doubt(&mut self, group: u64) {
-        if let Some(group) = self.groups.get_mut(&group) {
+        if let Some(group) = self.groups.get_mut(group) {
             group.doubtful = true;
             group.headless = true;
         }
@@ -268,7 +326,7 @@ impl Cache {
     /// No object of a group has this id or a higher one.
     fn group_ends(&mut self, end: Location) {
         // Without its objects there is nothing to keep it for.
-        if let Some(group) = self.groups.get_mut(&end.group) {
+        if let Some(group) = self.groups.get_mut(end.group) {
             group.end = Some(group.end.map_or(end.object, |id| id.min(end.object)));
         }
     }
@@ -294,9 +352,8 @@ impl Cache {
     /// Forgets what is too old.
     pub(crate) fn trim(&mut self, now: Instant) {
         self.evict(now);
-        if self.order.is_empty() {
+        if self.is_empty() {
             self.absent = Ranges::default();
-            self.order.shrink_to(0);
         }
     }
 
@@ -310,7 +367,7 @@ impl Cache {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.order.is_empty()
+        self.objects.is_empty()
     }
 
     /// Returns the largest location of an object that was ever here.
@@ -343,12 +400,13 @@ impl Cache {
     }
 
     fn evict(&mut self, now: Instant) {
-        while let Some((at, _)) = self.order.front() {
-            let reason = if now.saturating_duration_since(*at) > self.age {
+        while let Some((_, location)) = self.order.first() {
+            let at = self.objects.get(*location).map_or(now, |cached| cached.at);
+            let reason = if now.saturating_duration_since(at) > self.age {
                 Reason::Age
             } else if self.bytes > self.policy.bytes {
                 Reason::Bytes
-            } else if self.order.len() > self.policy.objects {
+            } else if self.objects.len() > self.policy.objects {
                 Reason::Objects
             } else {
                 break;
@@ -358,48 +416,50 @@ impl Cache {
     }
 
     fn evict_oldest(&mut self, reason: Reason) -> bool {
-        let Some((at, location)) = self.order.pop_front() else {
+        let Some((_, location)) = self.order.first() else {
             return false;
         };
-        let Some(group) = self.groups.get_mut(&location.group) else {
-            return true;
-        };
-        let same = group
-            .objects
-            .get(location.object)
-            .is_some_and(|cached| cached.at == at);
-        if !same {
-            return true; // It was replaced by a later one.
-        }
-        let cached = group.objects.remove(location.object);
-        if group
-            .objects
-            .first_id()
-            .is_some_and(|first| first < location.object)
-        {
-            group.doubtful = true;
-        } else {
-            group.headless = true;
-        }
-        if group.objects.is_empty() {
-            group.doubtful = true;
-        }
-        if group.is_void() {
-            self.groups.remove(&location.group);
+        let location = *location;
+        self.forget(location, reason);
+        let first = first_of(&self.objects, location.group);
+        if let Some(group) = self.groups.get_mut(location.group) {
+            let at_head = first.is_none_or(|first| first > location.object);
+            group.headless |= at_head;
+            group.doubtful |= !at_head || first.is_none();
+            if group.open == 0 && first.is_none() {
+                self.groups.remove(location.group);
+            }
         }
         if let Some(from) = &mut self.whole_from {
             *from = (*from).max(after(Some(location)));
         }
-        self.forget(cached, reason);
         true
     }
 
-    fn forget(&mut self, cached: Option<Cached>, reason: Reason) {
-        if let Some(cached) = cached {
-            let cost = cached.cost();
-            self.bytes -= cost;
-            self.budget.remove(cost, reason);
+    fn forget(&mut self, location: Location, reason: Reason) {
+        let Some(cached) = self.objects.remove(location) else {
+            return;
+        };
+        self.order.remove(cached.arrival);
+        match cached.body {
+            Body::Copied { page, bytes, .. } => {
+                drop(bytes);
+                self.pages.release(page);
+            }
+            Body::Shared(parts) => self.shared_bytes -= shared_cost(&parts[0], &parts[1]),
         }
+        if self.is_empty() {
+            self.pages.clear();
+        }
+        self.budget.went(reason);
+        self.weigh();
+    }
+
+    /// Finds out what all of it takes.
+    fn weigh(&mut self) {
+        let bytes = self.objects.len() * OBJECT_OVERHEAD + self.pages.bytes() + self.shared_bytes;
+        self.budget.weigh(self.bytes, bytes);
+        self.bytes = bytes;
     }
 }
 
@@ -410,34 +470,48 @@ impl Drop for Cache {
     }
 }
 
-impl Group {
-    /// Returns true when there is nothing to keep it for.
-    fn is_void(&self) -> bool {
-        self.objects.is_empty() && self.open == 0
-    }
-}
-
 impl Cached {
-    fn cost(&self) -> usize {
-        OBJECT_OVERHEAD + self.object.payload.len() + self.object.properties.len()
+    /// Returns it as it came.
+    fn to_object(&self, location: Location) -> Object {
+        let (properties, payload) = match &self.body {
+            Body::Copied {
+                properties_len,
+                bytes,
+                ..
+            } => {
+                let middle = usize::from(*properties_len);
+                (bytes.slice(..middle), bytes.slice(middle..))
+            }
+            Body::Shared(parts) => (parts[0].clone(), parts[1].clone()),
+        };
+        Object {
+            group: location.group,
+            subgroup: self.subgroup,
+            id: location.object,
+            priority: self.priority,
+            status: ObjectStatus::Normal,
+            end_of_group: self.end_of_group,
+            properties,
+            payload,
+        }
     }
 }
 
-/// A copy that keeps no network buffer alive, where that is worth the copy.
-fn owned(object: &Object) -> Object {
-    if object.payload.len() > COPIED_PAYLOAD {
-        return object.clone();
-    }
-    let mut buffer = BytesMut::with_capacity(object.properties.len() + object.payload.len());
-    buffer.extend_from_slice(&object.properties);
-    buffer.extend_from_slice(&object.payload);
-    let mut payload = buffer.freeze();
-    let properties = payload.split_to(object.properties.len());
-    Object {
-        properties,
-        payload,
-        ..object.clone()
-    }
+/// What a large object costs beside its place.
+fn shared_cost(properties: &Bytes, payload: &Bytes) -> usize {
+    size_of::<[Bytes; 2]>() + properties.len() + payload.len()
+}
+
+/// Returns the lowest id of a group's objects.
+fn first_of(objects: &Shelf<Location, Cached>, group: u64) -> Option<u64> {
+    let (location, _) = objects.from(Location::new(group, 0)).next()?;
+    (location.group == group).then_some(location.object)
+}
+
+/// Returns the highest id of a group's objects.
+fn last_of(objects: &Shelf<Location, Cached>, group: u64) -> Option<u64> {
+    let (location, _) = objects.up_to(Location::new(group, u64::MAX))?;
+    (location.group == group).then_some(location.object)
 }
 
 /// The location after another one, or the first of all.

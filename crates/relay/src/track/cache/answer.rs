@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use moqrelay_moqt::{GroupOrder, Location, data::Absence};
 
-use super::{Cache, Cached, after, before};
+use super::{Cache, Cached, after, before, first_of};
 use crate::track::Object;
 
 /// Steps taken to find the last unknown location of a range; beyond, the end of the range stands for it.
@@ -82,18 +82,21 @@ impl Cache {
     /// Returns the first location of the group so many groups before the newest one.
     pub(crate) fn groups_back(&self, count: usize) -> Option<Location> {
         let groups = || {
-            self.groups
-                .iter()
-                .filter(|(_, group)| !group.objects.is_empty())
+            let numbers = self.groups.iter().map(|(number, _)| *number);
+            numbers.filter(|number| first_of(&self.objects, *number).is_some())
         };
         let group = groups().rev().nth(count).or_else(|| groups().next());
-        group.map(|(id, _)| Location::new(*id, 0))
+        group.map(|group| Location::new(group, 0))
     }
 
     /// Returns the first location of the earliest group with an object that came since `then`.
     pub(crate) fn since(&self, then: Instant) -> Option<Location> {
-        let recent = self.order.iter().rev().take_while(|(at, _)| *at >= then);
-        let group = recent.map(|(_, location)| location.group).min();
+        let newest_first = self.order.iter().rev().map(|(_, location)| *location);
+        let recent = newest_first.take_while(|location| {
+            let cached = self.objects.get(*location);
+            cached.is_some_and(|cached| cached.at >= then)
+        });
+        let group = recent.map(|location| location.group).min();
         group.map(|group| Location::new(group, 0))
     }
 
@@ -116,8 +119,9 @@ impl Cache {
             match piece {
                 Step::Gap(absence) => out.push(Piece::Gap { absence, last }),
                 Step::Object(cached) => {
-                    sum += cached.object.payload.len();
-                    out.push(Piece::Object(cached.object.clone()));
+                    let object = cached.to_object(last);
+                    sum += object.payload.len();
+                    out.push(Piece::Object(object));
                 }
             }
             from = span.after(last)?;
@@ -157,15 +161,13 @@ impl Cache {
         max: usize,
         out: &mut Vec<Object>,
     ) -> Option<Location> {
-        let rest = |id: u64| if id == from.group { from.object } else { 0 };
-        let groups = self.groups.range(from.group..);
-        let mut objects = groups.flat_map(|(id, group)| group.objects.from(rest(*id)));
+        let mut objects = self.objects.from(from);
         let before = out.len();
         let mut last = None;
-        for (_, cached) in &mut objects {
-            last = Some(cached.object.location());
+        for (location, cached) in &mut objects {
+            last = Some(*location);
             if cached.position.is_none_or(|at| at < position) {
-                out.push(cached.object.clone());
+                out.push(cached.to_object(*location));
             }
             if out.len() - before == max {
                 break;
@@ -197,13 +199,8 @@ impl Cache {
     }
 
     pub(super) fn next_object(&self, from: Location) -> Option<(Location, &Cached)> {
-        let rest = |id: u64| if id == from.group { from.object } else { 0 };
-        let groups = self.groups.range(from.group..);
-        let mut objects = groups.flat_map(|(group, known)| {
-            let objects = known.objects.from(rest(*group));
-            objects.map(|(id, cached)| (Location::new(*group, id), cached))
-        });
-        objects.next()
+        let (location, cached) = self.objects.from(from).next()?;
+        Some((*location, cached))
     }
 
     /// What is known of `from`, where no object is, and up to which location, at most `limit`, that holds.
@@ -221,24 +218,21 @@ impl Cache {
                 limit = limit.min(before(known));
             }
         }
-        let Some(group) = self.groups.get(&from.group) else {
-            let next = self.groups.range(from.group..).next();
-            let until = next.map(|(id, _)| before(Location::new(*id, 0)));
+        let Some(group) = self.groups.get(from.group) else {
+            let next = self.groups.from(from.group).next();
+            let until = next.map(|(number, _)| before(Location::new(*number, 0)));
             return (
                 Absence::Unknown,
                 until.map_or(limit, |until| until.min(limit)),
             );
         };
         let limit = limit.min(Location::new(from.group, u64::MAX));
-        let newest = self.groups.keys().next_back() == Some(&from.group);
+        let newest = self.groups.last().map(|(number, _)| *number) == Some(from.group);
         if group.end.is_some_and(|end| from.object >= end) {
             return (Absence::NonExistent, limit);
         }
         let complete = !group.doubtful && group.open == 0 && (group.end.is_some() || !newest);
-        let at_head = group
-            .objects
-            .first_id()
-            .is_none_or(|first| first >= from.object);
+        let at_head = first_of(&self.objects, from.group).is_none_or(|first| first >= from.object);
         if complete && !(at_head && group.headless) {
             return (Absence::NonExistent, limit);
         }
@@ -250,10 +244,12 @@ impl Cache {
     /// The lowest group down to which every group is as absent as `group` is.
     fn floor(&self, span: &Span, group: u64, absence: Absence) -> u64 {
         let mut floor = span.first.group;
-        let below = self.groups.range(..group).next_back();
+        let below = group
+            .checked_sub(1)
+            .and_then(|below| self.groups.up_to(below));
         // An empty group that is known counts as its neighbours do not.
-        floor = floor.max(below.map_or(0, |(id, _)| id.saturating_add(1)));
-        if self.groups.contains_key(&group) {
+        floor = floor.max(below.map_or(0, |(number, _)| number.saturating_add(1)));
+        if self.groups.get(group).is_some() {
             return group;
         }
         let from = Location::new(group, 0);

@@ -274,7 +274,8 @@ fn the_oldest_go_when_there_are_too_many_or_they_are_too_large() {
             ..POLICY
         },
         CachePolicy {
-            bytes: 4 * (OBJECT_OVERHEAD + 10) - 1,
+            // Their payloads fit the smallest page.
+            bytes: 4 * OBJECT_OVERHEAD + 256 - 1,
             ..POLICY
         },
     ] {
@@ -320,13 +321,90 @@ fn all_caches_together_keep_to_the_limit_and_the_largest_pays() {
         assert!(meters.snapshot().cache_bytes <= 100 * (OBJECT_OVERHEAD as u64 + 10));
     }
 
-    assert_eq!(super::super::lock(&small).order.len(), 10);
+    assert_eq!(super::super::lock(&small).objects.len(), 10);
     let last = super::super::lock(&large)
         .next_object(Location::new(1, 999))
         .is_some();
     assert!(last, "the newest are kept");
     drop((small, large));
     assert_eq!(meters.snapshot().cache_bytes, 0);
+}
+
+#[test]
+fn objects_come_out_as_they_went_in() {
+    let mut test = Test::new(POLICY);
+    let large = Bytes::from(vec![7; COPIED_MAX]);
+    let mut objects: Vec<Object> = (0..300_u16)
+        .map(|n| Object {
+            group: 1,
+            id: u64::from(n),
+            subgroup: (n % 3 > 0).then_some(u64::from(n)),
+            priority: (n % 5 > 0).then_some(9),
+            end_of_group: n % 7 == 0,
+            properties: Bytes::from(vec![2; usize::from(n % 11)]),
+            payload: Bytes::from(vec![1; usize::from(n)]),
+            ..Object::default()
+        })
+        .collect();
+    objects[77].properties = Bytes::from_static(b"beside it");
+    objects[77].payload = large.clone();
+    for object in &objects {
+        test.cache.insert(object, None, test.now);
+    }
+
+    let mut out = Vec::new();
+    let span = span(Ascending, (1, 0), (1, 299));
+    let max = usize::MAX;
+    test.cache
+        .collect(&span, span.begin(), max, max, test.now, &mut out);
+
+    let wanted: Vec<_> = objects.into_iter().map(Piece::Object).collect();
+    assert_eq!(out, wanted);
+    let Piece::Object(shared) = &out[77] else {
+        panic!("they are objects");
+    };
+    assert_eq!(shared.payload.as_ptr(), large.as_ptr(), "it is not copied");
+}
+
+#[test]
+fn what_is_counted_is_what_is_there() {
+    let mut test = Test::new(CachePolicy {
+        objects: 500,
+        ..POLICY
+    });
+    test.began(None, false);
+    let mut seed = 3_u64;
+    for n in 0..4000_u64 {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let len = match seed >> 60 {
+            0 => COPIED_MAX + 1,
+            some => usize::try_from(some).unwrap() * 40,
+        };
+        let object = Object {
+            payload: Bytes::from(vec![1; len]),
+            ..object((seed >> 33) % 300, n % 3)
+        };
+        test.cache.insert(&object, Some(n), test.now);
+        if n % 1000 == 0 {
+            test.began(None, false);
+        }
+
+        let stats = test.meters.snapshot();
+        assert_eq!(stats.cache_objects, test.cache.objects.len() as u64);
+        assert_eq!(stats.cache_bytes, test.cache.bytes() as u64);
+        assert_eq!(test.cache.order.len(), test.cache.objects.len());
+        let payloads = test.cache.objects.iter().map(|(at, cached)| {
+            let object = cached.to_object(*at);
+            object.payload.len()
+        });
+        let least = payloads.sum::<usize>() + test.cache.objects.len() * OBJECT_OVERHEAD;
+        assert!((least..3 * least + 2 * 16_384).contains(&test.cache.bytes()));
+    }
+    test.cache.shrink_to(0);
+
+    let stats = test.meters.snapshot();
+    assert_eq!((stats.cache_objects, stats.cache_bytes), (0, 0));
+    assert!(test.cache.groups.is_empty() && test.cache.order.is_empty());
 }
 
 #[test]
