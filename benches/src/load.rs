@@ -43,6 +43,9 @@ pub(crate) struct Common {
     /// Milliseconds that the 99th percentile may have, nothing lost, for the verdict.
     #[arg(long, value_name = "MS")]
     goal_p99: Option<f64>,
+    /// Objects a second that must be delivered, nothing lost, for the verdict.
+    #[arg(long, value_name = "OBJECTS")]
+    goal_rate: Option<f64>,
 }
 
 /// How long a load lasts.
@@ -112,6 +115,23 @@ pub(crate) struct RoomsArgs {
     people: u32,
 }
 
+/// A room in which a few speak and many listen.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ListenersArgs {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    span: Span,
+    #[command(flatten)]
+    voice: Voice,
+    /// Sessions that listen to everyone who speaks.
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=5000))]
+    listeners: u32,
+    /// Sessions that speak, and hear each other; one after the other, evenly over the time of an object.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=50))]
+    speakers: u32,
+}
+
 /// One video track, many subscribers.
 #[derive(Debug, clap::Args)]
 pub(crate) struct VideoArgs {
@@ -171,6 +191,26 @@ pub(crate) fn rooms(args: &RoomsArgs) -> Result<Vec<Row>> {
         rooms: args.rooms,
         members: args.people,
         talkers: args.people,
+        publishers: 1,
+        slow: 0,
+        stuff: args.voice.stuff(),
+        seconds: args.span.seconds,
+    };
+    run(&args.common, plan)
+}
+
+/// Measures a room of few who speak and many who listen.
+pub(crate) fn listeners(args: &ListenersArgs) -> Result<Vec<Row>> {
+    let plan = Plan {
+        what: format!(
+            "{} speakers to {} listeners, {}",
+            args.speakers,
+            args.listeners,
+            args.voice.mode.name()
+        ),
+        rooms: 1,
+        members: args.speakers + args.listeners,
+        talkers: args.speakers,
         publishers: 1,
         slow: 0,
         stuff: args.voice.stuff(),

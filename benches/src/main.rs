@@ -54,6 +54,8 @@ enum Command {
     Fanout(load::FanoutArgs),
     /// The same in many small rooms: everyone talks and hears all others.
     Rooms(load::RoomsArgs),
+    /// A room in which a few speak and many listen.
+    Listeners(load::ListenersArgs),
     /// Sends one video track to many subscribers: frames, and key frames that begin a stream.
     Video(load::VideoArgs),
     /// A fan-out beside subscribers that do not read: do the others notice?
@@ -126,6 +128,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
     let rows = match cli.command {
         Command::Fanout(args) => load::fanout(&args)?,
         Command::Rooms(args) => load::rooms(&args)?,
+        Command::Listeners(args) => load::listeners(&args)?,
         Command::Video(args) => load::video(&args)?,
         Command::Slow(args) => load::slow(&args)?,
         Command::Overload(args) => load::overload(&args)?,

@@ -89,6 +89,7 @@ pub(super) fn row(common: &Common, reports: &[Report]) -> Row {
         let grown = run.resident_after.zip(run.resident_before);
         grown.map_or(0.0, |(after, before)| (after as f64 - before as f64) / 1e6)
     });
+    let rate = over(|run| run.delivered_each_s);
     let figures = format!(
         "p50 {}, p99 {}, max {}; CPU {}/object; {} objects/s; lost {} %; relay {} of a core, waited {} ms for it each \
          time, grew by {} MB; generator {} of a core; other programs had {} cores; sessions heard {} to {} objects{}",
@@ -96,7 +97,7 @@ pub(super) fn row(common: &Common, reports: &[Report]) -> Row {
         p99.text("ms"),
         over(|run| run.max_ms).text("ms"),
         cpu.text("µs"),
-        short(over(|run| run.delivered_each_s).median),
+        short(rate.median),
         short(lost.median * 100.0),
         short(over(|run| run.relay_cores.unwrap_or(f64::NAN)).median),
         short(over(|run| run.relay_waited_ms.unwrap_or(f64::NAN)).median),
@@ -110,7 +111,7 @@ pub(super) fn row(common: &Common, reports: &[Report]) -> Row {
             lost => format!("; {lost} sessions were lost"),
         },
     );
-    let (goal, verdict) = verdict(common, p99.median, cpu.median, lost.median);
+    let (goal, verdict) = verdict(common, p99.median, cpu.median, lost.median, rate.median);
     let first = &reports[0];
     let method = format!(
         "{} sessions over {}, {} objects sent in {} runs of {} s, median (range); publisher's write to subscriber's read \
@@ -130,7 +131,7 @@ pub(super) fn row(common: &Common, reports: &[Report]) -> Row {
     )
 }
 
-fn verdict(common: &Common, p99: f64, cpu: f64, lost: f64) -> (String, Verdict) {
+fn verdict(common: &Common, p99: f64, cpu: f64, lost: f64, rate: f64) -> (String, Verdict) {
     let mut goals = Vec::new();
     let mut met = true;
     if let Some(goal) = common.goal_p99 {
@@ -140,6 +141,10 @@ fn verdict(common: &Common, p99: f64, cpu: f64, lost: f64) -> (String, Verdict) 
     if let Some(goal) = common.goal_cpu {
         goals.push(format!("CPU ≤ {goal} µs/object"));
         met &= cpu <= goal;
+    }
+    if let Some(goal) = common.goal_rate {
+        goals.push(format!("{goal} objects/s, none lost"));
+        met &= rate >= goal && lost <= LOST_MAX;
     }
     if goals.is_empty() {
         return (String::new(), Verdict::Info);

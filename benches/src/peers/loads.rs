@@ -56,6 +56,8 @@ pub(super) enum Field {
     CpuEach,
     /// The 99th percentile of the latency, in ms.
     P99,
+    /// Objects a second, all subscribers together.
+    Rate,
     /// Objects that did not come, in percent.
     Lost,
     /// What the session that heard least heard of what the one heard that heard most, in percent.
@@ -181,6 +183,25 @@ pub(super) const LOADS: &[Load] = &[
             cpu(&[Goal::AtMost(9.0)]),
             p99(&[Goal::AtMost(10.0)]),
             lost(&[]),
+        ],
+        relays: ALL,
+        workers: 1,
+        cores: Cores::Own,
+    },
+    Load {
+        name: "listeners",
+        what: "5 speakers → 1,000 listeners, datagrams",
+        command: &["listeners"],
+        lasts: Lasts::Seconds,
+        figures: &[
+            Figure {
+                field: Field::Rate,
+                unit: "objects/s",
+                goals: &[Goal::AtLeast(200_000.0)],
+            },
+            lost(&[Goal::AtMost(0.0)]),
+            p99(&[]),
+            cpu(&[]),
         ],
         relays: ALL,
         workers: 1,

@@ -58,6 +58,7 @@ impl Field {
         match self {
             Self::CpuEach => number("cpu_us_each"),
             Self::P99 => number("p99_ms"),
+            Self::Rate => number("delivered_each_s"),
             Self::Lost => Some(number("lost")? * 100.0),
             Self::Alike => Some(number("least_heard")? / number("most_heard")?.max(1.0) * 100.0),
             Self::IdleSession => Some(number("each")? / 1e3),
