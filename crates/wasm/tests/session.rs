@@ -275,6 +275,32 @@ fn a_foreign_publisher_without_timestamps_is_heard_in_order() {
 }
 
 #[test]
+fn an_object_in_a_seat_says_whose_it_is() {
+    let mut pair = Pair::new();
+    let id = subscribe(&mut pair);
+    let alias = accept(&mut pair, id);
+
+    let in_seats = [Some(3), None, Some(u64::MAX)];
+    for (object, participant) in (0..).zip(in_seats) {
+        let said = Properties {
+            participant,
+            ..Properties::default()
+        };
+        let bytes = ObjectDatagram {
+            properties: said.to_bytes(),
+            ..bare(alias, 5, object)
+        };
+        pair.client
+            .handle_datagram(bytes.encode(DRAFT).unwrap(), NOW);
+    }
+    pair.settle();
+
+    let heard = pair.told(Kind::Packet);
+    let whose: Vec<u32> = heard.iter().map(|record| record.participant).collect();
+    assert_eq!(whose, [3, 0, 0]);
+}
+
+#[test]
 fn objects_that_come_before_the_answer_are_kept() {
     let mut pair = Pair::new();
     let id = subscribe(&mut pair);

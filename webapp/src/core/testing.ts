@@ -158,6 +158,10 @@ export class FakeEngine implements MediaEngine {
 		if (known !== undefined) known.muted = muted;
 	}
 
+	setGain(room: string, participant: string, gain: number): void {
+		this.calls.push(`gain ${room} ${participant} ${gain.toFixed(2)}`);
+	}
+
 	setHeld(room: string, held: boolean): void {
 		const known = this.rooms.get(room);
 		if (known !== undefined) known.held = held;

@@ -130,6 +130,10 @@ impl Client {
             at: stamp.map_or(NO_STAMP, |stamp| stamp as f64),
             group: place.group,
             object: place.object,
+            participant: properties
+                .participant
+                .and_then(|number| u32::try_from(number).ok())
+                .unwrap_or(0),
             ticks: (duration.as_micros() * 48 / 1_000) as u32,
             bytes: payload,
             ..Record::new(Kind::Packet, key)

@@ -37,7 +37,8 @@ pub enum Kind {
     GoAway = 21,
     /// Track `id` brought an Opus packet, `bytes`; `group`, `object`: its location; `at`: its
     /// timestamp, 1/48000 s, negative: none; `ticks`: its duration in the same unit; `code`: its
-    /// level (RFC 6464), or 255 when it has none. Without bytes: it is silent from `at` on.
+    /// level (RFC 6464), or 255 when it has none; `participant`: in a seat of a room, whose it is.
+    /// Without bytes: it is silent from `at` on.
     Packet = 22,
     /// The fallback: the relay opened a stream, which is called `id`; `code` 1: a bidirectional one.
     Incoming = 32,
@@ -73,6 +74,8 @@ pub struct Record {
     pub object: u64,
     /// How long it plays.
     pub ticks: u32,
+    /// The 3 of `p3`; 0: it does not say.
+    pub participant: u32,
     /// Bytes or words.
     pub bytes: Bytes,
 }
@@ -87,6 +90,7 @@ impl Record {
             group: 0,
             object: 0,
             ticks: 0,
+            participant: 0,
             bytes: Bytes::new(),
         }
     }
@@ -107,7 +111,8 @@ impl Record {
     }
 }
 
-/// A [`Record`] as it lies in memory: on wasm32 the offsets are 0, 4, 8, 12, 16, 24, 32, 40 and 44.
+/// A [`Record`] as it lies in memory: on wasm32 the offsets are 0, 4, 8, 12, 16, 24, 32, 40, 44
+/// and 48.
 #[derive(Debug)]
 #[repr(C)]
 pub struct Wire {
@@ -120,6 +125,7 @@ pub struct Wire {
     object: u64,
     ticks: u32,
     bytes: *const u8,
+    participant: u32,
 }
 
 impl Wire {
@@ -136,6 +142,7 @@ impl Wire {
             object: record.object,
             ticks: record.ticks,
             bytes: record.bytes.as_ptr(),
+            participant: record.participant,
         }
     }
 }

@@ -25,6 +25,10 @@ export interface RoomMedia {
 	/** Sent with each PUBLISH and SUBSCRIBE of the room. */
 	readonly token: string;
 	readonly peers: readonly PeerTrack[];
+	/** The peers are seats: each carries whoever has it, and says who that is. Missing: they are people. */
+	readonly seats?: boolean;
+	/** Missing: our voice goes into the room. Otherwise it may be that we only listen. */
+	readonly publishes?: boolean;
 }
 
 /** How MoQ reaches the relay: over UDP, or over TCP where UDP does not get through. */
@@ -147,7 +151,7 @@ export interface MediaDevices {
 export interface Levels {
 	/** The microphone, muted or not; -127 while it is closed. */
 	readonly microphone: number;
-	/** Each peer that is heard now. */
+	/** Each peer that is heard now; of a seat, who has it. */
 	readonly peers: readonly { readonly room: string; readonly participant: string; readonly level: number }[];
 }
 
@@ -294,6 +298,8 @@ export interface MediaEngine {
 
 	/** Whether our voice goes into `room`; the microphone stays open for the hint. */
 	setMuted(room: string, muted: boolean): void;
+	/** Plays a participant louder or softer: a factor, 1 is as it comes. It holds for whatever carries the voice. */
+	setGain(room: string, participant: string, gain: number): void;
 	/** Held: nothing goes out and nothing is heard. */
 	setHeld(room: string, held: boolean): void;
 

@@ -119,6 +119,10 @@ class Engine implements MediaEngine {
 		this.#tell({ type: "muted", room, muted });
 	}
 
+	setGain(room: string, participant: string, gain: number): void {
+		this.#tell({ type: "gain", room, participant, gain });
+	}
+
 	setHeld(room: string, held: boolean): void {
 		this.#tell({ type: "held", room, held });
 	}

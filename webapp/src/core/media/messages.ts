@@ -23,6 +23,7 @@ export type WorkerOrder =
 	| { type: "remove_peer"; room: string; participant: string }
 	| { type: "leave"; room: string }
 	| { type: "muted"; room: string; muted: boolean }
+	| { type: "gain"; room: string; participant: string; gain: number }
 	| { type: "held"; room: string; held: boolean }
 	| { type: "replay"; room: string; seconds: number }
 	| { type: "stop_replay" }

@@ -43,6 +43,7 @@ export class Memory {
 			group: view.getBigUint64(24, true),
 			object: view.getBigUint64(32, true),
 			ticks: view.getUint32(40, true),
+			participant: view.getUint32(48, true),
 			bytes: length === 0 ? NOTHING : memory.slice(from, from + length),
 		};
 	}

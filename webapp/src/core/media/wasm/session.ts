@@ -63,6 +63,8 @@ export interface Record {
 	readonly group: bigint;
 	readonly object: bigint;
 	readonly ticks: number;
+	/** Of an object in a seat: the N of whose it is, `pN`; 0: it does not say. */
+	readonly participant: number;
 	/** A copy, or an empty array. */
 	readonly bytes: Uint8Array<ArrayBuffer>;
 }

@@ -117,6 +117,9 @@ scope.onmessage = ({ data: order }) => {
 		case "muted":
 			rooms.setMuted(order.room, order.muted);
 			return;
+		case "gain":
+			rooms.setGain(order.room, order.participant, order.gain);
+			return;
 		case "held":
 			rooms.setHeld(order.room, order.held);
 			return;

@@ -13,6 +13,7 @@ const record = (group: number, object: number, ticks = FRAME): Record => ({
 	group: BigInt(group),
 	object: BigInt(object),
 	ticks,
+	participant: 0,
 	bytes: PACKET,
 });
 

@@ -16,10 +16,12 @@ import {
 	type Hold,
 	type Peer,
 	peerOffer,
+	publishes,
 	RENDEZVOUS_MS,
 	type Room,
 	sameOffer,
 	Track,
+	type Voice,
 	voiceOffer,
 } from "./tracks.ts";
 
@@ -30,6 +32,8 @@ const PEERS_MAX = 31;
 const CATALOG_MS = 5_000;
 /** Live sound while something is heard again: 18 dB softer, so that one hears that there is some. */
 const SOFT = 0.125;
+/** Who has lost a seat is heard to the end of what came: longer than any jitter buffer. */
+const TAIL_MS = 500;
 /** Packets whose time on the way is remembered. */
 const TIMES_MAX = 64;
 
@@ -53,6 +57,7 @@ interface Replay {
 	readonly player: Player;
 	readonly session: MoqSession;
 	readonly key: number;
+	playing: boolean;
 }
 
 /** What a number stands for. */
@@ -152,12 +157,12 @@ export class Rooms {
 			voice: new Track(voiceOffer(media)),
 			catalog: new Track(catalogOffer(media)),
 			peers: new Map(),
+			gains: new Map(),
 			muted: false,
 			held: false,
 		};
 		this.#rooms.set(media.room, joined);
-		this.#request({ kind: "voice", room: joined, track: joined.voice });
-		this.#request({ kind: "catalog", room: joined, track: joined.catalog });
+		this.#offer(joined);
 		for (const peer of media.peers) this.addPeer(media.room, peer);
 		this.#gate();
 	}
@@ -185,9 +190,7 @@ export class Rooms {
 		if (room === undefined || peer === undefined) return;
 		room.peers.delete(participant);
 		this.#endTrack(peer.track);
-		peer.decoder.close();
-		this.#lines?.end(peer.id);
-		this.#play({ type: "remove", id: peer.id });
+		this.#silence(peer.voice);
 	}
 
 	leave(name: string): void {
@@ -221,9 +224,9 @@ export class Rooms {
 			play: (id, at, pcm) => this.#play({ type: "play", id, at, pcm }, [pcm.buffer]),
 			state: (state) => this.#replayed(state),
 		});
-		this.#replay = { room, player, session: hold.session, key };
+		this.#replay = { room, player, session: hold.session, key, playing: false };
 		this.#owner.replay(name, { name: "asking" });
-		this.#play({ type: "add", id, room: name, participant: `${peer.participant} before` });
+		this.#play({ type: "add", id, room: name, participant: `${peer.voice.participant} before` });
 		if (!hold.session.fetch(key, hold.key, range.from, range.last)) player.refused();
 	}
 
@@ -243,13 +246,22 @@ export class Rooms {
 		this.#gate();
 	}
 
+	/** Plays a participant louder or softer, whatever carries its voice. */
+	setGain(name: string, participant: string, gain: number): void {
+		const room = this.#rooms.get(name);
+		if (room === undefined) return;
+		if (gain === 1) room.gains.delete(participant);
+		else if (room.gains.size < PEERS_MAX || room.gains.has(participant)) room.gains.set(participant, gain);
+		for (const { voice } of room.peers.values()) if (voice.participant === participant) this.#weigh(room, voice);
+	}
+
 	setHeld(name: string, held: boolean): void {
 		const room = this.#rooms.get(name);
 		if (room === undefined || room.held === held) return;
 		room.held = held;
 		if (held && this.#replay?.room === room) this.stopReplay();
 		for (const peer of room.peers.values()) {
-			if (held) this.#play({ type: "remove", id: peer.id });
+			if (held) this.#play({ type: "remove", id: peer.voice.id });
 			else this.#hear(room, peer);
 		}
 		this.#gate();
@@ -310,15 +322,15 @@ export class Rooms {
 	stats(): WorkerPeerStats[] {
 		const all: WorkerPeerStats[] = [];
 		for (const [name, room] of this.#rooms) {
-			for (const { participant, id, track, decoder } of room.peers.values()) {
-				const counts = this.#lines?.counts(id);
+			for (const { track, voice, received, lost } of room.peers.values()) {
+				const counts = this.#lines?.counts(voice.id);
 				all.push({
 					room: name,
-					participant,
+					participant: voice.participant,
 					state: track.state,
-					received: counts?.received ?? 0,
-					lost: counts?.lost ?? 0,
-					decoderRestarts: decoder.restarts,
+					received: received + (counts?.received ?? 0),
+					lost: lost + (counts?.lost ?? 0),
+					decoderRestarts: voice.decoder.restarts,
 				});
 			}
 		}
@@ -326,7 +338,9 @@ export class Rooms {
 	}
 
 	#rejoin(room: Room, media: RoomMedia): void {
+		const published = publishes(room);
 		room.media = media;
+		if (published !== publishes(room)) this.#turn(room);
 		if (!sameOffer(room.voice.offer, voiceOffer(media))) {
 			const { voice, catalog } = room;
 			this.#endTrack(voice);
@@ -335,8 +349,7 @@ export class Rooms {
 			room.voice.follow(voice);
 			room.catalog = new Track(catalogOffer(media));
 			room.catalog.follow(catalog);
-			this.#request({ kind: "voice", room, track: room.voice });
-			this.#request({ kind: "catalog", room, track: room.catalog });
+			this.#offer(room);
 		}
 		const wanted = new Set(media.peers.map((peer) => peer.participant));
 		for (const participant of [...room.peers.keys()]) {
@@ -345,8 +358,34 @@ export class Rooms {
 		for (const peer of media.peers) this.addPeer(media.room, peer);
 	}
 
+	/** Publishes what is ours, if the room takes it. */
+	#offer(room: Room): void {
+		if (!publishes(room)) return;
+		this.#request({ kind: "voice", room, track: room.voice });
+		this.#request({ kind: "catalog", room, track: room.catalog });
+	}
+
+	/** We may speak now, or may not any more. */
+	#turn(room: Room): void {
+		const { voice, catalog } = room;
+		this.#endTrack(voice);
+		this.#endTrack(catalog);
+		room.voice = new Track(voice.offer);
+		room.voice.follow(voice);
+		room.catalog = new Track(catalog.offer);
+		room.catalog.follow(catalog);
+		this.#offer(room);
+		this.#gate();
+	}
+
 	#makePeer(room: Room, participant: string, offer: Offer): Peer {
+		const voice = this.#makeVoice(room, participant);
+		return { participant, voice, track: new Track(offer), received: 0, lost: 0, seconds: new Seconds(), heardAt: 0 };
+	}
+
+	#makeVoice(room: Room, participant: string): Voice {
 		const id = this.#nextPeer++;
+		const own = participant === room.media.participant;
 		const decoder = new Decoder(
 			(samples) => this.#buffers.take(samples),
 			(pcm, at) => this.#play({ type: "play", id, at, pcm }, [pcm.buffer]),
@@ -355,12 +394,38 @@ export class Rooms {
 				this.#owner.codecFailed(detail);
 			},
 		);
-		return { participant, id, decoder, track: new Track(offer), seconds: new Seconds(), heardAt: 0 };
+		return { participant, id, decoder, own, end: 0 };
 	}
 
 	/** Tells the playout worklet of a peer. */
-	#hear(room: Room, { id, participant }: Peer): void {
-		this.#play({ type: "add", id, room: room.media.room, participant });
+	#hear(room: Room, { voice }: Peer): void {
+		if (voice.own) return;
+		this.#play({ type: "add", id: voice.id, room: room.media.room, participant: voice.participant });
+		this.#weigh(room, voice);
+	}
+
+	/** Plays a voice as loud as it should be now. */
+	#weigh(room: Room, { id, participant }: Voice): void {
+		const soft = this.#replay?.room === room && this.#replay.playing ? SOFT : 1;
+		this.#play({ type: "gain", id, gain: soft * (room.gains.get(participant) ?? 1) });
+	}
+
+	/** Another participant has the seat: a new time line, a new decoder; what came before is played to its end. */
+	#takeSeat(room: Room, peer: Peer, participant: string): void {
+		const { voice } = peer;
+		const { received, lost } = this.#lines?.counts(voice.id) ?? { received: 0, lost: 0 };
+		peer.received += received;
+		peer.lost += lost;
+		this.#play({ type: "pause", id: voice.id, at: voice.end });
+		setTimeout(() => this.#silence(voice), TAIL_MS);
+		peer.voice = this.#makeVoice(room, participant);
+		if (!room.held) this.#hear(room, peer);
+	}
+
+	#silence(voice: Voice): void {
+		voice.decoder.close();
+		this.#lines?.end(voice.id);
+		this.#play({ type: "remove", id: voice.id });
 	}
 
 	#play(order: PlayoutOrder, transfer: Transferable[] = []): void {
@@ -369,8 +434,10 @@ export class Rooms {
 
 	*#subjects(): Generator<Subject> {
 		for (const room of this.#rooms.values()) {
-			yield { kind: "voice", room, track: room.voice };
-			yield { kind: "catalog", room, track: room.catalog };
+			if (publishes(room)) {
+				yield { kind: "voice", room, track: room.voice };
+				yield { kind: "catalog", room, track: room.catalog };
+			}
 			for (const peer of room.peers.values()) yield { kind: "peer", room, peer, track: peer.track };
 		}
 	}
@@ -474,7 +541,7 @@ export class Rooms {
 	#gate(): void {
 		const speaking = this.#speaking().length > 0;
 		const on = this.#sessions.length > 0 && speaking;
-		const hint = !speaking && [...this.#rooms.values()].some((room) => room.muted && !room.held);
+		const hint = !speaking && [...this.#rooms.values()].some((room) => room.muted && !room.held && publishes(room));
 		const gates = `${on} ${hint}`;
 		if (gates === this.#gates || this.#capture === null) return;
 		this.#gates = gates;
@@ -482,7 +549,7 @@ export class Rooms {
 	}
 
 	#speaking(): Room[] {
-		return [...this.#rooms.values()].filter((room) => !room.muted && !room.held);
+		return [...this.#rooms.values()].filter((room) => !room.muted && !room.held && publishes(room));
 	}
 
 	#order(order: CaptureOrder, transfer: Transferable[] = []): void {
@@ -533,7 +600,8 @@ export class Rooms {
 		if (replay === null) return;
 		const { room, player, session, key } = replay;
 		const playing = state.name === "playing";
-		for (const { id } of room.peers.values()) this.#play({ type: "gain", id, gain: playing ? SOFT : 1 });
+		replay.playing = playing;
+		for (const { voice } of room.peers.values()) this.#weigh(room, voice);
 		if (!playing) {
 			this.#replay = null;
 			this.#play({ type: "remove", id: player.id });
@@ -543,13 +611,17 @@ export class Rooms {
 	}
 
 	#packetOf(peer: Peer, room: Room, record: Record): void {
-		const at = this.#lines?.place(peer.id, record) ?? null;
+		const holder = room.media.seats === true && record.participant > 0 ? `p${record.participant}` : peer.voice.participant;
+		if (holder !== peer.voice.participant) this.#takeSeat(room, peer, holder);
+		const { voice } = peer;
+		const at = this.#lines?.place(voice.id, record) ?? null;
 		if (at === null) return;
+		voice.end = Math.max(voice.end, at + record.ticks);
 		peer.seconds.heard(record);
 		peer.heardAt = performance.now();
-		if (room.held || this.#playout === null) return;
-		if (record.bytes.length === 0) this.#play({ type: "pause", id: peer.id, at });
-		else peer.decoder.decode(record.bytes, at);
+		if (room.held || voice.own || this.#playout === null) return;
+		if (record.bytes.length === 0) this.#play({ type: "pause", id: voice.id, at });
+		else voice.decoder.decode(record.bytes, at);
 	}
 }
 

@@ -103,13 +103,27 @@ export class Track {
 	}
 }
 
-/** Somebody we hear. */
-export interface Peer {
+/** One voice on a track: a seat has another one with each participant that takes it. */
+export interface Voice {
 	readonly participant: string;
 	/** Its number in the playout worklet, and that of its time line. */
 	readonly id: number;
-	readonly track: Track;
 	readonly decoder: Decoder;
+	/** It is ours, and never played. */
+	readonly own: boolean;
+	/** Where what came of it ends, 1/48000 s. */
+	end: number;
+}
+
+/** A track that we hear: somebody's own, or a seat. */
+export interface Peer {
+	/** As the room names it: `p2`, or for a seat `s1`. */
+	readonly participant: string;
+	readonly track: Track;
+	voice: Voice;
+	/** What was counted of the voices before this one. */
+	received: number;
+	lost: number;
 	/** Where its last seconds of sound began, and when the last of it came, ms. */
 	readonly seconds: Seconds;
 	heardAt: number;
@@ -121,9 +135,14 @@ export interface Room {
 	voice: Track;
 	catalog: Track;
 	readonly peers: Map<string, Peer>;
+	/** How loud people are played, where that is not as they come. */
+	readonly gains: Map<string, number>;
 	muted: boolean;
 	held: boolean;
 }
+
+/** Returns whether our voice goes into the room at all. */
+export const publishes = ({ media }: Room): boolean => media.publishes !== false;
 
 export const voiceOffer = ({ namespace, token }: RoomMedia): Offer => ({ namespace, name: "audio", token });
 export const catalogOffer = ({ namespace, token }: RoomMedia): Offer => ({ namespace, name: "catalog", token });
