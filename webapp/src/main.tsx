@@ -8,6 +8,8 @@ import { SettingsStore } from "./core/settings.ts";
 import { localBox, tabBox } from "./core/storage.ts";
 import { missingFeatures } from "./core/support.ts";
 import { useLanguage } from "./i18n/index.ts";
+import { listenToRoomKeys } from "./room/keys.ts";
+import { followAddress } from "./room/route.ts";
 import { App, Unsupported } from "./ui/app.tsx";
 import { comfort } from "./ui/comforts.ts";
 import { listenToKeys } from "./ui/keys.ts";
@@ -32,6 +34,7 @@ async function start(root: HTMLElement): Promise<void> {
 	const phone = new Phone({ session, settings, engine, signalUrl, box: localBox(), tab: tabBox() });
 	const view = createView(phone);
 	expose(phone, engine);
+	followAddress(phone.room);
 	listen(phone);
 	settings.subscribe(({ language }) => void useLanguage(language));
 	const token = TOKEN_IN_ADDRESS.exec(location.hash)?.[1];
@@ -44,6 +47,7 @@ async function start(root: HTMLElement): Promise<void> {
 	render(<App view={view} />, root);
 	comfort(view);
 	listenToKeys(view);
+	listenToRoomKeys(view);
 }
 
 function listen(phone: Phone): void {
@@ -70,6 +74,7 @@ function expose(phone: Phone, engine: MediaEngine): void {
 		calls: () => phone.calls.value,
 		people: () => phone.people.list.value,
 		levels: () => phone.levels.value,
+		room: () => phone.room.state.value,
 		rules: () => phone.desk.rules.value,
 		quality: () => phone.monitor.quality.value,
 		microphone: () => phone.voice.microphone.value,

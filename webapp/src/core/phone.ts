@@ -3,6 +3,9 @@
  *
  * The user interface reads the stores and calls the actions; it decides nothing.
  */
+import { NetworkCheck } from "../room/check.ts";
+import { Conference } from "../room/conference.ts";
+import { type RoomEvent, isRoomEvent } from "../room/messages.ts";
 import { reduce } from "./call/reduce.ts";
 import { type CallsEvent, type CallsState, type Effect, mediaOf, NO_CALLS, ongoing, targetOf } from "./call/state.ts";
 import { wanted } from "./call/wanted.ts";
@@ -21,6 +24,7 @@ import { Line, type LineOptions, type LineState, RequestError, type RequestFailu
 import { type Box, Kept, isRecord } from "./storage.ts";
 import { Store } from "./store.ts";
 import { Voice } from "./voice.ts";
+import type { VideoEngine, VideoMedia } from "../video/api.ts";
 
 /** What a resume replays comes right behind the answer to `register`. */
 const SETTLE_MS = 2_000;
@@ -72,6 +76,8 @@ export interface PhoneOptions {
 	readonly tab: Box | null;
 	readonly relay?: (token: string) => Promise<RelayAddress>;
 	readonly openSocket?: LineOptions["open"];
+	/** Makes what shows and sends pictures in a room; missing: there are none. */
+	readonly video?: (media: VideoMedia) => VideoEngine;
 }
 
 export class Phone {
@@ -80,6 +86,8 @@ export class Phone {
 	readonly voice: Voice;
 	readonly people = new People();
 	readonly desk = new Desk();
+	readonly room: Conference;
+	readonly check: NetworkCheck;
 	readonly calls = new Store<CallsState>(NO_CALLS);
 	readonly line = new Store<LineState>({ name: "idle" });
 	readonly monitor: Monitor;
@@ -133,6 +141,14 @@ export class Phone {
 				error: (code) => this.#say({ about: "request", code }),
 			},
 		});
+		this.room = new Conference({
+			engine: options.engine,
+			tab: options.tab,
+			request: (request) => this.#line.request(request),
+			changed: () => this.#carryOut(),
+			...(options.video === undefined ? {} : { video: options.video }),
+		});
+		this.check = new NetworkCheck({ engine: options.engine, request: (request) => this.#line.request(request) });
 		this.#listenToEngine();
 		this.session.state.subscribe(() => this.#sessionChanged());
 		this.#sessionChanged();
@@ -294,6 +310,7 @@ export class Phone {
 	leavePage(): void {
 		const { resume } = this.#line;
 		if (resume !== null) this.#resume.write(resume);
+		this.room.leavePage();
 	}
 
 	storageChanged(key: string | null): void {
@@ -370,6 +387,7 @@ export class Phone {
 		this.#line.stop();
 		this.#dispatch({ type: "abandon", at: Date.now() });
 		this.#dispatch({ type: "dismiss" });
+		this.room.abandon();
 		this.#link.stop();
 		this.people.clear();
 		this.desk.clear();
@@ -410,6 +428,7 @@ export class Phone {
 		this.#dispatch({ type: "snapshot", calls, resumed, at: Date.now() });
 		clearTimeout(this.#settleTimer);
 		if (resumed && doubtful.length > 0) this.#settleTimer = setTimeout(() => this.#settle(doubtful), SETTLE_MS);
+		this.room.registered(resumed);
 		if (!resumed && before === "away" && !registered.rules.undisturbed) void this.setPresence("away");
 	}
 
@@ -418,7 +437,12 @@ export class Phone {
 		this.#dispatch({ type: "settled", alive, at: Date.now() });
 	}
 
-	#event(event: Event): void {
+	#event(event: Event | RoomEvent): void {
+		if (this.check.event(event)) return;
+		if (isRoomEvent(event)) {
+			this.room.event(event);
+			return;
+		}
 		switch (event.type) {
 			case "presence":
 				return this.people.change(event);
@@ -453,7 +477,11 @@ export class Phone {
 	#carryOut(): void {
 		const { value } = this.calls;
 		const wants = wanted(value);
-		this.voice.apply(wants);
+		this.room.setAway(wants.microphone);
+		const room = this.room.wanted;
+		const rooms = room === null ? wants.rooms : [...wants.rooms, room];
+		const microphone = wants.microphone || (room !== null && this.room.speaks);
+		this.voice.apply({ ...wants, rooms, microphone, awake: wants.awake || room !== null });
 		this.monitor.watch(wants.rooms.length > 0);
 		if (value.ended?.tone === true) {
 			this.#busyTimer ??= setTimeout(() => this.#dispatch({ type: "quiet" }), BUSY_TONE_MS);

@@ -1,4 +1,5 @@
 import type { Messages } from "./en.ts";
+import { room } from "./room/de.ts";
 
 export const de: Messages = {
 	causes: {
@@ -40,6 +41,13 @@ export const de: Messages = {
 		timeout: "Die Telefonanlage antwortet nicht",
 		lost: "Die Verbindung ging verloren, bevor das getan war",
 		queue_full: "Zu viel auf einmal. Bitte kurz warten.",
+		pin_required: "Dieser Raum hat eine PIN",
+		pin_wrong: "Das ist nicht die PIN",
+		locked: "Der Raum ist geschlossen: niemand wird mehr eingelassen",
+		full: "Der Raum ist voll",
+		banned: "Jemand von den Gastgebern hat Sie aus diesem Raum verwiesen",
+		not_host: "Das können nur Gastgeber",
+		no_such_room: "Einen Raum dieses Namens gibt es nicht",
 	},
 	devices: {
 		mic_blocked: "Das Mikrofon ist gesperrt",
@@ -119,6 +127,7 @@ export const de: Messages = {
 		microphone: "Zugriff auf das Mikrofon",
 		wasm: "WebAssembly",
 	},
+	room,
 
 	product: "moqrelay",
 	tagline: "Ein Telefon im Browser",

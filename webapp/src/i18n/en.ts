@@ -8,6 +8,7 @@ import type { SignOutReason } from "../core/session/session.ts";
 import type { StopReason } from "../core/signal/line.ts";
 import type { RequestFailure } from "../core/signal/line.ts";
 import type { Missing } from "../core/support.ts";
+import { room } from "./room/en.ts";
 
 const causes: Record<Cause, string> = {
 	normal: "Call ended",
@@ -49,6 +50,13 @@ const refusals: Record<RequestFailure, string> = {
 	timeout: "The telephone system does not answer",
 	lost: "The connection was lost before this was done",
 	queue_full: "Too much at once. Wait a moment and try again.",
+	pin_required: "This room has a PIN",
+	pin_wrong: "That is not the PIN",
+	locked: "The room is locked: nobody else is let in",
+	full: "The room is full",
+	banned: "A host has put you out of this room",
+	not_host: "Only a host can do that",
+	no_such_room: "There is no room of this name",
 };
 
 const silences: Record<Silence, string> = {
@@ -172,6 +180,7 @@ export const en = {
 	results,
 	grades,
 	missing,
+	room,
 
 	product: "moqrelay",
 	tagline: "A telephone in your browser",

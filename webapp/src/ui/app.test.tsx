@@ -2,25 +2,17 @@
 import { render } from "preact";
 import { act } from "preact/test-utils";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { Phone } from "../core/phone.ts";
-import { Session } from "../core/session/session.ts";
-import { SettingsStore } from "../core/settings.ts";
-import { FakeEngine, FakeSocket, MemoryBox, registeredAnswer } from "../core/testing.ts";
+import { registeredAnswer } from "../core/testing.ts";
 import { de } from "../i18n/de.ts";
 import { en } from "../i18n/en.ts";
-import { App, Unsupported } from "./app.tsx";
-import { comfort } from "./comforts.ts";
-import { listenToKeys } from "./keys.ts";
-import { createView } from "./view.ts";
+import { Unsupported } from "./app.tsx";
+import { open, shut, signedIn } from "./testing.tsx";
 
 const CALL = "0123456789abcdef0123456789abcdef";
 
-const opened: (() => void)[] = [];
-
 beforeEach(() => vi.useFakeTimers());
 afterEach(() => {
-	for (const close of opened.splice(0)) close();
-	render(null, document.body);
+	shut();
 	vi.useRealTimers();
 });
 
@@ -304,69 +296,6 @@ it("both languages have a word for everything", () => {
 function shape(value: unknown): unknown {
 	if (typeof value !== "object" || value === null) return typeof value;
 	return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, shape(inner)]));
-}
-
-type Guest = NonNullable<ConstructorParameters<typeof Session>[0]["guest"]>;
-
-function open({ guest }: { guest?: Guest } = {}) {
-	const box = new MemoryBox();
-	const sockets: FakeSocket[] = [];
-	const session = new Session({
-		box,
-		guest: guest ?? (async (name) => ({ token: "t", user: { id: name.toLowerCase(), name, number: "7001" }, expires_in: 43_200 })),
-	});
-	const engine = new FakeEngine();
-	const phone = new Phone({
-		session,
-		settings: new SettingsStore(box),
-		engine,
-		signalUrl: "ws://phone/api/v1/signal",
-		box,
-		tab: null,
-		relay: async (token) => ({ url: "https://relay/moq", hashes: [], token }),
-		openSocket: (_url, protocol) => {
-			const made = new FakeSocket(protocol);
-			sockets.push(made);
-			return made;
-		},
-	});
-	const view = createView(phone);
-	render(<App view={view} />, document.body);
-	opened.push(comfort(view), listenToKeys(view));
-	const find = (id: string) => document.querySelector(`[data-testid="${id}"]`);
-	const socket = (): FakeSocket => sockets.at(-1) as FakeSocket;
-	return {
-		phone,
-		engine,
-		find,
-		socket,
-		hear: (message: Record<string, unknown>) => act(async () => {
-				socket().receive(message);
-				await vi.advanceTimersByTimeAsync(0);
-			}),
-		type: (id: string, text: string) =>
-			act(() => {
-				const field = find(id) as HTMLInputElement;
-				field.value = text;
-				field.dispatchEvent(new Event("input", { bubbles: true }));
-			}),
-		click: (id: string) =>
-			act(async () => {
-				(find(id) as HTMLElement).click();
-				await vi.advanceTimersByTimeAsync(0);
-			}),
-		press: (key: string, target: Element | null = document.body) =>
-			act(async () => void target?.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }))),
-	};
-}
-
-async function signedIn() {
-	const made = open();
-	await made.type("sign-in-name", "Anna");
-	await made.click("sign-in-submit");
-	await act(async () => made.socket().open());
-	await made.hear(registeredAnswer(1));
-	return made;
 }
 
 async function talking() {

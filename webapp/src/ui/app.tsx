@@ -15,6 +15,8 @@ import { Avatar, IconButton } from "./pieces.tsx";
 import { RecentPanel } from "./recent.tsx";
 import { SettingsDialog } from "./settings.tsx";
 import { Logo, SignIn } from "./sign-in.tsx";
+import { RoomScreen } from "../room/room.tsx";
+import { goTo } from "../room/route.ts";
 import { type Tab, type View, ViewContext, useView } from "./view.ts";
 
 export function App({ view }: { view: View }) {
@@ -26,11 +28,11 @@ export function App({ view }: { view: View }) {
 }
 
 function Screen() {
-	const { session, settingsOpen } = useView();
+	const { session, settingsOpen, roomInFront } = useView();
 	if (session.value.name !== "in") return <SignIn />;
 	return (
 		<>
-			<Shell />
+			{roomInFront.value ? <RoomScreen /> : <Shell />}
 			<IncomingCalls />
 			{settingsOpen.value && <SettingsDialog />}
 		</>
@@ -55,6 +57,10 @@ function Shell() {
 				<DeskNotes />
 				<Tabs names={["people", "recent"]} place="top" />
 				{tab.value === "recent" ? <RecentPanel /> : <PeoplePanel />}
+				<button type="button" class="join-room" data-testid="join-room" onClick={() => goTo("")}>
+					<Icon name="join" size={18} />
+					{words.value.room.joinARoom}
+				</button>
 			</aside>
 			<main class="stage">
 				{call !== undefined ? <CallScreen key={front} call={call} /> : ended !== null ? <EndedScreen key={ended.key} ended={ended} /> : <Dialer />}

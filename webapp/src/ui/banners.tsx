@@ -4,7 +4,8 @@ import type { ComponentChildren } from "preact";
 import type { Notice } from "../core/phone.ts";
 import type { Messages } from "../i18n/en.ts";
 import { words } from "../i18n/index.ts";
-import { Icon } from "./icons.tsx";
+import { Icon, type IconName } from "./icons.tsx";
+import { RoomBehind } from "../room/room.tsx";
 import { nameOf } from "./names.ts";
 import { useView } from "./view.ts";
 
@@ -19,14 +20,15 @@ export function Banners() {
 			<MicrophoneBanner />
 			<SoundBanner />
 			<Notices />
+			<RoomBehind />
 		</div>
 	);
 }
 
-function Banner(props: { testid: string; kind?: "warn" | "info"; children: ComponentChildren; action?: string; onAction?: () => void }) {
+export function Banner(props: { testid: string; kind?: "warn" | "info"; icon?: IconName; children: ComponentChildren; action?: string; onAction?: () => void }) {
 	return (
 		<div class={`banner ${props.kind ?? "warn"}`} data-testid={props.testid}>
-			<Icon name={props.kind === "info" ? "headset" : "warning"} size={18} />
+			<Icon name={props.icon ?? (props.kind === "info" ? "headset" : "warning")} size={18} />
 			<span class="banner-text">{props.children}</span>
 			{props.action !== undefined && (
 				<button type="button" class="button small" onClick={props.onAction}>
@@ -106,7 +108,7 @@ function LinkBanner() {
 }
 
 function MicrophoneBanner() {
-	const { phone, microphone, waitingDial, ongoing } = useView();
+	const { phone, microphone, waitingDial, ongoing, room } = useView();
 	const t = words.value;
 	const waiting = waitingDial.value;
 	if (waiting !== null) {
@@ -132,7 +134,7 @@ function MicrophoneBanner() {
 	}
 	const state = microphone.value;
 	if (state.name === "opening") return <LateBanner testid="banner-mic" text={t.allowMicrophone} />;
-	if (state.name !== "failed" || ongoing.value.length === 0) return null;
+	if (state.name !== "failed" || (ongoing.value.length === 0 && room.value.place.name !== "here")) return null;
 	return (
 		<div class="banner warn" data-testid="banner-mic" data-code={state.code}>
 			<Icon name="micOff" size={18} />

@@ -32,6 +32,7 @@ export function listenToKeys(view: View): () => void {
 	};
 
 	const down = (event: KeyboardEvent): void => {
+		if (view.roomInFront.value && view.incoming.value.length === 0) return;
 		if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
 		if (document.querySelector("dialog[open]") !== null) return;
 		if (event.key === "Escape") {

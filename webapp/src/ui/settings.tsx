@@ -197,16 +197,24 @@ function Keyboard() {
 			<legend>{t.keyboard}</legend>
 			<Check label={t.shortcutsLabel} setting="shortcuts" />
 			<Check label={t.pushToTalk} setting="pushToTalk" />
-			<dl class="shortcuts">
-				{t.shortcuts.map(([keys, what]) => (
-					<div key={keys}>
-						<dt>
-							<kbd>{keys}</kbd>
-						</dt>
-						<dd>{what}</dd>
-					</div>
-				))}
-			</dl>
+			<Keys keys={t.shortcuts} />
+			<h3 class="caption">{t.room.keys}</h3>
+			<Keys keys={t.room.shortcuts} />
 		</fieldset>
+	);
+}
+
+function Keys({ keys }: { keys: readonly (readonly [string, string])[] }) {
+	return (
+		<dl class="shortcuts">
+			{keys.map(([name, what]) => (
+				<div key={name}>
+					<dt>
+						<kbd>{name}</kbd>
+					</dt>
+					<dd>{what}</dd>
+				</div>
+			))}
+		</dl>
 	);
 }

@@ -1,12 +1,13 @@
 /** The first screen: a name, or an access code where a name is not enough. */
 import { useEffect, useRef, useState } from "preact/hooks";
+import { cleanName } from "../room/text.ts";
 import { words } from "../i18n/index.ts";
 import { useView } from "./view.ts";
 
 const NAME_CHARS_MAX = 64;
 
 export function SignIn() {
-	const { phone, session } = useView();
+	const { phone, session, room } = useView();
 	const t = words.value;
 	const state = session.value;
 	const reason = state.name === "out" ? state.reason : null;
@@ -20,6 +21,7 @@ export function SignIn() {
 			setText("");
 		}
 	}, [reason]);
+	const { place } = room.value;
 	const busy = state.name === "signing_in";
 	const submit = (event: Event): void => {
 		event.preventDefault();
@@ -34,7 +36,9 @@ export function SignIn() {
 			<form class="welcome-card" onSubmit={submit} data-testid="sign-in">
 				<Logo />
 				<h1>{t.product}</h1>
-				<p class="muted">{t.tagline}</p>
+				<p class="muted" data-testid="sign-in-lead">
+					{place.name === "door" && place.room !== "" ? <bdi>{t.room.invitedTo(cleanName(place.room))}</bdi> : t.tagline}
+				</p>
 				<label class="field">
 					<span>{byCode ? t.accessCode : t.yourName}</span>
 					<input

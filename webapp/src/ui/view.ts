@@ -6,6 +6,7 @@ import { incoming, ongoing } from "../core/call/state.ts";
 import { type HistoryEntry, missed } from "../core/history.ts";
 import type { Phone } from "../core/phone.ts";
 import type { Store } from "../core/store.ts";
+import { createRoomScreen } from "../room/screen.ts";
 
 export type Tab = "people" | "keypad" | "recent";
 
@@ -27,6 +28,8 @@ export function createView(phone: Phone) {
 	};
 	phone.history.subscribe(follow);
 	follow();
+	const room = read(phone.room.state);
+	const talking = computed(() => ongoing(calls.value));
 	return {
 		phone,
 		session: read(phone.session.state),
@@ -54,7 +57,15 @@ export function createView(phone: Phone) {
 		calls,
 		history,
 		missed: computed(() => missed(history.value)),
-		ongoing: computed(() => ongoing(calls.value)),
+		ongoing: talking,
+		room,
+		roomSpeaking: read(phone.room.speaking),
+		roomScreen: createRoomScreen(),
+		/** A room, or its door, is what is to be seen; a call goes before it. */
+		roomInFront: computed(() => room.value.place.name !== "none" && talking.value.length === 0),
+		video: read(phone.room.video),
+		videoSending: read(phone.room.sending),
+		check: read(phone.check.state),
 		incoming: computed(() => incoming(calls.value)),
 		/** The phone can call. */
 		ready: computed(() => line.value.name === "ready"),

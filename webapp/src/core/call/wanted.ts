@@ -1,10 +1,9 @@
 /** What sounds, rooms and comforts the present calls ask for. Whoever carries it out compares with what is. */
-import type { Tone } from "../media/api.ts";
-import type { Media } from "../schema.ts";
+import type { RoomMedia, Tone } from "../media/api.ts";
 import { type Call, type CallsState, incoming, mediaOf, ongoing } from "./state.ts";
 
 export interface WantedRoom {
-	readonly media: Media;
+	readonly media: RoomMedia;
 	readonly muted: boolean;
 	readonly held: boolean;
 }

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { RoomEvent } from "../../room/messages.ts";
 import type { Event, Registered } from "../schema.ts";
 import { FakeSocket, registeredAnswer } from "../testing.ts";
 import { Line, type LineState, type RequestError, SUBPROTOCOL } from "./line.ts";
@@ -311,7 +312,7 @@ const REGISTERED = (id: number, resumed = false) => registeredAnswer(id, { resum
 function bench({ onReady }: { onReady?: (line: Line) => void } = {}) {
 	const sockets: FakeSocket[] = [];
 	const states: string[] = [];
-	const events: Event[] = [];
+	const events: (Event | RoomEvent)[] = [];
 	const registered: Registered[] = [];
 	const line = new Line({
 		url: "ws://phone/api/v1/signal",

@@ -3,6 +3,7 @@
  *
  * Knows messages, not calls. Every timer is one of `setTimeout`'s; the socket can be replaced.
  */
+import type { RoomCode, RoomEvent, RoomRequest } from "../../room/messages.ts";
 import type { Code, Event, Registered, Request, Resume, ServerMessage } from "../schema.ts";
 
 export const SUBPROTOCOL = "moqrelay.v1";
@@ -50,7 +51,7 @@ export type LineState =
 	| { readonly name: "stopped"; readonly reason: StopReason };
 
 /** Why a request came to nothing. */
-export type RequestFailure = Code | "timeout" | "lost" | "queue_full";
+export type RequestFailure = Code | RoomCode | "timeout" | "lost" | "queue_full";
 
 export class RequestError extends Error {
 	constructor(
@@ -66,7 +67,7 @@ export interface LineHandlers {
 	state(state: LineState): void;
 	/** Calls and presence as they are now; events that were missed follow when `resumed`. */
 	registered(registered: Registered): void;
-	event(event: Event): void;
+	event(event: Event | RoomEvent): void;
 	/** Something without an id was wrong. */
 	error(code: Code, reason: string): void;
 }
@@ -79,12 +80,10 @@ export interface LineOptions {
 	readonly random?: () => number;
 }
 
-/** What an `ok` carries beside its id. */
-export interface Done {
-	readonly call?: string;
-}
+/** What an `ok` carries; which of it, the request says. */
+export type Done = { readonly call?: string } & Readonly<Record<string, unknown>>;
 
-type PlainRequest = Exclude<Request, { type: "register" }>;
+type PlainRequest = Exclude<Request, { type: "register" }> | RoomRequest;
 
 interface Pending {
 	readonly text: string;
@@ -202,10 +201,12 @@ export class Line {
 			case "ping":
 				this.#socket?.send('{"type":"pong"}');
 				return;
-			case "ok":
-				if (message.id === this.#registerId) this.#registered(message as unknown as Registered);
-				else this.#settle(message.id)?.resolve(message.call === undefined ? {} : { call: message.call });
+			case "ok": {
+				const { type: _, id, ...done } = message;
+				if (id === this.#registerId) this.#registered(message as unknown as Registered);
+				else this.#settle(id)?.resolve(done);
 				return;
+			}
 			case "refused":
 				if (message.id === this.#registerId) this.#registerRefused(message.code);
 				else this.#settle(message.id)?.reject(new RequestError(message.code, message.reason));

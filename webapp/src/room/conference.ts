@@ -1,0 +1,285 @@
+/**
+ * The room without its face: carries out what `reduce` wants, and keeps the sound as the room's state asks for it.
+ *
+ * The screens read `state` and call the actions; they decide nothing.
+ */
+import type { WantedRoom } from "../core/call/wanted.ts";
+import type { Levels, MediaEngine, PeerTrack, RoomMedia } from "../core/media/api.ts";
+import { type Done, RequestError } from "../core/signal/line.ts";
+import { type Box, Kept, isRecord } from "../core/storage.ts";
+import { Store } from "../core/store.ts";
+import type { VideoEngine, VideoErrorCode, VideoMedia } from "../video/api.ts";
+import type { Act, Joined, RoomMedia as PlaceMedia, RoomEvent, RoomRequest, Roster } from "./messages.ts";
+import { reduce } from "./reduce.ts";
+import { NO_ROOM, type RoomInput, type RoomState, type Wish, roleOf, speaks, stayOf } from "./state.ts";
+
+/** Until the server is asked for our place once more. */
+const RETRY_MS = 1_000;
+/** Sound above this is somebody's voice, dB below full scale. */
+const VOICE_DB_MIN = -45;
+/** Between words nobody's ring goes out. */
+const VOICE_MS = 600;
+
+export interface ConferenceOptions {
+	readonly engine: MediaEngine;
+	readonly request: (request: RoomRequest) => Promise<Done>;
+	/** The sound, or the microphone, is to be another one now. */
+	readonly changed: () => void;
+	readonly tab: Box | null;
+	/** Makes what shows and sends pictures; missing: there are none. */
+	readonly video?: (media: VideoMedia) => VideoEngine;
+}
+
+export interface Sending {
+	readonly camera: boolean;
+	readonly screen: boolean;
+}
+
+const NOTHING: Sending = { camera: false, screen: false };
+
+/** A place that the page loaded next may take up again. */
+interface Resumed {
+	readonly wish: Wish;
+	readonly key: string;
+	readonly muted: boolean;
+}
+
+export class Conference {
+	readonly state = new Store<RoomState>(NO_ROOM);
+	/** Participants whose voice is heard now, ours included. */
+	readonly speaking = new Store<ReadonlySet<string>>(new Set());
+	/** Pictures of the room, while there are any. */
+	readonly video = new Store<VideoEngine | null>(null);
+	/** What of ours the others see. */
+	readonly sending = new Store<Sending>(NOTHING);
+	readonly #options: ConferenceOptions;
+	readonly #kept: Kept<Resumed>;
+	readonly #spokeAt = new Map<string, number>();
+	readonly #gains = new Map<string, number>();
+	#wanted: WantedRoom | null = null;
+	#away = false;
+	#shown: PlaceMedia | null = null;
+	#retry: ReturnType<typeof setTimeout> | undefined;
+
+	constructor(options: ConferenceOptions) {
+		this.#options = options;
+		this.#kept = new Kept(options.tab, "room", checkResumed);
+		options.engine.on("levels", (levels) => this.#heard(levels));
+	}
+
+	/** What is to sound, or null outside of a room. */
+	get wanted(): WantedRoom | null {
+		const { place, muted, held } = this.state.value;
+		if (place.name !== "here") {
+			this.#wanted = null;
+			return null;
+		}
+		const before = this.#wanted;
+		const media = this.#media();
+		const same = before !== null && JSON.stringify(before.media) === JSON.stringify(media);
+		this.#wanted = { media: same ? before.media : media, muted, held: held || this.#away };
+		return this.#wanted;
+	}
+
+	/** Our voice may go into the room. */
+	get speaks(): boolean {
+		return this.#media().publishes !== false;
+	}
+
+	/** A call is in front, or no more: the room waits behind it. */
+	setAway(away: boolean): void {
+		if (away === this.#away) return;
+		this.#away = away;
+		if (!this.state.value.held) this.#dispatch({ type: "act", act: { act: "hold", held: away } });
+	}
+
+	/** The address leads to a room; empty: its name is yet to be typed. */
+	open(room: string): void {
+		const kept = this.#kept.read();
+		// Read once: a duplicate of this tab must not take the place away.
+		this.#kept.clear();
+		const mine = kept !== null && kept.wish.room === room ? kept : null;
+		this.#dispatch({ type: "open", room, key: mine?.key ?? null });
+		if (mine !== null && this.state.value.place.name === "door") this.join(mine.wish, mine.muted);
+	}
+
+	close(): void {
+		this.#dispatch({ type: "close" });
+	}
+
+	join(wish: Wish, muted: boolean): void {
+		this.#dispatch({ type: "join", wish, muted });
+	}
+
+	leave(): void {
+		this.#dispatch({ type: "leave" });
+	}
+
+	mute(muted: boolean): void {
+		this.#dispatch({ type: "mute", muted });
+	}
+
+	hold(held: boolean): void {
+		this.#dispatch({ type: "hold", held });
+	}
+
+	act(act: Act): void {
+		this.#dispatch({ type: "act", act });
+	}
+
+	/** The chat has been read. */
+	read(): void {
+		this.#dispatch({ type: "read" });
+	}
+
+	/** Camera or screen did not come. */
+	pictureFailed(code: VideoErrorCode): void {
+		// Whoever closes the browser's own question knows it.
+		if (code !== "blocked") this.#dispatch({ type: "picture_failed", code });
+	}
+
+	/** A reaction, or a piece of news, has been seen. */
+	fade(id: number): void {
+		this.#dispatch({ type: "faded", id });
+	}
+
+	event(event: RoomEvent): void {
+		this.#dispatch({ type: "event", event });
+	}
+
+	registered(resumed: boolean): void {
+		this.#dispatch({ type: "registered", resumed });
+	}
+
+	abandon(): void {
+		this.#dispatch({ type: "abandon" });
+	}
+
+	/** The page goes, perhaps only to be loaded again. */
+	leavePage(): void {
+		const stay = stayOf(this.state.value);
+		if (stay === null) return;
+		const { wish, key } = stay;
+		// A PIN is not left lying about; the key opens the door again.
+		this.#kept.write({ wish: { ...wish, pin: "" }, key, muted: this.state.value.muted });
+	}
+
+	#dispatch(input: RoomInput): void {
+		const { state, effects } = reduce(this.state.value, input);
+		const changed = state !== this.state.value;
+		this.state.set(state);
+		if (changed) {
+			this.#options.changed();
+			this.#level(state.roster);
+			this.#show();
+		}
+		for (const effect of effects) {
+			if (effect.type === "request") void this.#request(effect.request);
+			else this.#later();
+		}
+	}
+
+	async #request(request: RoomRequest): Promise<void> {
+		try {
+			const done = await this.#options.request(request);
+			if (request.type === "join") this.#dispatch({ type: "joined", joined: done as unknown as Joined });
+		} catch (error) {
+			this.#dispatch({ type: "refused", request, code: error instanceof RequestError ? error.code : "internal" });
+		}
+	}
+
+	#later(): void {
+		clearTimeout(this.#retry);
+		this.#retry = setTimeout(() => this.#dispatch({ type: "retry" }), RETRY_MS);
+	}
+
+	/** Seats carry whoever is heard; without them each person's own track does. */
+	#media(): RoomMedia & { readonly publishes: boolean } {
+		const { place, roster } = this.state.value;
+		if (place.name !== "here") return { room: "", participant: "", namespace: [], token: "", peers: [], publishes: false };
+		const { room, participant, namespace, token, seats } = place.media;
+		const peers = seats > 0 ? seatsOf(room, seats) : peersOf(room, participant, roster);
+		return { room, participant, namespace, token, peers, seats: seats > 0, publishes: speaks(roleOf(this.state.value)) };
+	}
+
+	/** Plays people as loud as a host wants them. */
+	#level(roster: Roster | null): void {
+		const { place } = this.state.value;
+		if (place.name !== "here") {
+			this.#gains.clear();
+			return;
+		}
+		for (const { participant, level_db } of roster?.people ?? []) {
+			if ((this.#gains.get(participant) ?? 0) === level_db) continue;
+			this.#gains.set(participant, level_db);
+			this.#options.engine.setGain(place.media.room, participant, 10 ** (level_db / 20));
+		}
+	}
+
+	/** Keeps an engine for pictures as long as we are in a room that has them. */
+	#show(): void {
+		const { place } = this.state.value;
+		const media = place.name === "here" && place.media.video ? place.media : null;
+		if (media === this.#shown) return;
+		const before = this.#shown;
+		this.#shown = media;
+		const engine = this.video.value;
+		if (media !== null && before?.room === media.room && engine !== null) {
+			engine.renew(media);
+			return;
+		}
+		const camera = media !== null && before !== null && this.sending.value.camera;
+		engine?.close();
+		this.sending.set(NOTHING);
+		const made = media === null ? null : (this.#options.video?.(media) ?? null);
+		this.video.set(made);
+		if (made === null) return;
+		made.on("sending", (sending) => {
+			if (this.video.value !== made) return;
+			this.sending.set(sending);
+			this.act({ act: "video", ...sending });
+		});
+		made.on("error", ({ code }) => this.pictureFailed(code));
+		// The room was opened anew under us: the camera that was on is on again.
+		if (camera) void made.cameraOn().catch(() => {});
+	}
+
+	#heard({ microphone, peers }: Levels): void {
+		const { place, muted, held } = this.state.value;
+		if (place.name !== "here") {
+			if (this.speaking.value.size > 0) this.speaking.set(new Set());
+			this.#spokeAt.clear();
+			return;
+		}
+		const now = performance.now();
+		const { room, participant: own } = place.media;
+		if (microphone > VOICE_DB_MIN && !muted && !held && this.speaks) this.#spokeAt.set(own, now);
+		for (const { room: where, participant, level } of peers) {
+			if (where === room && level > VOICE_DB_MIN) this.#spokeAt.set(participant, now);
+		}
+		for (const [participant, at] of this.#spokeAt) if (now - at > VOICE_MS) this.#spokeAt.delete(participant);
+		const before = this.speaking.value;
+		if (before.size === this.#spokeAt.size && [...this.#spokeAt.keys()].every((participant) => before.has(participant))) return;
+		this.speaking.set(new Set(this.#spokeAt.keys()));
+		this.#dispatch({ type: "heard", participants: [...this.#spokeAt.keys()].filter((participant) => participant !== own) });
+	}
+}
+
+function seatsOf(room: string, seats: number): readonly PeerTrack[] {
+	return Array.from({ length: seats }, (_, index) => ({ participant: `s${index + 1}`, namespace: ["room", room, `s${index + 1}`] }));
+}
+
+function peersOf(room: string, own: string, roster: Roster | null): readonly PeerTrack[] {
+	return (roster?.people ?? [])
+		.filter(({ participant, presence, role }) => participant !== own && presence === "here" && speaks(role))
+		.map(({ participant }) => ({ participant, namespace: ["room", room, participant] }));
+}
+
+function checkResumed(value: unknown): Resumed | null {
+	if (!isRecord(value) || !isRecord(value["wish"])) return null;
+	const { wish, key, muted } = value;
+	const { room, name, pin, listen } = wish as Record<string, unknown>;
+	if (typeof room !== "string" || typeof name !== "string" || typeof pin !== "string" || typeof listen !== "boolean") return null;
+	if (typeof key !== "string" || typeof muted !== "boolean") return null;
+	return value as unknown as Resumed;
+}
