@@ -3,7 +3,7 @@ import { Store } from "./store.ts";
 import { type Box, Kept, isRecord } from "./storage.ts";
 
 export type Theme = "system" | "light" | "dark";
-export type Language = "system" | "en" | "de";
+export type Language = "system" | "en" | "de" | "fr";
 
 export interface Settings {
 	/** Empty: the system's default. */
@@ -61,7 +61,7 @@ function checkSettings(value: unknown): Settings | null {
 	});
 	const settings = Object.fromEntries(known) as Settings;
 	const themes: readonly string[] = ["system", "light", "dark"];
-	const languages: readonly string[] = ["system", "en", "de"];
+	const languages: readonly string[] = ["system", "en", "de", "fr"];
 	return {
 		...settings,
 		theme: themes.includes(settings.theme) ? settings.theme : "system",

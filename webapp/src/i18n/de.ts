@@ -295,7 +295,7 @@ export const de: Messages = {
 	theme: "Farben",
 	themes: { system: "Wie im System", light: "Hell", dark: "Dunkel" },
 	language: "Sprache",
-	languages: { system: "Wie im Browser", en: "English", de: "Deutsch" },
+	languages: { system: "Wie im Browser", en: "English", de: "Deutsch", fr: "Français" },
 	keyboard: "Tastatur",
 	shortcutsLabel: "Kürzel mit einer Taste",
 	pushToTalk: "Leertaste öffnet das stumme Mikrofon, solange sie gehalten wird",

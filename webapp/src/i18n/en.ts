@@ -342,7 +342,7 @@ export const en = {
 	theme: "Colours",
 	themes: { system: "As the system", light: "Light", dark: "Dark" } as Record<string, string>,
 	language: "Language",
-	languages: { system: "As the browser", en: "English", de: "Deutsch" } as Record<string, string>,
+	languages: { system: "As the browser", en: "English", de: "Deutsch", fr: "Français" } as Record<string, string>,
 	keyboard: "Keyboard",
 	shortcutsLabel: "Shortcuts of one key",
 	pushToTalk: "Space opens the muted microphone while held",

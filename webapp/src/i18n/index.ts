@@ -10,6 +10,7 @@ export const locale = signal("en");
 const LOADERS: Record<string, () => Promise<Messages>> = {
 	en: () => Promise.resolve(en),
 	de: () => import("./de.ts").then(({ de }) => de),
+	fr: () => import("./fr.ts").then(({ fr }) => fr),
 };
 
 export async function useLanguage(language: Language): Promise<void> {

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { registeredAnswer } from "../core/testing.ts";
 import { de } from "../i18n/de.ts";
 import { en } from "../i18n/en.ts";
+import { fr } from "../i18n/fr.ts";
 import { Unsupported } from "./app.tsx";
 import { open, shut, signedIn } from "./testing.tsx";
 
@@ -289,8 +290,9 @@ describe("the keyboard", () => {
 	});
 });
 
-it("both languages have a word for everything", () => {
+it("all languages have a word for everything", () => {
 	expect(shape(de)).toEqual(shape(en));
+	expect(shape(fr)).toEqual(shape(en));
 });
 
 function shape(value: unknown): unknown {
