@@ -54,6 +54,10 @@ function listen(phone: Phone): void {
 	globalThis.addEventListener("storage", ({ key }) => phone.storageChanged(key));
 	globalThis.addEventListener("pagehide", () => phone.leavePage());
 	globalThis.addEventListener("online", () => phone.retryNow());
+	// Awake again: whatever broke meanwhile is mended now.
+	document.addEventListener("visibilitychange", () => {
+		if (!document.hidden) phone.retryNow();
+	});
 	// Sound needs a gesture; the first one anywhere will do.
 	const wake = (): void => {
 		if (phone.session.state.value.name !== "in") return;

@@ -6,6 +6,7 @@
 import { NetworkCheck } from "../room/check.ts";
 import { Conference } from "../room/conference.ts";
 import { type RoomEvent, isRoomEvent } from "../room/messages.ts";
+import { stayOf } from "../room/state.ts";
 import { reduce } from "./call/reduce.ts";
 import { type CallsEvent, type CallsState, type Effect, mediaOf, NO_CALLS, ongoing, targetOf } from "./call/state.ts";
 import { wanted } from "./call/wanted.ts";
@@ -133,6 +134,7 @@ export class Phone {
 		this.voice = new Voice(options.engine, options.settings, (code) => this.#say({ about: "device", code }));
 		this.#line = new Line({
 			url: options.signalUrl,
+			hurried: () => this.calls.value.calls.length > 0 || stayOf(this.room.state.value) !== null,
 			...(options.openSocket === undefined ? {} : { open: options.openSocket }),
 			handlers: {
 				state: (state) => this.#lineChanged(state),
@@ -402,6 +404,8 @@ export class Phone {
 			clearTimeout(this.#graceTimer);
 			this.#graceTimer = undefined;
 			this.#link.ensure();
+			// The server is there again, and most likely the relay with it.
+			if (this.#engine.state.name === "reconnecting") this.#engine.hurry();
 		} else if (state.name === "waiting") {
 			this.#graceTimer ??= setTimeout(() => this.#dispatch({ type: "abandon", at: Date.now() }), this.#graceMs);
 		} else if (state.name === "stopped") {

@@ -123,6 +123,10 @@ export class FakeEngine implements MediaEngine {
 		this.enter({ name: "connected", way: "webtransport", voice: "datagram" });
 	}
 
+	hurry(): void {
+		this.calls.push("hurry");
+	}
+
 	disconnect(): void {
 		this.calls.push("disconnect");
 		this.rooms.clear();

@@ -277,6 +277,8 @@ export interface MediaEngine {
 
 	/** Opens the session; resolves when it stands, rejects never: watch `state`. Rooms survive a second `connect`. */
 	connect(options: ConnectOptions): Promise<void>;
+	/** There is reason to believe that the relay can be reached again: does not wait for the next try. */
+	hurry(): void;
 	/** Closes the session and leaves all rooms. */
 	disconnect(): void;
 

@@ -42,7 +42,7 @@ class Engine implements MediaEngine {
 	readonly #settled = new Set<() => void>();
 	readonly #stats = new Map<number, (stats: WorkerStats | null) => void>();
 	#nextStats = 1;
-	readonly #online = () => this.#tell({ type: "online" });
+	readonly #online = () => this.hurry();
 	readonly #devices = () => void this.#devicesChanged();
 
 	constructor(options: MediaEngineOptions) {
@@ -75,6 +75,10 @@ class Engine implements MediaEngine {
 		this.#setState({ name: "connecting" });
 		this.#tell({ type: "connect", address });
 		await new Promise<void>((resolve) => this.#settled.add(resolve));
+	}
+
+	hurry(): void {
+		if (this.#worker !== null) this.#tell({ type: "online" });
 	}
 
 	disconnect(): void {

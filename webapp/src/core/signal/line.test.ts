@@ -154,6 +154,20 @@ describe("life", () => {
 		expect(socket().closed).toBe(true);
 	});
 
+	it("asks every two seconds while somebody is in a room", () => {
+		const { line, sockets } = bench({ hurried: () => true });
+		line.start("token-1");
+		const pauses: number[] = [];
+		for (let n = 0; n < 6; n += 1) {
+			sockets.at(-1)?.drop(1006);
+			const state = line.state as Extract<LineState, { name: "waiting" }>;
+			pauses.push(state.retryAt - Date.now());
+			vi.advanceTimersByTime(pauses.at(-1) ?? 0);
+		}
+
+		expect(pauses).toEqual([250, 500, 1000, 2000, 2000, 2000]);
+	});
+
 	it("backs off from 250 ms to 10 s", () => {
 		const { line, sockets } = bench();
 		line.start("token-1");
@@ -309,7 +323,7 @@ describe("closing", () => {
 
 const REGISTERED = (id: number, resumed = false) => registeredAnswer(id, { resumed });
 
-function bench({ onReady }: { onReady?: (line: Line) => void } = {}) {
+function bench({ onReady, hurried }: { onReady?: (line: Line) => void; hurried?: () => boolean } = {}) {
 	const sockets: FakeSocket[] = [];
 	const states: string[] = [];
 	const events: (Event | RoomEvent)[] = [];
@@ -317,6 +331,7 @@ function bench({ onReady }: { onReady?: (line: Line) => void } = {}) {
 	const line = new Line({
 		url: "ws://phone/api/v1/signal",
 		random: () => 0.5,
+		...(hurried === undefined ? {} : { hurried }),
 		open: (_url, protocol) => {
 			const socket = new FakeSocket(protocol);
 			sockets.push(socket);

@@ -19,6 +19,8 @@ const PENDING_MAX = 64;
 /** The first retry comes at once, so that calls survive within the server's 10 s. */
 const RETRY_MS_MIN = 250;
 const RETRY_MS_MAX = 10_000;
+/** The same while somebody waits to be back in a call or a room. */
+const RETRY_MS_MAX_HURRIED = 2_000;
 /** After "too many messages" the server wants to be left alone. */
 const RETRY_MS_SCOLDED = 5_000;
 
@@ -76,6 +78,8 @@ export interface LineOptions {
 	readonly url: string;
 	readonly handlers: LineHandlers;
 	readonly open?: (url: string, protocol: string) => Socket;
+	/** Whether somebody is in a call or a room, and wants to be back there soon. */
+	readonly hurried?: () => boolean;
 	/** 0 to 1, for spreading retries. */
 	readonly random?: () => number;
 }
@@ -289,7 +293,8 @@ export class Line {
 	#wait(leastMs: number): void {
 		this.#drop(1000);
 		const random = this.#options.random ?? Math.random;
-		const doubled = Math.min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** this.#attempt);
+		const most = this.#options.hurried?.() === true ? RETRY_MS_MAX_HURRIED : RETRY_MS_MAX;
+		const doubled = Math.min(most, RETRY_MS_MIN * 2 ** this.#attempt);
 		const pauseMs = Math.round(Math.max(leastMs, doubled) * (0.75 + random() * 0.5));
 		this.#attempt += 1;
 		this.#retry = setTimeout(() => this.#connect(), pauseMs);
