@@ -6,8 +6,8 @@ use std::cell::RefCell;
 
 use bytes::Bytes;
 
-/// Most bytes of one call: far more than a read of a stream brings or an object holds.
-pub const INPUT_BYTES_MAX: usize = 256 * 1024;
+/// Most bytes of one call: the largest picture, and what belongs to it.
+pub const INPUT_BYTES_MAX: usize = 1024 * 1024;
 
 /// A call did what it was asked to; where it answers a question: no.
 pub const OK: i32 = 0;
@@ -106,6 +106,13 @@ impl Reader {
             return None;
         }
         Some(self.0.split_to(end).slice(2..))
+    }
+
+    /// Takes what is left as it is.
+    #[cfg(feature = "session")]
+    #[must_use]
+    pub fn into_rest(self) -> Bytes {
+        self.0
     }
 
     /// Takes the fields that are left.

@@ -58,6 +58,10 @@ impl<K: Ord + Copy, V> Map<K, V> {
         self.0.iter().map(|(key, value)| (*key, value))
     }
 
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (K, &mut V)> {
+        self.0.iter_mut().map(|(key, value)| (*key, value))
+    }
+
     fn find(&self, key: &K) -> Result<usize, usize> {
         self.0.binary_search_by(|(known, _)| known.cmp(key))
     }
@@ -82,6 +86,7 @@ mod tests {
         assert!(map.contains_key(&1) && !map.contains_key(&3));
         assert_eq!((map.get(&5), map.get(&4)), (Some(&50), None));
         *map.get_mut(&5).unwrap() = 6;
+        map.iter_mut().for_each(|(_, value)| *value += 0);
         let all: Vec<_> = map.iter().map(|(key, value)| (key, *value)).collect();
         assert_eq!(all, [(1, 10), (2, 8), (5, 6), (9, 1)]);
     }

@@ -53,6 +53,30 @@ fn more_than_the_relay_lets_in_at_once_arrives_in_the_end() {
 }
 
 #[test]
+fn whatever_else_is_sent_passes_pictures() {
+    let mut browser = Fallback::new(Version::V02, NOW);
+    let mut relay = relay();
+    browser.open_bulk(2);
+    browser.write(2, vec![1; 100_000].into());
+    assert_eq!(browser.bulk_waiting_bytes(), 100_000);
+    assert_eq!(browser.waiting_bytes_max(), 0);
+    exchange(&mut browser, &mut relay);
+    browser.open_bulk(4);
+    browser.write(4, vec![1; 100_000].into());
+    browser.open(6, Direction::Uni);
+    browser.write(6, Bytes::from_static(b"voice"));
+
+    let message = browser.poll_transmit(NOW).unwrap();
+    relay.handle_message(message, NOW);
+
+    let mut voice = false;
+    while let Some(key) = relay.accept(Direction::Uni) {
+        voice |= read(&mut relay, key).0 == b"voice";
+    }
+    assert!(voice);
+}
+
+#[test]
 fn streams_of_the_relay_are_named_and_read() {
     let mut browser = Fallback::new(Version::V01, NOW);
     let mut relay = relay();

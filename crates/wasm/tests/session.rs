@@ -17,7 +17,7 @@ use moqrelay_moqt::{
     TrackProperties,
 };
 use moqrelay_wasm::lines::{Counts, Lines, Packet};
-use moqrelay_wasm::session::{CallError, Content, Kind, Record, Via};
+use moqrelay_wasm::session::{CallError, Content, Kind, Record, Via, Wish};
 use moqrelay_wire::audio_object::{self, Level, Properties};
 
 const DRAFT: Draft = Draft::D18;
@@ -335,7 +335,7 @@ fn what_nobody_asked_for_is_stopped() {
     pair.send(late, group(alias, 6, 1), false);
     let flood = pair.open();
     let mut bytes = BytesMut::from(&group(TrackAlias(500), 1, 1)[..]);
-    bytes.resize(20_000, 0);
+    bytes.resize(300_000, 0);
     pair.send(flood, bytes, false);
 
     let stopped: Vec<u32> = pair
@@ -386,7 +386,9 @@ fn a_refusal_says_why_and_when_to_come_back() {
     );
     assert_eq!(pair.client.end(9), Err(CallError::Unknown));
     // The same number and track may be used again.
-    pair.client.subscribe(9, offer("p2"), RENDEZVOUS).unwrap();
+    pair.client
+        .subscribe(9, offer("p2"), Wish::Voice, RENDEZVOUS)
+        .unwrap();
 }
 
 #[test]
@@ -503,7 +505,8 @@ fn a_datagram_that_breaks_the_draft_ends_the_session() {
 
     assert_eq!(pair.closed, Some(3));
     assert_eq!(
-        pair.client.subscribe(9, offer("p2"), RENDEZVOUS),
+        pair.client
+            .subscribe(9, offer("p2"), Wish::Voice, RENDEZVOUS),
         Err(CallError::Refused)
     );
 }
@@ -675,7 +678,8 @@ fn limits_and_mistakes_are_refused() {
     publish(&mut pair, Via::Datagram);
 
     assert_eq!(
-        pair.client.subscribe(7, offer("p2"), RENDEZVOUS),
+        pair.client
+            .subscribe(7, offer("p2"), Wish::Voice, RENDEZVOUS),
         Err(CallError::Refused)
     );
     assert_eq!(
@@ -764,7 +768,9 @@ fn described(record: &Record) -> Packet {
 }
 
 fn subscribe(pair: &mut Pair) -> RequestId {
-    pair.client.subscribe(9, offer("p2"), RENDEZVOUS).unwrap();
+    pair.client
+        .subscribe(9, offer("p2"), Wish::Voice, RENDEZVOUS)
+        .unwrap();
     pair.settle();
     pair.event(|event| match event {
         Event::Subscribe {

@@ -145,9 +145,7 @@ impl Properties {
     /// microsecond (draft-ietf-moq-loc, Timestamp). `None` without a timestamp, for a timescale of 0, or past 2^64.
     #[must_use]
     pub fn timestamp_48k(&self, of_track: Option<u64>) -> Option<u64> {
-        let scale = self.timescale.or(of_track).unwrap_or(MICROSECONDS);
-        let ticks = u128::from(self.timestamp?) * u128::from(TIMESCALE);
-        u64::try_from(ticks.checked_div(u128::from(scale))?).ok()
+        to_48k(self.timestamp?, self.timescale.or(of_track))
     }
 
     /// Appends the properties to `out`, in ascending order of their types.
@@ -370,7 +368,14 @@ enum Immutable {
     Inside,
 }
 
-fn take_value<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], DecodeError> {
+/// Brings a timestamp to units of 1/48000 s.
+pub(crate) fn to_48k(timestamp: u64, timescale: Option<u64>) -> Option<u64> {
+    let scale = timescale.unwrap_or(MICROSECONDS);
+    let ticks = u128::from(timestamp) * u128::from(TIMESCALE);
+    u64::try_from(ticks.checked_div(u128::from(scale))?).ok()
+}
+
+pub(crate) fn take_value<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], DecodeError> {
     let len = take_varint(rest)?;
     if len > VALUE_BYTES_MAX {
         return Err(DecodeError::ValueTooLong(len));
@@ -383,7 +388,7 @@ fn take_value<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], DecodeError> {
 }
 
 /// Draft-18 section 1.4.1: the leading ones of the first byte count the bytes that follow it.
-fn take_varint(rest: &mut &[u8]) -> Result<u64, DecodeError> {
+pub(crate) fn take_varint(rest: &mut &[u8]) -> Result<u64, DecodeError> {
     let (&first, after) = rest.split_first().ok_or(DecodeError::Truncated)?;
     let following = first.leading_ones() as usize;
     let (bytes, after) = after
@@ -401,7 +406,7 @@ fn take_varint(rest: &mut &[u8]) -> Result<u64, DecodeError> {
 }
 
 /// Writes the pairs that have a value; types must ascend and be even.
-fn put_pairs(out: &mut BytesMut, pairs: &[(u64, Option<u64>)]) {
+pub(crate) fn put_pairs(out: &mut BytesMut, pairs: &[(u64, Option<u64>)]) {
     let mut previous = 0;
     for &(kind, value) in pairs {
         let Some(value) = value else { continue };
@@ -411,7 +416,7 @@ fn put_pairs(out: &mut BytesMut, pairs: &[(u64, Option<u64>)]) {
     }
 }
 
-fn put_varint(out: &mut BytesMut, value: u64) {
+pub(crate) fn put_varint(out: &mut BytesMut, value: u64) {
     let bits = (u64::BITS - value.leading_zeros()) as usize;
     let bytes = value.to_be_bytes();
     // Seven bits for each byte of the encoding, but for the ninth, which brings eight.
@@ -430,12 +435,12 @@ fn put_varint(out: &mut BytesMut, value: u64) {
     out.put_slice(&bytes[8 - following..]);
 }
 
-const TYPE_OBJECT_DELIVERY_TIMEOUT: u64 = 0x02;
-const TYPE_TIMESCALE: u64 = 0x08;
-const TYPE_IMMUTABLE: u64 = 0x0B;
+pub(crate) const TYPE_OBJECT_DELIVERY_TIMEOUT: u64 = 0x02;
+pub(crate) const TYPE_TIMESCALE: u64 = 0x08;
+pub(crate) const TYPE_IMMUTABLE: u64 = 0x0B;
 const TYPE_AUDIO_LEVEL: u64 = 0x0C;
-const TYPE_DEFAULT_PUBLISHER_PRIORITY: u64 = 0x0E;
-const TYPE_TIMESTAMP: u64 = 0x10;
+pub(crate) const TYPE_DEFAULT_PUBLISHER_PRIORITY: u64 = 0x0E;
+pub(crate) const TYPE_TIMESTAMP: u64 = 0x10;
 /// Far from what the working group numbers, and even: its value is an integer.
 const TYPE_KIND: u64 = 0x1D52;
 const TYPE_MODE: u64 = 0x1D54;

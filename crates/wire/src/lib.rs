@@ -11,3 +11,4 @@ pub mod rtp;
 pub mod signal;
 pub mod speakers;
 pub mod text_track;
+pub mod video_object;

@@ -173,6 +173,11 @@ impl SubgroupDecoder {
         }
     }
 
+    /// Returns how many bytes were fed in and not yet taken as items.
+    pub fn buffered_bytes(&self) -> usize {
+        self.buffer.as_slice().len()
+    }
+
     /// Returns the header once it has been read.
     pub fn header(&self) -> Option<&SubgroupHeader> {
         self.header.as_ref()

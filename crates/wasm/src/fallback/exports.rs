@@ -98,6 +98,12 @@ pub extern "C" fn fallback_open(id: u32, both: u32) -> i32 {
     with(|fallback| fallback.open(id, direction))
 }
 
+/// Opens a unidirectional stream for pictures: the others go before it.
+#[unsafe(no_mangle)]
+pub extern "C" fn fallback_open_bulk(id: u32) -> i32 {
+    with(|fallback| fallback.open_bulk(id))
+}
+
 /// Sends the input on a stream.
 #[unsafe(no_mangle)]
 pub extern "C" fn fallback_write(id: u32, len_bytes: u32) -> i32 {
@@ -138,10 +144,16 @@ pub extern "C" fn fallback_datagram_max() -> u32 {
     number(|fallback| fallback.datagram_bytes_max() as u32)
 }
 
-/// Returns how many bytes wait on the stream where most wait.
+/// Returns how many bytes wait on the stream where most wait, those of pictures left out.
 #[unsafe(no_mangle)]
 pub extern "C" fn fallback_waiting() -> u32 {
     number(|fallback| fallback.waiting_bytes_max() as u32)
+}
+
+/// Returns how many bytes wait on all streams of pictures.
+#[unsafe(no_mangle)]
+pub extern "C" fn fallback_bulk_waiting() -> u32 {
+    number(|fallback| fallback.bulk_waiting_bytes() as u32)
 }
 
 /// Returns the round trip in ms, or -1.

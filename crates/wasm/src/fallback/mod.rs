@@ -21,6 +21,9 @@ use crate::session::{Kind, Record};
 /// Datagrams that waited longer for the socket are not sent: voice would only come too late.
 const DATAGRAM_AGE: Duration = Duration::from_millis(200);
 
+/// Streams of pictures go after those of 0, which is what streams have by themselves.
+const BULK_PRIORITY: i32 = -1;
+
 /// A connection.
 #[derive(Debug)]
 pub struct Fallback {
@@ -39,6 +42,8 @@ struct Stream {
     /// `None`: the relay allows no more streams yet.
     key: Option<StreamKey>,
     direction: Direction,
+    /// It goes after the others, and nobody waits for it.
+    bulk: bool,
     waiting: VecDeque<Bytes>,
     waiting_bytes: usize,
     /// How our direction ends once everything before was taken.
@@ -114,9 +119,19 @@ impl Fallback {
 
     /// Opens a stream.
     pub fn open(&mut self, id: u32, direction: Direction) {
+        self.begin(id, direction, false);
+    }
+
+    /// Opens a unidirectional stream for pictures: the others go before it.
+    pub fn open_bulk(&mut self, id: u32) {
+        self.begin(id, Direction::Uni, true);
+    }
+
+    fn begin(&mut self, id: u32, direction: Direction, bulk: bool) {
         let stream = Stream {
             key: None,
             direction,
+            bulk,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             end: None,
@@ -175,11 +190,22 @@ impl Fallback {
         self.mux.datagram_bytes_max()
     }
 
-    /// Returns how many bytes of a stream's writes wait.
+    /// Returns how many bytes wait on the stream where most wait, those of pictures left out.
     #[must_use]
     pub fn waiting_bytes_max(&self) -> usize {
-        let waiting = self.streams.iter().map(|(_, stream)| stream.waiting_bytes);
-        waiting.max().unwrap_or(0)
+        self.waiting(false).max().unwrap_or(0)
+    }
+
+    /// Returns how many bytes wait on all streams of pictures.
+    #[must_use]
+    pub fn bulk_waiting_bytes(&self) -> usize {
+        self.waiting(true).sum()
+    }
+
+    fn waiting(&self, bulk: bool) -> impl Iterator<Item = usize> {
+        let streams = self.streams.iter();
+        let fitting = streams.filter(move |(_, stream)| stream.bulk == bulk);
+        fitting.map(|(_, stream)| stream.waiting_bytes)
     }
 
     /// Returns how long the relay took to answer, if it was asked.
@@ -223,6 +249,9 @@ impl Fallback {
             };
             if let Some(stream) = self.streams.get_mut(&id) {
                 stream.key = Some(key);
+                if stream.bulk {
+                    self.mux.set_priority(key, BULK_PRIORITY);
+                }
             }
             self.ids.insert(key, id);
             self.push(id);
@@ -244,6 +273,7 @@ impl Fallback {
             let stream = Stream {
                 key: Some(key),
                 direction,
+                bulk: false,
                 waiting: VecDeque::new(),
                 waiting_bytes: 0,
                 end: None,

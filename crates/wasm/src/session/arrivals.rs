@@ -9,7 +9,7 @@ use moqrelay_moqt::{DecodeError, Location, ResetCode, TrackAlias};
 use moqrelay_wire::audio_object::{self, Properties};
 
 use super::inbound::{Step, Stream};
-use super::{Client, Kind, NO_LEVEL, NO_STAMP, Record, Track};
+use super::{Client, Kind, NO_LEVEL, NO_STAMP, Record, Track, Wish};
 
 impl Client {
     pub(super) fn handle_uni(
@@ -53,7 +53,8 @@ impl Client {
                 return Ok(());
             };
             if !self.aliases.contains_key(&header.alias) {
-                if self.retired.contains(&header.alias) || subgroup.is_too_early() {
+                let too_early = subgroup.is_too_early();
+                if self.retired.contains(&header.alias) || too_early || self.inbound.is_full() {
                     self.stop(id);
                 }
                 return Ok(());
@@ -68,11 +69,15 @@ impl Client {
                         &object.properties,
                         payload,
                     );
+                    self.supersede(header.alias, header.group);
                 }
                 Some(_) => {}
                 None => {
                     if subgroup.is_finished() {
                         self.inbound.streams.remove(&id);
+                    } else if subgroup.is_large() && self.inbound.is_full() {
+                        self.stop(id);
+                        self.cut(Some(header));
                     }
                     return Ok(());
                 }
@@ -95,13 +100,17 @@ impl Client {
             return;
         };
         let timescale = incoming.timescale;
-        self.packet(
-            key,
-            timescale,
-            Location::new(group, id),
-            properties,
-            payload,
-        );
+        let place = Location::new(group, id);
+        match incoming.wish {
+            Wish::Voice => self.packet(key, timescale, place, properties, payload),
+            Wish::Pictures(_) => self.seen(key, timescale, place, properties, &payload),
+            Wish::Objects => self.records.push_back(Record {
+                group,
+                object: id,
+                bytes: payload,
+                ..Record::new(Kind::Object, key)
+            }),
+        }
     }
 
     /// Tells of an Opus packet, or of announced silence: a packet without bytes.
@@ -141,8 +150,9 @@ impl Client {
         self.records.push_back(record);
     }
 
+    /// Wants no more of a stream; what comes all the same is dropped.
     pub(super) fn stop(&mut self, id: u32) {
-        self.inbound.streams.insert(id, Stream::Ignored);
+        self.inbound.streams.remove(&id);
         let code = ResetCode::Cancelled.to_code(self.draft);
         self.records
             .push_back(Record::new(Kind::Stop, id).code(code));
@@ -157,8 +167,9 @@ impl Client {
             .find(|(_, stream)| !matches!(stream, Stream::Control(_)))
             .map(|(id, _)| id);
         if let Some(id) = oldest {
+            let header = self.inbound.header(id);
             self.stop(id);
-            self.inbound.streams.remove(&id);
+            self.cut(header);
         }
     }
 
@@ -167,8 +178,7 @@ impl Client {
         let ids: Vec<u32> = self.inbound.streams.iter().map(|(id, _)| id).collect();
         for id in ids {
             if let Err(error) = self.deliver(id) {
-                self.session.close(error.session_code(), &error.to_string());
-                return;
+                self.uni_failed(id, &error);
             }
         }
     }

@@ -11,8 +11,9 @@
 use std::cell::RefCell;
 
 use moqrelay_moqt::{FullTrackName, Location, Namespace};
+use moqrelay_wire::video_object::Marking;
 
-use super::{CallError, Client, Content, Offer, Record, Via, Wire};
+use super::{CallError, Client, Content, Offer, Picture, Record, Urgency, Via, Wire, Wish};
 use crate::border::{self, INVALID, OK, REFUSED, Reader, UNKNOWN, YES, time};
 
 #[derive(Default)]
@@ -116,7 +117,88 @@ pub extern "C" fn session_subscribe(key: u32, len_bytes: u32, rendezvous: f64) -
     let Some(offer) = offer(len_bytes) else {
         return INVALID;
     };
-    attempt(|client| client.subscribe(key, offer, time(rendezvous)))
+    attempt(|client| client.subscribe(key, offer, Wish::Voice, time(rendezvous)))
+}
+
+/// Subscribes to the pictures in the input as `key`, from a new group on; `priority`: the
+/// subscriber's, lower goes first; older ones than `timeout` ms need not be sent.
+#[unsafe(no_mangle)]
+pub extern "C" fn session_watch(
+    key: u32,
+    len_bytes: u32,
+    rendezvous: f64,
+    priority: u32,
+    timeout: f64,
+) -> i32 {
+    let Some(offer) = offer(len_bytes) else {
+        return INVALID;
+    };
+    let wish = Wish::Pictures(Urgency {
+        priority: u8::try_from(priority).unwrap_or(u8::MAX),
+        timeout: time(timeout),
+    });
+    attempt(|client| client.subscribe(key, offer, wish, time(rendezvous)))
+}
+
+/// Subscribes to the track in the input as `key`, whatever its objects are.
+#[unsafe(no_mangle)]
+pub extern "C" fn session_follow(key: u32, len_bytes: u32, rendezvous: f64) -> i32 {
+    let Some(offer) = offer(len_bytes) else {
+        return INVALID;
+    };
+    attempt(|client| client.subscribe(key, offer, Wish::Objects, time(rendezvous)))
+}
+
+/// Asks the publisher of an incoming track for a new group, not below `group`.
+#[unsafe(no_mangle)]
+pub extern "C" fn session_ask_group(key: u32, group: f64) -> i32 {
+    attempt(|client| client.ask_group(key, group as u64))
+}
+
+/// Publishes pictures as the track in the input, as `key`; `priority`: the publisher's.
+#[unsafe(no_mangle)]
+pub extern "C" fn session_show(key: u32, len_bytes: u32, priority: u32) -> i32 {
+    let Some(offer) = offer(len_bytes) else {
+        return INVALID;
+    };
+    let content = Content::Pictures(u8::try_from(priority).unwrap_or(u8::MAX));
+    attempt(|client| client.publish(key, offer, Via::Stream, content))
+}
+
+/// Sends a picture: the input is a field with the decoder's configuration, and the picture; `at` in
+/// 1/48000 s, `flags` as in `Kind::Picture`. Returns 1 when the relay wants it, else 0.
+#[unsafe(no_mangle)]
+pub extern "C" fn session_picture(
+    key: u32,
+    group: f64,
+    object: u32,
+    at: f64,
+    flags: u32,
+    len_bytes: u32,
+) -> i32 {
+    let Some(mut reader) = border::bytes(len_bytes).map(Reader::new) else {
+        return INVALID;
+    };
+    let Some(config) = reader.field() else {
+        return INVALID;
+    };
+    let picture = Picture {
+        at: at as u64,
+        marking: Marking {
+            independent: flags & 1 != 0,
+            discardable: flags & 2 != 0,
+        },
+        config,
+        payload: reader.into_rest(),
+    };
+    let place = Location::new(group as u64, object.into());
+    answer(|client| client.picture(key, place, picture))
+}
+
+/// Gives up the group of pictures that is being sent.
+#[unsafe(no_mangle)]
+pub extern "C" fn session_give_up(key: u32) -> i32 {
+    attempt(|client| client.give_up(key))
 }
 
 /// Publishes the track in the input as `key`; `stream` other than 0: not by datagrams; `voice`

@@ -12,12 +12,21 @@ use crate::map::Map;
 /// Streams open at a time: a few for each of 31 other participants.
 pub(super) const STREAMS_MAX: usize = 256;
 
-/// Bytes kept of a stream whose track is not known yet: some seconds of voice.
-const EARLY_BYTES_MAX: usize = 16 * 1024;
+/// Bytes kept of a stream whose track is not known yet: a large picture.
+const EARLY_BYTES_MAX: usize = 256 * 1024;
 
-/// Anything that fits a group of voice or a catalog; larger objects end the session.
+/// Bytes of objects that have not arrived whole, all streams together: the first pictures of a room of
+/// 25 tiles. What goes beyond is stopped.
+const HELD_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// A stream that holds less is not worth looking at the others.
+const LARGE_BYTES: usize = 16 * 1024;
+
+/// Largest picture that we send or take: a screen of 4K in one piece. Streams of larger objects are stopped.
+pub(super) const OBJECT_BYTES_MAX: usize = 1000 * 1024;
+
 const LIMITS: Limits = Limits {
-    payload_bytes_max: 64 * 1024,
+    payload_bytes_max: OBJECT_BYTES_MAX,
     properties_bytes_max: 4 * 1024,
 };
 
@@ -32,8 +41,6 @@ pub(super) enum Stream {
     Subgroup(Box<Subgroup>),
     /// Objects of the past.
     Fetch(Box<FetchStream>),
-    /// Nobody wants it: whatever comes is dropped.
-    Ignored,
 }
 
 /// A stream of objects.
@@ -84,7 +91,8 @@ impl Inbound {
         fin: bool,
     ) -> Result<Step, DecodeError> {
         match self.streams.get_mut(&id) {
-            None | Some(Stream::Ignored) => Ok(Step::Wait),
+            // Nobody wants it: whatever comes is dropped.
+            None => Ok(Step::Wait),
             Some(Stream::Control(_)) => Ok(Step::Control(bytes)),
             Some(Stream::Subgroup(subgroup)) => subgroup.feed(bytes, fin),
             Some(Stream::Fetch(fetch)) => Ok(fetch.feed(bytes, fin)),
@@ -97,6 +105,24 @@ impl Inbound {
                 self.begin(draft, id, kind, head, fin)
             }
         }
+    }
+
+    /// What stream `id` is about, if it is one of objects.
+    pub(super) fn header(&self, id: u32) -> Option<SubgroupHeader> {
+        match self.streams.get(&id)? {
+            Stream::Subgroup(subgroup) => subgroup.header(),
+            Stream::New(_) | Stream::Control(_) | Stream::Fetch(_) => None,
+        }
+    }
+
+    /// Whether the streams hold as much as they may.
+    pub(super) fn is_full(&self) -> bool {
+        let held = |stream: &Stream| match stream {
+            Stream::Subgroup(subgroup) => subgroup.decoder.buffered_bytes(),
+            Stream::New(_) | Stream::Control(_) | Stream::Fetch(_) => 0,
+        };
+        let sum: usize = self.streams.iter().map(|(_, stream)| held(stream)).sum();
+        sum > HELD_BYTES_MAX
     }
 
     fn begin(
@@ -118,10 +144,7 @@ impl Inbound {
                 self.streams.insert(id, Stream::Fetch(fetch));
                 Ok(step)
             }
-            StreamKind::Padding => {
-                self.streams.insert(id, Stream::Ignored);
-                Ok(Step::Stop)
-            }
+            StreamKind::Padding => Ok(Step::Stop),
             StreamKind::Subgroup => {
                 let mut subgroup = Box::new(Subgroup {
                     decoder: SubgroupDecoder::new(draft, LIMITS),
@@ -174,6 +197,11 @@ impl Subgroup {
     /// Whether its end arrived.
     pub(super) fn is_finished(&self) -> bool {
         self.fin
+    }
+
+    /// Whether it holds much of an object that has not arrived whole.
+    pub(super) fn is_large(&self) -> bool {
+        self.decoder.buffered_bytes() > LARGE_BYTES
     }
 
     /// Whether it holds more than an unknown track may.

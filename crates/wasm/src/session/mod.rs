@@ -9,6 +9,7 @@ pub mod exports;
 mod inbound;
 mod outputs;
 mod past;
+mod pictures;
 mod record;
 mod track;
 
@@ -25,8 +26,9 @@ use moqrelay_moqt::{
 use moqrelay_wire::audio_object::{Level, Properties};
 
 use inbound::{Inbound, STREAMS_MAX, Stream};
+pub use pictures::Picture;
 pub use record::{Kind, Record, Wire};
-pub use track::{Content, Via};
+pub use track::{Content, Urgency, Via, Wish};
 use track::{Incoming, Named, Outgoing, Past, Step};
 
 use crate::map::Map;
@@ -157,7 +159,7 @@ impl Client {
         if let Some(stream) = control_stream(id) {
             self.session.handle_stream(stream, bytes, fin, now);
         } else if let Err(error) = self.handle_uni(id, bytes, fin, now) {
-            self.session.close(error.session_code(), &error.to_string());
+            self.uni_failed(id, &error);
         }
         self.drain();
     }
@@ -173,7 +175,8 @@ impl Client {
                     self.session.handle_reset(stream, u64::from(code), now);
                 }
                 Some(Stream::Fetch(fetch)) => self.past_reset(fetch.header(), code),
-                Some(Stream::New(_) | Stream::Subgroup(_) | Stream::Ignored) | None => {}
+                Some(Stream::Subgroup(subgroup)) => self.cut(subgroup.header()),
+                Some(Stream::New(_)) | None => {}
             }
         }
         self.drain();
@@ -184,6 +187,8 @@ impl Client {
         self.now = now;
         if let Some(stream) = control_stream(id) {
             self.session.handle_stop(stream, u64::from(code), now);
+        } else {
+            self.stopped(id);
         }
         self.drain();
     }
@@ -213,6 +218,7 @@ impl Client {
         &mut self,
         key: u32,
         offer: Offer,
+        wish: Wish,
         rendezvous: Duration,
     ) -> Result<(), CallError> {
         self.room_for(key)?;
@@ -223,7 +229,7 @@ impl Client {
         let params = Parameters {
             authorization: named.authorization(),
             rendezvous_timeout: Some(rendezvous),
-            ..Parameters::default()
+            ..wish.parameters()
         };
         let options = SubscribeOptions { params };
         let request = self
@@ -235,6 +241,8 @@ impl Client {
             named,
             alias: None,
             timescale: None,
+            wish,
+            newest: None,
         };
         self.remember(key, request, Track::In(incoming));
         Ok(())
@@ -437,8 +445,16 @@ impl Client {
                     self.next_stream = id.wrapping_add(2);
                     Record::new(Kind::OpenUni, id)
                 }
+                Step::OpenBulk(id) => {
+                    self.next_stream = id.wrapping_add(2);
+                    Record::new(Kind::OpenUni, id).code(1)
+                }
                 Step::Write(id, bytes) => Record::new(Kind::Write, id).bytes(bytes),
                 Step::Finish(id) => Record::new(Kind::Finish, id),
+                Step::Reset(id) => {
+                    let code = ResetCode::DeliveryTimeout.to_code(self.draft);
+                    Record::new(Kind::Reset, id).code(code)
+                }
             };
             self.records.push_back(record);
         }

@@ -60,7 +60,7 @@ impl Client {
             } => self.subscribed(id, alias, &properties),
             Event::Accepted { id, params, .. } => {
                 if !self.pong(id) {
-                    self.accepted(id, params.forward);
+                    self.accepted(id, &params);
                 }
             }
             Event::FetchOk { id, end, .. } => self.fetch_accepted(id, end),
@@ -78,7 +78,7 @@ impl Client {
                 let code = code.unwrap_or(ResetCode::Cancelled).to_code(self.draft);
                 self.ended(id, code, "cancelled".into());
             }
-            Event::Update { id, params, .. } => self.updated(id, params.forward),
+            Event::Update { id, params, .. } => self.updated(id, &params),
             Event::GoAway { uri, timeout, .. } => {
                 let record = Record::new(Kind::GoAway, 0).at(millis(timeout)).bytes(uri);
                 self.push(record);
@@ -123,27 +123,45 @@ impl Client {
         self.deliver_all();
     }
 
-    fn accepted(&mut self, id: RequestId, forward: Option<bool>) {
+    fn accepted(&mut self, id: RequestId, params: &Parameters) {
         let Some(&key) = self.requests.get(&id) else {
             return;
         };
         if let Some(Track::Out(outgoing)) = self.tracks.get_mut(&key) {
-            outgoing.forward = forward.unwrap_or(true);
+            outgoing.forward = params.forward.unwrap_or(true);
+            let idle = !outgoing.forward;
             self.push(Record::new(Kind::Live, key));
+            if idle {
+                self.push(Record::new(Kind::Idle, key));
+            }
+            self.new_group(key, params);
+        }
+    }
+
+    /// Subscribers of a track of ours want a new group.
+    fn new_group(&mut self, key: u32, params: &Parameters) {
+        if let Some(group) = params.new_group_request {
+            self.push(Record {
+                group,
+                ..Record::new(Kind::NewGroup, key)
+            });
         }
     }
 
     /// The relay changes the subscription to a track of ours.
-    fn updated(&mut self, id: RequestId, forward: Option<bool>) {
-        if let Some(key) = self.requests.get(&id)
-            && let Some(Track::Out(outgoing)) = self.tracks.get_mut(key)
+    fn updated(&mut self, id: RequestId, params: &Parameters) {
+        if let Some(&key) = self.requests.get(&id)
+            && let Some(Track::Out(outgoing)) = self.tracks.get_mut(&key)
         {
             let before = outgoing.forward;
-            outgoing.forward = forward.unwrap_or(before);
-            if outgoing.forward && !before {
+            outgoing.forward = params.forward.unwrap_or(before);
+            match (before, outgoing.forward) {
                 // Someone listens now: what is sent only now and then is wanted.
-                self.records.push_back(Record::new(Kind::Live, *key));
+                (false, true) => self.push(Record::new(Kind::Live, key)),
+                (true, false) => self.push(Record::new(Kind::Idle, key)),
+                (true, true) | (false, false) => {}
             }
+            self.new_group(key, params);
         }
         self.session.accept_update(id, Parameters::default()).ok();
     }

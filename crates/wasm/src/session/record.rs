@@ -8,7 +8,7 @@ use bytes::Bytes;
 pub enum Kind {
     /// Open a bidirectional stream and call it `id`.
     OpenBi = 1,
-    /// Open a unidirectional stream and call it `id`.
+    /// Open a unidirectional stream and call it `id`; `code` 1: for pictures, which voice does not wait for.
     OpenUni = 2,
     /// Write `bytes` to stream `id`.
     Write = 3,
@@ -40,6 +40,19 @@ pub enum Kind {
     /// level (RFC 6464), or 255 when it has none; `participant`: in a seat of a room, whose it is.
     /// Without bytes: it is silent from `at` on.
     Packet = 22,
+    /// Track `id` brought a picture; `group`, `object`: its location; `at`: its timestamp, 1/48000 s,
+    /// negative: none; `code`: bit 0 it needs no other picture, bit 1 no other picture needs it;
+    /// `ticks`: so many of `bytes` are the decoder's configuration, the rest is the picture.
+    Picture = 23,
+    /// The relay wants track `id` to begin a new group, above `group` minus one (0: any).
+    NewGroup = 24,
+    /// Nothing more comes of `group` of track `id`: the relay gave it up, or we did.
+    Cut = 25,
+    /// The relay wants no objects of track `id` until [`Live`](Self::Live) comes again.
+    Idle = 26,
+    /// Track `id` brought an object, `bytes`, that is neither voice nor picture; `group`, `object`:
+    /// its location.
+    Object = 27,
     /// The fallback: the relay opened a stream, which is called `id`; `code` 1: a bidirectional one.
     Incoming = 32,
     /// The fallback: stream `id` brought `bytes`; `code` 1: nothing follows.

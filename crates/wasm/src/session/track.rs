@@ -1,13 +1,17 @@
 //! The tracks of a session: ours that go out, others' that come in.
 
+use core::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use moqrelay_moqt::data::{
     FetchCheck, Object, ObjectDatagram, SubgroupEncoder, SubgroupHeader, SubgroupId,
 };
 use moqrelay_moqt::{
     AuthToken, Draft, EncodeError, FullTrackName, Location, RequestId, Token, TrackAlias,
+    TrackProperties,
 };
 use moqrelay_wire::audio_object::{self, GROUP_OBJECTS};
+use moqrelay_wire::video_object;
 
 /// A track's name and the token that opens it.
 #[derive(Debug, Clone)]
@@ -48,15 +52,42 @@ pub enum Via {
 pub enum Content {
     /// Opus packets with timestamps (`docs/protocol.md`, section 3).
     Voice,
+    /// Pictures, a group for each that needs none before it; with their publisher priority.
+    Pictures(u8),
     /// Anything else: the catalog.
     Other,
+}
+
+/// What is expected of a track that comes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// Opus packets.
+    Voice,
+    /// Pictures from the next group on, which is asked for at once.
+    Pictures(Urgency),
+    /// Objects of any kind, from the newest on: the publisher is asked to say it again.
+    Objects,
+}
+
+/// How a subscriber wants pictures to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Urgency {
+    /// Subscriber priority: lower goes first.
+    pub priority: u8,
+    /// Older pictures need not be sent any more.
+    pub timeout: Duration,
 }
 
 impl Content {
     pub(super) fn properties(self) -> Bytes {
         match self {
             Self::Voice => audio_object::track_properties(),
-            Self::Other => Bytes::new(),
+            Self::Pictures(priority) => video_object::track_properties(priority),
+            Self::Other => TrackProperties {
+                dynamic_groups: true,
+                ..TrackProperties::default()
+            }
+            .write(Draft::D18),
         }
     }
 }
@@ -69,6 +100,9 @@ pub(super) struct Incoming {
     pub(super) alias: Option<TrackAlias>,
     /// Units of a second of its timestamps, as a property of the track.
     pub(super) timescale: Option<u64>,
+    pub(super) wish: Wish,
+    /// The newest group of pictures of which something came.
+    pub(super) newest: Option<u64>,
 }
 
 /// Objects of the past of a track that comes in, on their way.
@@ -103,6 +137,8 @@ pub(super) struct Outgoing {
     pub(super) forward: bool,
     alias: TrackAlias,
     stream: Option<Group>,
+    /// The group whose stream broke: nothing more of it is sent.
+    broken: Option<u64>,
     /// Data streams opened, for PUBLISH_DONE.
     pub(super) streams: u64,
 }
@@ -120,8 +156,11 @@ struct Group {
 pub(super) enum Step {
     Datagram(Bytes),
     Open(u32),
+    /// For pictures.
+    OpenBulk(u32),
     Write(u32, Bytes),
     Finish(u32),
+    Reset(u32),
 }
 
 impl Outgoing {
@@ -133,6 +172,7 @@ impl Outgoing {
             forward: true,
             alias,
             stream: None,
+            broken: None,
             streams: 0,
         }
     }
@@ -152,7 +192,8 @@ impl Outgoing {
                 Ok(vec![Step::Datagram(datagram.encode(draft)?)])
             }
             Via::Stream => {
-                let mut steps = self.on_stream(draft, place, properties, payload, free)?;
+                let mut steps =
+                    self.on_stream(draft, place, properties, payload, Step::Open(free))?;
                 if is_last(place) {
                     steps.extend(self.end_stream());
                 }
@@ -170,9 +211,40 @@ impl Outgoing {
         stream: u32,
     ) -> Result<Vec<Step>, EncodeError> {
         let place = Location::new(group, 0);
-        let mut steps = self.on_stream(draft, place, Bytes::new(), payload, stream)?;
+        let mut steps = self.on_stream(draft, place, Bytes::new(), payload, Step::Open(stream))?;
         steps.extend(self.end_stream());
         Ok(steps)
+    }
+
+    /// Sends a picture on its group's stream; `None`: the group is given up.
+    pub(super) fn picture(
+        &mut self,
+        draft: Draft,
+        place: Location,
+        properties: Bytes,
+        payload: Bytes,
+        free: u32,
+    ) -> Result<Option<Vec<Step>>, EncodeError> {
+        if self.broken.is_some_and(|broken| place.group <= broken) {
+            return Ok(None);
+        }
+        let open = Step::OpenBulk(free);
+        self.on_stream(draft, place, properties, payload, open)
+            .map(Some)
+    }
+
+    /// Gives up the group that is being sent: what is on its way is worth less than what is new.
+    pub(super) fn give_up(&mut self) -> Option<Step> {
+        let group = self.stream.take()?;
+        self.broken = Some(group.group);
+        Some(Step::Reset(group.stream))
+    }
+
+    /// The relay wants no more of a stream; returns the group if it is the one that is being sent.
+    pub(super) fn stopped(&mut self, stream: u32) -> Option<u64> {
+        let group = self.stream.take_if(|group| group.stream == stream)?;
+        self.broken = Some(group.group);
+        Some(group.group)
     }
 
     /// Ends the stream of the group that is being sent.
@@ -199,7 +271,7 @@ impl Outgoing {
         place: Location,
         properties: Bytes,
         payload: Bytes,
-        free: u32,
+        open: Step,
     ) -> Result<Vec<Step>, EncodeError> {
         let mut steps = Vec::new();
         let mut out = BytesMut::new();
@@ -210,7 +282,9 @@ impl Outgoing {
         {
             steps.extend(self.end_stream());
         }
-        if self.stream.is_none() {
+        if self.stream.is_none()
+            && let Step::Open(free) | Step::OpenBulk(free) = open
+        {
             let header = SubgroupHeader {
                 alias: self.alias,
                 group: place.group,
@@ -228,7 +302,7 @@ impl Outgoing {
                 encoder,
             });
             self.streams += 1;
-            steps.push(Step::Open(free));
+            steps.push(open);
         }
         let Some(Group {
             stream, encoder, ..
