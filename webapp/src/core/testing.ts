@@ -204,6 +204,14 @@ export class FakeEngine implements MediaEngine {
 		this.calls.push(`digit ${digit}`);
 	}
 
+	videoPort(): MessagePort {
+		return new MessageChannel().port1;
+	}
+
+	async voiceClock(): Promise<null> {
+		return null;
+	}
+
 	async stats(): Promise<MediaStats> {
 		return {
 			roundTripMs: 20,

@@ -325,6 +325,11 @@ export interface MediaEngine {
 	/** The tone of a key, `0-9A-D*#`, for 150 ms, heard here only. */
 	playDigit(digit: string): void;
 
+	/** A port to the Worker, for the pictures of one place in a room (`src/video`). */
+	videoPort(): MessagePort;
+	/** The voice's clock: which sample, 1/48000 s, is of the moment `at`, ms since 1970; null: it stands still. */
+	voiceClock(): Promise<{ readonly ticks: number; readonly at: number } | null>;
+
 	stats(): Promise<MediaStats>;
 	/** Burst starts and spectrum; the first call switches the probes on. */
 	probe(): Promise<Probe>;

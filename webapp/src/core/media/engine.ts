@@ -165,6 +165,16 @@ class Engine implements MediaEngine {
 		void this.#sound?.then((sound) => sound.tones.key(digit));
 	}
 
+	videoPort(): MessagePort {
+		const { port1, port2 } = new MessageChannel();
+		this.#tell({ type: "video", port: port1 }, [port1]);
+		return port2;
+	}
+
+	async voiceClock(): Promise<{ ticks: number; at: number } | null> {
+		return (await this.#sound)?.clock ?? null;
+	}
+
 	async stats(): Promise<MediaStats> {
 		const sound = await this.#sound;
 		const [worker, playout] = await Promise.all([this.#workerStats(), sound?.stats() ?? []]);

@@ -28,6 +28,8 @@ export type WorkerOrder =
 	| { type: "replay"; room: string; seconds: number }
 	| { type: "stop_replay" }
 	| { type: "online" }
+	/** The Worker's end for the pictures of one place. */
+	| { type: "video"; port: MessagePort }
 	| { type: "stats"; id: number };
 
 /** Worker to page. */

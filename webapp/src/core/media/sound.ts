@@ -151,6 +151,12 @@ export class Sound {
 		this.#use(source);
 	}
 
+	/** Which sample is of this moment; null: none is taken. */
+	get clock(): { ticks: number; at: number } | null {
+		if (this.#context.state !== "running") return null;
+		return { ticks: this.#context.currentTime * SAMPLE_RATE, at: performance.timeOrigin + performance.now() };
+	}
+
 	get hasMicrophone(): boolean {
 		return this.#source !== null;
 	}

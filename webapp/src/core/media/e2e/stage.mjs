@@ -10,12 +10,12 @@ import { build } from "vite";
 const TYPES = { ".html": "text/html", ".js": "text/javascript", ".wasm": "application/wasm" };
 const here = fileURLToPath(new URL(".", import.meta.url));
 
-/** Builds the page into a temporary folder and serves it on http://127.0.0.1; returns { url, close }. */
-export async function servePage() {
+/** Builds the page of a folder into a temporary one and serves it on http://127.0.0.1; returns { url, close }. */
+export async function servePage(root = here) {
 	const folder = await mkdtemp(join(tmpdir(), "moqrelay-media-"));
 	await build({
 		configFile: false,
-		root: here,
+		root,
 		base: "./",
 		logLevel: "warn",
 		build: { outDir: folder, emptyOutDir: true, target: "es2022", assetsInlineLimit: 0 },

@@ -12,6 +12,7 @@ interface Exports extends Border {
 	fallback_message(bytes: number, now: number): number;
 	fallback_lost(): number;
 	fallback_open(id: number, both: number): number;
+	fallback_open_bulk(id: number): number;
 	fallback_write(id: number, bytes: number): number;
 	fallback_finish(id: number): number;
 	fallback_reset(id: number, code: number): number;
@@ -19,6 +20,7 @@ interface Exports extends Border {
 	fallback_datagram(bytes: number, now: number): number;
 	fallback_datagram_max(): number;
 	fallback_waiting(): number;
+	fallback_bulk_waiting(): number;
 	fallback_round_trip(): number;
 	fallback_close(code: number, reasonBytes: number): number;
 }
@@ -71,6 +73,11 @@ export class Fallback {
 		this.#wasm.fallback_open(id, both ? 1 : 0);
 	}
 
+	/** A unidirectional stream for pictures: the others go before it. */
+	openBulk(id: number): void {
+		this.#wasm.fallback_open_bulk(id);
+	}
+
 	write(id: number, bytes: Uint8Array): void {
 		this.#wasm.fallback_write(id, this.#memory.write(bytes));
 	}
@@ -97,9 +104,14 @@ export class Fallback {
 		return this.#wasm.fallback_datagram_max();
 	}
 
-	/** What waits on the stream where most waits, bytes. */
+	/** What waits on the stream where most waits, those of pictures left out, bytes. */
 	get waitingBytes(): number {
 		return this.#wasm.fallback_waiting();
+	}
+
+	/** What waits on all streams of pictures, bytes. */
+	get bulkWaitingBytes(): number {
+		return this.#wasm.fallback_bulk_waiting();
 	}
 
 	get roundTripMs(): number | null {

@@ -8,7 +8,7 @@ export interface Exports {
 }
 
 /** As in `crates/wasm/src/border.rs`. */
-export const INPUT_BYTES_MAX = 256 * 1024;
+export const INPUT_BYTES_MAX = 1024 * 1024;
 const NOTHING = new Uint8Array(0);
 
 export class Memory {

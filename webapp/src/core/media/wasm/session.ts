@@ -15,6 +15,12 @@ interface Exports extends Border {
 	session_datagram(bytes: number, now: number): number;
 	session_subscribe(key: number, bytes: number, rendezvousMs: number): number;
 	session_publish(key: number, bytes: number, stream: number, timestamps: number): number;
+	session_watch(key: number, bytes: number, rendezvousMs: number, priority: number, timeoutMs: number): number;
+	session_follow(key: number, bytes: number, rendezvousMs: number): number;
+	session_ask_group(key: number, group: number): number;
+	session_show(key: number, bytes: number, priority: number): number;
+	session_picture(key: number, group: number, object: number, at: number, flags: number, bytes: number): number;
+	session_give_up(key: number): number;
 	session_end(key: number): number;
 	session_voice(key: number, group: number, object: number, at: number, level: number, bytes: number): number;
 	session_single(key: number, group: number, bytes: number): number;
@@ -46,6 +52,11 @@ export const Kind = {
 	Pong: 20,
 	GoAway: 21,
 	Packet: 22,
+	Picture: 23,
+	NewGroup: 24,
+	Cut: 25,
+	Idle: 26,
+	Object: 27,
 	Incoming: 32,
 	Arrived: 33,
 	WasReset: 34,
@@ -81,6 +92,20 @@ export interface Place {
 	readonly group: number;
 	readonly object: number;
 }
+
+/** A coded picture. */
+export interface Picture {
+	/** When it was taken, 1/48000 s. */
+	readonly at: number;
+	/** It needs no other picture. */
+	readonly independent: boolean;
+	/** What the decoder must know first; empty: nothing new. */
+	readonly config: Uint8Array;
+	readonly bytes: Uint8Array;
+}
+
+/** Largest picture; as in `crates/wasm/src/session/inbound.rs`. */
+export const PICTURE_BYTES_MAX = 1000 * 1024;
 
 /** Where an object of another one belongs. */
 export type Location = Pick<Record, "group" | "object">;
@@ -153,6 +178,42 @@ export class Session {
 	publish(key: number, offer: Offer, via: "datagram" | "stream", timestamps: boolean): boolean {
 		const bytes = this.#offer(offer);
 		return this.#wasm.session_publish(key, bytes, via === "stream" ? 1 : 0, timestamps ? 1 : 0) === 0;
+	}
+
+	/** Subscribes to pictures, from a new group on. `priority`: the subscriber's, lower goes first. */
+	watch(key: number, offer: Offer, rendezvousMs: number, priority: number, timeoutMs: number): boolean {
+		return this.#wasm.session_watch(key, this.#offer(offer), rendezvousMs, priority, timeoutMs) === 0;
+	}
+
+	/** Subscribes to objects of any kind: `Object`s of `key`. The publisher is asked to say the newest again. */
+	follow(key: number, offer: Offer, rendezvousMs: number): boolean {
+		return this.#wasm.session_follow(key, this.#offer(offer), rendezvousMs) === 0;
+	}
+
+	/** Asks the publisher of an incoming track for a new group, not below `group`. */
+	askGroup(key: number, group: number): boolean {
+		return this.#wasm.session_ask_group(key, group) === 0;
+	}
+
+	/** Publishes pictures; `priority`: the publisher's. `Live`: somebody watches, `Idle`: nobody does. */
+	show(key: number, offer: Offer, priority: number): boolean {
+		return this.#wasm.session_show(key, this.#offer(offer), priority) === 0;
+	}
+
+	/** Sends a picture; false when the relay wants none now, or none of this group. Places must ascend. */
+	picture(key: number, { group, object }: Place, { at, independent, config, bytes }: Picture): boolean {
+		if (bytes.length > PICTURE_BYTES_MAX) return false;
+		const input = new Uint8Array(2 + config.length + bytes.length);
+		new DataView(input.buffer).setUint16(0, config.length, true);
+		input.set(config, 2);
+		input.set(bytes, 2 + config.length);
+		const flags = independent ? 1 : 0;
+		return this.#wasm.session_picture(key, group, object, at, flags, this.#memory.write(input)) === YES;
+	}
+
+	/** Gives up the group of pictures that is being sent. */
+	giveUp(key: number): void {
+		this.#wasm.session_give_up(key);
 	}
 
 	end(key: number): void {

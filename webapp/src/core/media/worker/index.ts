@@ -3,6 +3,7 @@
 import type { RelayAddress } from "../api.ts";
 import type { WorkerOrder, WorkerReport, WorkerStats } from "../messages.ts";
 import { Lines } from "../wasm/lines.ts";
+import { FIRST_KEY, VideoHub } from "../../../video/worker/hub.ts";
 import { Link } from "./link.ts";
 import { Rooms } from "./rooms.ts";
 import { webSockets } from "./web-socket.ts";
@@ -29,7 +30,9 @@ const rooms = new Rooms({
 	codecFailed: (detail) => report({ type: "codec_failed", detail }),
 	replay: (room, state) => report({ type: "replay", room, state }),
 	settled: (session) => link?.settled(session),
+	heard: (room, participant, at) => video.heard(room, participant, at),
 });
+const video = new VideoHub(rooms);
 
 async function start(url: string, voice: "stream" | undefined): Promise<void> {
 	let module: WebAssembly.Module;
@@ -49,9 +52,15 @@ async function start(url: string, voice: "stream" | undefined): Promise<void> {
 	};
 	link = new Link(module, ways, voice, {
 		state: (state) => report({ type: "state", state }),
-		use: (session) => rooms.use(session),
-		drop: (session) => rooms.drop(session),
-		record: (_, record) => rooms.record(record),
+		use: (session) => {
+			rooms.use(session);
+			video.use(session);
+		},
+		drop: (session) => {
+			rooms.drop(session);
+			video.drop(session);
+		},
+		record: (_, record) => (record.id >= FIRST_KEY ? video : rooms).record(record),
 		pingKey: (session) => rooms.pingKey(session),
 		address: () =>
 			new Promise((resolve) => {
@@ -131,6 +140,9 @@ scope.onmessage = ({ data: order }) => {
 			return;
 		case "online":
 			link?.hurry();
+			return;
+		case "video":
+			video.attach(order.port);
 			return;
 		case "stats":
 			void stats().then((all) => report({ type: "stats", id: order.id, stats: all }));

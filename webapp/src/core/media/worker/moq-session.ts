@@ -1,7 +1,7 @@
 /** One MoQ session with the relay: the machine decides, the transport moves bytes. */
 
 import type { Way } from "../api.ts";
-import { Kind, type Location, type Offer, type Place, type Record, Session } from "../wasm/session.ts";
+import { Kind, type Location, type Offer, type Picture, type Place, type Record, Session } from "../wasm/session.ts";
 import type { Open, Transport } from "./transport.ts";
 
 /** What the session's owner is told. */
@@ -52,6 +52,9 @@ export function openSession(options: SessionOptions): () => void {
 		session?.close();
 	};
 }
+
+/** The `code` of `OpenUni` for a stream of pictures. */
+const BULK = 1;
 
 export class MoqSession {
 	readonly #transport: Transport;
@@ -133,6 +136,40 @@ export class MoqSession {
 		return this.#do(() => this.#machine.publish(key, offer, via, what === "voice"));
 	}
 
+	/** Subscribes to pictures, from a new group on. */
+	watch(key: number, offer: Offer, rendezvousMs: number, priority: number, timeoutMs: number): boolean {
+		return this.#do(() => this.#machine.watch(key, offer, rendezvousMs, priority, timeoutMs));
+	}
+
+	/** Subscribes to objects of any kind. */
+	follow(key: number, offer: Offer, rendezvousMs: number): boolean {
+		return this.#do(() => this.#machine.follow(key, offer, rendezvousMs));
+	}
+
+	askGroup(key: number, group: number): boolean {
+		return this.#do(() => this.#machine.askGroup(key, group));
+	}
+
+	/** Publishes pictures. */
+	show(key: number, offer: Offer, priority: number): boolean {
+		return this.#do(() => this.#machine.show(key, offer, priority));
+	}
+
+	/** Sends a picture; false when the relay wants none now, or none of this group. */
+	sendPicture(key: number, place: Place, picture: Picture): boolean {
+		return this.#do(() => this.#machine.picture(key, place, picture));
+	}
+
+	/** Gives up the group of pictures that is being sent. */
+	giveUp(key: number): void {
+		this.#do(() => this.#machine.giveUp(key));
+	}
+
+	/** Bytes of pictures that wait for the way out, and for how long the oldest of them has, ms. */
+	get picturesWaiting(): { bytes: number; ms: number } {
+		return this.#transport.bulkWaiting;
+	}
+
 	endTrack(key: number): void {
 		this.#do(() => this.#machine.end(key));
 	}
@@ -199,7 +236,7 @@ export class MoqSession {
 				this.#transport.open(record.id, true);
 				return;
 			case Kind.OpenUni:
-				this.#transport.open(record.id, false);
+				this.#transport.open(record.id, false, record.code === BULK);
 				return;
 			case Kind.Write:
 				this.#transport.write(record.id, record.bytes);

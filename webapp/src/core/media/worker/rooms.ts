@@ -11,9 +11,10 @@ import type { MoqSession } from "./moq-session.ts";
 import { Player } from "./player.ts";
 import { REPLAY_SECONDS_MAX, Seconds } from "./replay.ts";
 import {
-	CATALOG,
+	catalog,
 	catalogOffer,
 	type Hold,
+	type More,
 	type Peer,
 	peerOffer,
 	publishes,
@@ -44,6 +45,8 @@ export interface RoomsOwner {
 	replay(room: string, state: ReplayState): void;
 	/** Every track is on the newest session as it was on the one before. */
 	settled(session: MoqSession): void;
+	/** A packet of somebody's voice came that begins at `at` of the speaker's own clock, 1/48000 s. */
+	heard(room: string, participant: string, at: number): void;
 }
 
 /** A track, and whose it is. */
@@ -72,7 +75,8 @@ export class Rooms {
 	readonly #entries = new Map<number, Entry>();
 	readonly #encoder: Encoder;
 	readonly #buffers = new Buffers();
-	readonly #catalog = new TextEncoder().encode(CATALOG);
+	/** What the catalogs of rooms list besides the voice. */
+	readonly #more = new Map<string, More>();
 	readonly #times: number[] = [];
 	/** Sessions that stand, the newest last: two while we move. */
 	#sessions: MoqSession[] = [];
@@ -193,7 +197,16 @@ export class Rooms {
 		this.#silence(peer.voice);
 	}
 
+	/** The catalog of a room lists other tracks of ours, too; before or after it is joined. */
+	extendCatalog(name: string, more: More): void {
+		if (!this.#more.has(name) && this.#more.size >= ROOMS_MAX) return;
+		this.#more.set(name, more);
+		const room = this.#rooms.get(name);
+		if (room !== undefined) this.#sendCatalog(room);
+	}
+
 	leave(name: string): void {
+		this.#more.delete(name);
 		const room = this.#rooms.get(name);
 		if (room === undefined) return;
 		if (this.#replay?.room === room) this.stopReplay();
@@ -303,7 +316,7 @@ export class Rooms {
 			case Kind.Live:
 				subject.track.accepted(hold);
 				this.#tell(subject, "");
-				if (subject.kind === "catalog") this.#sendCatalog(subject.track);
+				if (subject.kind === "catalog") this.#sendCatalog(subject.room);
 				this.#checkSettled();
 				return;
 			case Kind.Refused:
@@ -313,6 +326,10 @@ export class Rooms {
 			case Kind.Ended:
 				this.#entries.delete(record.id);
 				this.#ended(subject, hold, record);
+				return;
+			case Kind.NewGroup:
+				// Somebody came who has not seen it.
+				if (subject.kind === "catalog") this.#sendCatalog(subject.room);
 				return;
 			case Kind.Packet:
 				if (subject.kind === "peer") this.#packetOf(subject.peer, subject.room, record);
@@ -528,13 +545,14 @@ export class Rooms {
 	}
 
 	#sendCatalogs(): void {
-		for (const room of this.#rooms.values()) this.#sendCatalog(room.catalog);
+		for (const room of this.#rooms.values()) this.#sendCatalog(room);
 	}
 
-	#sendCatalog(track: Track): void {
+	#sendCatalog({ media, catalog: track }: Room): void {
 		const hold = track.holds.at(-1);
 		if (hold?.live !== true) return;
-		if (hold.session.sendSingle(hold.key, track.next.group, this.#catalog)) track.advanceGroup();
+		const text = new TextEncoder().encode(catalog(this.#more.get(media.room)));
+		if (hold.session.sendSingle(hold.key, track.next.group, text)) track.advanceGroup();
 	}
 
 	/** Asks the capture worklet for frames only while somebody gets them. */
@@ -619,6 +637,7 @@ export class Rooms {
 		voice.end = Math.max(voice.end, at + record.ticks);
 		peer.seconds.heard(record);
 		peer.heardAt = performance.now();
+if (record.bytes.length > 0 && record.at >= 0) this.#owner.heard(room.media.room, voice.participant, record.at);
 		if (room.held || voice.own || this.#playout === null) return;
 		if (record.bytes.length === 0) this.#play({ type: "pause", id: voice.id, at });
 		else voice.decoder.decode(record.bytes, at);

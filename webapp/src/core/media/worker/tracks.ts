@@ -155,20 +155,30 @@ export const peerOffer = ({ token }: RoomMedia, { namespace }: PeerTrack): Offer
 export const sameOffer = (a: Offer, b: Offer): boolean =>
 	a.token === b.token && a.name === b.name && a.namespace.join("\0") === b.namespace.join("\0");
 
-/** MSF, version 1: what our one track is (`docs/protocol.md`, section 3). */
-export const CATALOG = JSON.stringify({
-	version: "1",
-	tracks: [
-		{
-			name: "audio",
-			packaging: "loc",
-			isLive: true,
-			role: "audio",
-			codec: "opus",
-			samplerate: 48_000,
-			channelConfig: "1",
-			bitrate: 32_000,
-			timescale: 48_000,
-		},
-	],
-});
+/** What a catalog lists besides the voice, and what its owner can show. */
+export interface More {
+	readonly tracks: readonly object[];
+	readonly decodes: readonly string[];
+}
+
+/** MSF, version 1: what our tracks are (`docs/protocol.md`, section 3). */
+export function catalog(more: More = { tracks: [], decodes: [] }): string {
+	const { tracks, decodes } = more;
+	return JSON.stringify({
+		version: "1",
+		tracks: [{ ...VOICE, ...(tracks.length > 0 && { renderGroup: 1 }) }, ...tracks],
+		...(decodes.length > 0 && { decodes }),
+	});
+}
+
+const VOICE = {
+	name: "audio",
+	packaging: "loc",
+	isLive: true,
+	role: "audio",
+	codec: "opus",
+	samplerate: 48_000,
+	channelConfig: "1",
+	bitrate: 32_000,
+	timescale: 48_000,
+};

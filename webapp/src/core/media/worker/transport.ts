@@ -9,8 +9,13 @@ export interface Transport {
 	readonly datagramBytesMax: number;
 	/** Whether the way out is so full that voice would only grow old. */
 	readonly isCongested: boolean;
-	/** Opens a stream, `both`: a bidirectional one. It may be written to at once. */
-	open(id: number, both: boolean): void;
+	/** What waits on streams of pictures, and for how long the oldest of it has, ms. */
+	readonly bulkWaiting: { readonly bytes: number; readonly ms: number };
+	/**
+	 * Opens a stream, `both`: a bidirectional one. It may be written to at once. `bulk`: for pictures; voice
+	 * does not wait for it, and what waits on it for too long is the sender's to give up.
+	 */
+	open(id: number, both: boolean, bulk?: boolean): void;
 	write(id: number, bytes: Uint8Array<ArrayBuffer>): void;
 	finish(id: number): void;
 	reset(id: number, code: number): void;
@@ -54,6 +59,11 @@ export type Open = (options: OpenOptions) => Promise<void>;
 export const VOICE_BYTES_WAITING_MAX = 3_000;
 /** Bytes that may wait on one stream; a relay that reads nothing is as good as gone. */
 export const STREAM_BYTES_WAITING_MAX = 256 * 1024;
+
+/** The same on a stream of pictures, which alone is given up then: more than the largest key frame. */
+export const BULK_BYTES_WAITING_MAX = 2 * 1024 * 1024;
+/** What waits on a stream of pictures that has ended, while newer ones go out, is too late after this. */
+export const BULK_LATE_MS = 500;
 
 /** Close reasons are for people; WebTransport allows 1024 bytes, WebSocket 123. */
 export const REASON_CHARS_MAX = 100;

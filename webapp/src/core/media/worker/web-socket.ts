@@ -4,6 +4,7 @@ import { Fallback, PROTOCOLS } from "../wasm/fallback.ts";
 import { Kind, type Record } from "../wasm/session.ts";
 import {
 	type Arrivals,
+	BULK_BYTES_WAITING_MAX,
 	type Open,
 	type OpenOptions,
 	REASON_CHARS_MAX,
@@ -61,6 +62,8 @@ class Carrier implements Transport {
 	#room: ReturnType<typeof setTimeout> | undefined;
 	#changed: () => void = () => {};
 	#over = false;
+	/** When no pictures waited, as far as anybody looked. */
+	#bulkFreeAt = 0;
 
 	constructor(socket: WebSocket, mux: Fallback) {
 		this.#socket = socket;
@@ -101,13 +104,21 @@ class Carrier implements Transport {
 		return this.#mux.waitingBytes > VOICE_BYTES_WAITING_MAX;
 	}
 
-	open(id: number, both: boolean): void {
-		this.#do(() => this.#mux.open(id, both));
+	get bulkWaiting(): { bytes: number; ms: number } {
+		const bytes = this.#mux.bulkWaitingBytes;
+		if (bytes === 0) this.#bulkFreeAt = performance.now();
+		return { bytes, ms: bytes === 0 ? 0 : performance.now() - this.#bulkFreeAt };
+	}
+
+	open(id: number, both: boolean, bulk = false): void {
+		this.#do(() => (bulk ? this.#mux.openBulk(id) : this.#mux.open(id, both)));
 	}
 
 	write(id: number, bytes: Uint8Array<ArrayBuffer>): void {
 		this.#do(() => this.#mux.write(this.#theirs.get(id) ?? id, bytes));
-		if (this.#mux.waitingBytes <= STREAM_BYTES_WAITING_MAX) return;
+		if (this.#mux.waitingBytes <= STREAM_BYTES_WAITING_MAX && this.#mux.bulkWaitingBytes <= BULK_BYTES_WAITING_MAX) {
+			return;
+		}
 		this.close(0, "");
 		this.#arrivals?.closed(null, "the relay does not read");
 	}

@@ -2,6 +2,8 @@
 
 import {
 	type Arrivals,
+	BULK_BYTES_WAITING_MAX,
+	BULK_LATE_MS,
 	type OpenOptions,
 	REASON_CHARS_MAX,
 	STREAM_BYTES_WAITING_MAX,
@@ -20,8 +22,11 @@ type Writer = WritableStreamDefaultWriter<Uint8Array>;
 
 /** Our end of a stream. What is written before it is open waits. */
 interface Outgoing {
-	writer: Promise<Writer>;
+	readonly writer: Promise<Writer>;
+	readonly bulk: boolean;
 	waiting: number;
+	/** Sizes and times of the writes that wait, the oldest first. */
+	readonly writes: number[];
 }
 
 export async function openWebTransport({ url, hashes, signal, stands }: OpenOptions): Promise<void> {
@@ -48,6 +53,8 @@ class Carrier implements Transport {
 	readonly #web: WebTransport;
 	readonly #arrivals: Arrivals;
 	readonly #outgoing = new Map<number, Outgoing>();
+	/** Streams of pictures that have ended and still hold some. */
+	readonly #ending = new Set<Outgoing>();
 	readonly #incoming = new Map<number, ReadableStreamDefaultReader<Uint8Array>>();
 	readonly #datagrams: Writer;
 	#pending = 0;
@@ -66,7 +73,7 @@ class Carrier implements Transport {
 		void this.#read(web.datagrams.readable, (bytes) => this.#arrivals.datagram(bytes));
 		void this.#read(web.incomingBidirectionalStreams, ({ readable, writable }) => {
 			const id = this.#arrivals.acceptBi();
-			this.#outgoing.set(id, { writer: Promise.resolve(writable.getWriter()), waiting: 0 });
+			this.#outgoing.set(id, { writer: Promise.resolve(writable.getWriter()), bulk: false, waiting: 0, writes: [] });
 			void this.#receive(id, readable);
 		});
 		void this.#read(web.incomingUnidirectionalStreams, (readable) => {
@@ -81,19 +88,29 @@ class Carrier implements Transport {
 	get isCongested(): boolean {
 		if (this.#pending >= DATAGRAMS_WAITING_MAX) return true;
 		for (const stream of this.#outgoing.values()) {
-			if (stream.waiting > VOICE_BYTES_WAITING_MAX) return true;
+			if (!stream.bulk && stream.waiting > VOICE_BYTES_WAITING_MAX) return true;
 		}
 		return false;
 	}
 
-	open(id: number, both: boolean): void {
+	get bulkWaiting(): { bytes: number; ms: number } {
+		let [bytes, oldest] = [0, Number.POSITIVE_INFINITY];
+		for (const { bulk, waiting, writes } of [...this.#outgoing.values(), ...this.#ending]) {
+			if (!bulk || waiting === 0) continue;
+			bytes += waiting;
+			oldest = Math.min(oldest, writes[0] ?? oldest);
+		}
+		return { bytes, ms: bytes === 0 ? 0 : Math.max(0, performance.now() - oldest) };
+	}
+
+	open(id: number, both: boolean, bulk = false): void {
 		const opened = both
 			? this.#web.createBidirectionalStream().then((stream) => {
 					void this.#receive(id, stream.readable);
 					return stream.writable.getWriter();
 				})
 			: this.#web.createUnidirectionalStream().then((stream) => stream.getWriter());
-		this.#outgoing.set(id, { writer: opened, waiting: 0 });
+		this.#outgoing.set(id, { writer: opened, bulk, waiting: 0, writes: [] });
 		opened.then(
 			(writer) => writer.closed.catch((error: unknown) => this.#stopped(id, error)),
 			(error: unknown) => this.#stopped(id, error),
@@ -104,7 +121,13 @@ class Carrier implements Transport {
 		const stream = this.#outgoing.get(id);
 		if (stream === undefined) return;
 		stream.waiting += bytes.length;
-		if (stream.waiting > STREAM_BYTES_WAITING_MAX) {
+		stream.writes.push(performance.now());
+		if (stream.bulk && stream.waiting > BULK_BYTES_WAITING_MAX) {
+			this.reset(id, 0);
+			this.#arrivals.stop(id, 0);
+			return;
+		}
+		if (!stream.bulk && stream.waiting > STREAM_BYTES_WAITING_MAX) {
 			this.#web.close({ closeCode: 0, reason: "" });
 			this.#end(null, "the relay does not read");
 			return;
@@ -114,13 +137,30 @@ class Carrier implements Transport {
 			.then(
 				() => {
 					stream.waiting -= bytes.length;
+					stream.writes.shift();
 				},
 				() => {},
 			);
 	}
 
 	finish(id: number): void {
+		const stream = this.#outgoing.get(id);
+		if (stream?.bulk === true && stream.waiting > 0) this.#finishSoon(stream);
 		this.#last(id, (writer) => writer.close());
+	}
+
+	/** The rest of an ended stream of pictures goes out soon or not at all. */
+	#finishSoon(stream: Outgoing): void {
+		this.#ending.add(stream);
+		const over = () => {
+			clearTimeout(timer);
+			this.#ending.delete(stream);
+		};
+		const timer = setTimeout(() => {
+			over();
+			stream.writer.then((writer) => writer.abort(streamError(0))).catch(() => {});
+		}, BULK_LATE_MS);
+		stream.writer.then((writer) => writer.closed).then(over, over);
 	}
 
 	reset(id: number, code: number): void {
