@@ -14,6 +14,8 @@ import { App, Unsupported } from "./ui/app.tsx";
 import { comfort } from "./ui/comforts.ts";
 import { listenToKeys } from "./ui/keys.ts";
 import { createView } from "./ui/view.ts";
+import type { VideoMedia } from "./video/api.ts";
+import { createVideoEngine } from "./video/engine.ts";
 import "./styles/index.css";
 
 /** `#token=…` in the address signs in; it is taken out of the address at once. */
@@ -31,7 +33,8 @@ async function start(root: HTMLElement): Promise<void> {
 	const testSource = new URLSearchParams(location.search).has("test-source");
 	const engine = createMediaEngine({ testSource });
 	const signalUrl = `${location.origin.replace(/^http/, "ws")}/api/v1/signal`;
-	const phone = new Phone({ session, settings, engine, signalUrl, box: localBox(), tab: tabBox() });
+	const video = (media: VideoMedia) => createVideoEngine({ engine, media });
+	const phone = new Phone({ session, settings, engine, signalUrl, box: localBox(), tab: tabBox(), video });
 	const view = createView(phone);
 	expose(phone, engine);
 	followAddress(phone.room);

@@ -20,6 +20,14 @@ export function toggleCamera({ phone, room, video }: View): void {
 	else void engine.cameraOn().catch((error: unknown) => phone.room.pictureFailed(codeOf(error)));
 }
 
+/** Where the camera cannot, nothing changes. */
+export function toggleBlur({ video, roomScreen }: View): void {
+	const wanted = !roomScreen.blurred.value;
+	void video.value?.blur(wanted).then((done) => {
+		if (done) roomScreen.blurred.value = wanted;
+	});
+}
+
 export function toggleScreen({ phone, video }: View): void {
 	const engine = video.value;
 	if (engine === null) return;

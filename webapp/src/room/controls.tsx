@@ -5,7 +5,7 @@ import { words } from "../i18n/index.ts";
 import { Icon, type IconName } from "../ui/icons.tsx";
 import { useLevel } from "../ui/pieces.tsx";
 import { useView } from "../ui/view.ts";
-import { lowerOrRaiseHand, toggleCamera, toggleLayout, toggleMute, togglePanel, toggleScreen } from "./actions.ts";
+import { lowerOrRaiseHand, toggleBlur, toggleCamera, toggleLayout, toggleMute, togglePanel, toggleScreen } from "./actions.ts";
 import { goTo } from "./route.ts";
 import { isHost, selfOf, speaks, roleOf, unread, waiting } from "./state.ts";
 
@@ -28,6 +28,9 @@ export function Controls() {
 			{mayspeak && <MuteControl />}
 			{mayspeak && engine?.support.send === true && (
 				<Control icon={camera ? "camera" : "cameraOff"} label={camera ? t.cameraOff : t.cameraOn} short={t.cameraOn} pressed={camera} testid="room-camera" keys="V" onClick={() => toggleCamera(view)} />
+			)}
+			{camera && engine?.support.blur === true && (
+				<Control icon="blur" label={t.blur} short={t.blurShort} pressed={roomScreen.blurred.value} testid="room-blur" onClick={() => toggleBlur(view)} />
 			)}
 			{mayspeak && engine?.support.screen === true && (
 				<Control icon="screen" label={screen ? t.screenOff : t.screenOn} short={t.screen} pressed={screen} testid="room-screen" onClick={() => toggleScreen(view)} />

@@ -25,6 +25,8 @@ export function createRoomScreen() {
 		/** Whose details are open in the list of people. */
 		chosen: signal<string | null>(null),
 	
+		/** What is behind us is blurred. */
+		blurred: signal(false),
 		/** Space is held down. */
 		talking: signal(false),
 	};
@@ -38,5 +40,6 @@ export function reset(screen: RoomScreen): void {
 	screen.more.value = false;
 	screen.writeTo.value = null;
 	screen.chosen.value = null;
+	screen.blurred.value = false;
 	screen.talking.value = false;
 }

@@ -53,7 +53,7 @@ export function Tile({ tile, large }: { tile: TileView; large: boolean }) {
 					{source === "screen" ? (
 						<Icon name="screen" size={40} />
 					) : (
-						<Avatar name={name} kind={person.kind === "telephone" ? "phone" : "browser"} size={large ? "large" : "small"} />
+						<Avatar name={name} kind={person.kind === "telephone" ? "phone" : "browser"} />
 					)}
 				</span>
 			)}

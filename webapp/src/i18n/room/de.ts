@@ -95,6 +95,7 @@ export const room: RoomWords = {
 	cameraOn: "Kamera",
 	cameraOff: "Kamera aus",
 	blur: "Hintergrund unscharf",
+	blurShort: "Unscharf",
 	screenOn: "Bildschirm teilen",
 	screenOff: "Nicht mehr teilen",
 	screen: "Bildschirm",

@@ -107,6 +107,7 @@ export const room = {
 	cameraOn: "Camera",
 	cameraOff: "Camera off",
 	blur: "Blur the background",
+	blurShort: "Blur",
 	screenOn: "Share screen",
 	screenOff: "Stop sharing",
 	screen: "Screen",

@@ -95,6 +95,7 @@ export const room: RoomWords = {
 	cameraOn: "Caméra",
 	cameraOff: "Couper la caméra",
 	blur: "Flouter l’arrière-plan",
+	blurShort: "Flou",
 	screenOn: "Partager l’écran",
 	screenOff: "Ne plus partager",
 	screen: "Écran",
