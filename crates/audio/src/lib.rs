@@ -7,10 +7,12 @@
 //! - To play a track: [`playout::OpusPlayer`] (packets in, PCM out, native) or
 //!   [`playout::PcmPlayer`] (decoded PCM in, PCM out, browser). Both hold a [`jitter::Buffer`].
 //! - To make one: [`opus::Encoder`], with [`level`] for the Audio Level property.
-//! - To combine them: [`mix::Bus`]; a whole room: [`conference::Mixer`], with [`speakers`] for who is heard.
+//! - To combine them: [`mix::Bus`]; a whole room: [`conference::Mixer`], with [`speakers`] for who is heard, and
+//!   [`claims`] where levels are somebody's word.
 //! - To mend a line's sound on the way: [`dsp`]; to hear digits in it: [`dtmf`].
 //! - To choose how a voice is sent: [`mode`].
 
+pub mod claims;
 pub mod conceal;
 pub mod conference;
 pub mod dsp;

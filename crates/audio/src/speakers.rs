@@ -124,6 +124,20 @@ impl<K: Copy + Ord> Selector<K> {
         seated.map(|(who, _)| *who)
     }
 
+    /// Returns who has a seat and has spoken within so many ticks, in order of their names.
+    pub fn speaking(&self, ticks: u32) -> impl Iterator<Item = K> + '_ {
+        let speaks = move |it: &Speaker| it.seat.is_some() && it.silent < ticks;
+        let speaking = self.speakers.iter().filter(move |(_, it)| speaks(it));
+        speaking.map(|(who, _)| *who)
+    }
+
+    /// Tells whether nobody has a seat or speaks: then further ticks of silence change nothing.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        let rests = |it: &Speaker| it.seat.is_none() && it.voiced == 0;
+        self.speakers.values().all(rests)
+    }
+
     /// Returns the one in front: the loudest who speaks, or who spoke last.
     #[must_use]
     pub fn loudest(&self) -> Option<K> {
@@ -155,12 +169,15 @@ impl<K: Copy + Ord> Selector<K> {
         loudest.map(|(who, _)| *who)
     }
 
-    /// Returns who makes room for `next`: the longest silent, or else the softest, if it is clearly softer.
+    /// Returns who makes room for `next`: the longest silent, once the memory of its voice is softer than `next`, or
+    /// else the softest, if it is clearly softer.
     fn leaving(&mut self, next: K) -> Option<K> {
         let config = self.config;
         let kept = |it: &Speaker| it.seat.is_none_or(|ticks| ticks < config.keep_ticks);
         let free = self.speakers.iter().filter(|(_, it)| !kept(it));
+        let loudness = self.speakers.get(&next)?.loudness;
         let silent = free.clone().filter(|(_, it)| it.silent > 0);
+        let silent = silent.filter(|(_, it)| it.loudness < loudness);
         if let Some((who, _)) = silent.max_by_key(|(_, it)| it.silent) {
             return Some(*who);
         }

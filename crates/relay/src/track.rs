@@ -168,6 +168,8 @@ pub(crate) struct Track {
     merge: Mutex<Merge>,
     /// For the writer of this process, if there is one.
     wishes: Wishes,
+    /// Wakes that writer when the first reader comes and when the last one goes.
+    audience: AtomicWaker,
     subgroups: AtomicU64,
     traffic: Traffic,
     log: RwLock<Log>,
@@ -203,6 +205,7 @@ impl Track {
             limits,
             merge: Mutex::default(),
             wishes: Wishes::default(),
+            audience: AtomicWaker::new(),
             subgroups: AtomicU64::new(0),
             traffic: Traffic::default(),
             log: RwLock::default(),
@@ -270,6 +273,11 @@ impl Track {
         &self.wishes
     }
 
+    /// Returns whom to wake when the first reader comes or the last one goes.
+    pub(crate) fn audience(&self) -> &AtomicWaker {
+        &self.audience
+    }
+
     /// Tells those who wait that nobody will publish.
     pub(crate) fn refuse(&self, error: RequestError) {
         self.push(Item::Refused(error));
@@ -294,6 +302,9 @@ impl Track {
     ) -> (u64, Option<Arc<Live>>, Option<Location>) {
         self.meters.subscriptions.up();
         let mut readers = self.readers_mut();
+        if readers.count() == 0 {
+            self.audience.wake();
+        }
         match tap {
             Tap::Local(tap) => readers.local.push((key, tap)),
             Tap::Session(hub, tap) => {
@@ -333,6 +344,9 @@ impl Track {
         if found {
             readers.outlets.retain(|outlet| outlet.len() > 0);
             self.meters.subscriptions.down();
+            if readers.count() == 0 {
+                self.audience.wake();
+            }
         }
         readers.count()
     }

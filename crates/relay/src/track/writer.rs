@@ -1,6 +1,9 @@
 //! Publishing from within the process.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    task::{Context, Poll},
+};
 
 use moqrelay_moqt::{
     EncodeError, ObjectProperties, ResetCode, TrackAlias,
@@ -83,6 +86,17 @@ impl Writer {
     /// Returns whether anyone reads the track now, a session or a reader in the process.
     pub fn is_read(&self) -> bool {
         self.inlet.track.readers() > 0
+    }
+
+    /// Waits until [`is_read`](Self::is_read) is another than `known`, and returns it.
+    ///
+    /// Only the last task that polled is woken.
+    pub fn poll_read(&self, known: bool, cx: &mut Context<'_>) -> Poll<bool> {
+        self.inlet.track.audience().register(cx.waker());
+        match self.is_read() {
+            now if now == known => Poll::Pending,
+            now => Poll::Ready(now),
+        }
     }
 
     /// Waits until a subscriber wants a new group (NEW_GROUP_REQUEST) and returns what it asked for:
