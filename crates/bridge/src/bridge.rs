@@ -20,7 +20,8 @@ use uuid::Uuid;
 use crate::{
     Codec, Credentials, Knock, LegId, Place, Service, TlsAcceptor, identify,
     leg::{Beep, Cause, Coding, Command, OutRate, Quality, Reason, Shaping, Spec, Stats, Tone},
-    server::{Order, Server, Work},
+    seats::Seats,
+    server::{Order, Rooms, Server},
     wheel::Wheel,
 };
 
@@ -47,6 +48,9 @@ pub struct Config {
     pub shaping: Shaping,
     /// How legs balance delay against loss.
     pub jitter: jitter::Config,
+    /// Seats of a room of many, for those who decode voices themselves; 16 at most, 0: there are none. Default 5: more
+    /// voices at once cannot be told apart.
+    pub seats: usize,
     /// Whether encoders work less hard while the cores are busy. Default true; not where the clock stands still while
     /// they work.
     pub governed: bool,
@@ -64,6 +68,7 @@ impl Default for Config {
             coding: Coding::default(),
             shaping: Shaping::default(),
             jitter: jitter::Config::default(),
+            seats: 5,
             governed: true,
         }
     }
@@ -200,6 +205,7 @@ const BACKLOG: u32 = 1024;
 pub struct Bridge {
     orders: mpsc::Sender<Order>,
     wheel: Wheel,
+    seats: Seats,
     local_addr: SocketAddr,
     websocket_addr: Option<SocketAddr>,
     rtp_addr: Option<SocketAddr>,
@@ -278,11 +284,17 @@ impl Bridge {
         let level_control = config.shaping.rooms_level_control;
         let (wheel, turning) =
             Wheel::new(relay.clone(), config.coding, config.jitter, level_control);
-        let turning = (wheel.clone(), Box::pin(turning) as Work);
-        let server = Server::new(config, relay, listeners, orders_rx, events, turning);
+        let (seats, seating) = Seats::new(relay.clone(), config.seats);
+        let rooms = Rooms {
+            wheel: wheel.clone(),
+            seats: seats.clone(),
+            work: vec![Box::pin(turning), Box::pin(seating)],
+        };
+        let server = Server::new(config, relay, listeners, orders_rx, events, rooms);
         let bridge = Self {
             orders,
             wheel,
+            seats,
             local_addr,
             websocket_addr,
             rtp_addr,
@@ -445,14 +457,27 @@ impl Bridge {
         self.order(Order::Tell(leg, Command::Beep(beep)))
     }
 
-    /// Makes the voice of a place part of its room's mix, whether or not it is published yet.
+    /// Makes the voice of a place part of its room's mix and seats, whether or not it is published yet.
     pub fn add_voice(&self, place: Place) {
-        self.wheel.add(place);
+        self.wheel.add(place.clone());
+        self.seats.add(place);
     }
 
-    /// Takes the voice of a place out of its room's mix.
+    /// Takes the voice of a place out of its room's mix and seats.
     pub fn remove_voice(&self, place: Place) {
-        self.wheel.remove(place);
+        self.wheel.remove(place.clone());
+        self.seats.remove(place);
+    }
+
+    /// Publishes the seats of a room, `room/<room>/s1` and on, and who speaks, for those who decode voices themselves.
+    /// They are given out while somebody subscribes, until [`end_seats`](Self::end_seats).
+    pub fn publish_seats(&self, room: &str) {
+        self.seats.open(room);
+    }
+
+    /// Ends the seats of a room.
+    pub fn end_seats(&self, room: &str) {
+        self.seats.close(room);
     }
 
     /// Lets a leg hear the mix of a room: everyone who is heard there but the voice of `place`.

@@ -20,6 +20,7 @@ mod media;
 mod meters;
 mod place;
 mod publication;
+mod seats;
 mod server;
 pub mod service;
 mod wheel;

@@ -29,6 +29,7 @@ use crate::{
     leg::{Command, End, Leg, OutRate, Reason, Road, RtpLine, Spec, Stats, Surroundings},
     media,
     meters::Meters,
+    seats::Seats,
     service::Hall,
     wheel::Wheel,
 };
@@ -100,9 +101,15 @@ pub(crate) struct Server {
     task_legs: HashMap<task::Id, LegId>,
     /// The exchange's work, until it is a task.
     exchange: Option<Work>,
-    wheel: Wheel,
-    /// The wheel's work, until it is a task.
-    turning: Option<Work>,
+    rooms: Rooms,
+}
+
+/// What the bridge has for rooms of many.
+pub(crate) struct Rooms {
+    pub(crate) wheel: Wheel,
+    pub(crate) seats: Seats,
+    /// Their work, until each is a task.
+    pub(crate) work: Vec<Work>,
 }
 
 /// A request that waits for a word.
@@ -159,7 +166,7 @@ impl Server {
         listeners: Listeners,
         orders: mpsc::Receiver<Order>,
         events: mpsc::Sender<Event>,
-        (wheel, turning): (Wheel, Work),
+        rooms: Rooms,
     ) -> Self {
         let around = Surroundings {
             relay,
@@ -191,8 +198,7 @@ impl Server {
             tasks: JoinSet::new(),
             task_legs: HashMap::new(),
             exchange: None,
-            wheel,
-            turning: Some(turning),
+            rooms,
         };
         if let Some(socket) = listeners.rtp {
             let (exchange, work) = Exchange::new(socket);
@@ -204,8 +210,8 @@ impl Server {
 
     /// Runs until it was shut down and every leg has ended.
     pub(crate) async fn run(mut self) {
-        for work in [self.exchange.take(), self.turning.take()] {
-            let Some(work) = work else { continue };
+        let rooms = std::mem::take(&mut self.rooms.work);
+        for work in rooms.into_iter().chain(self.exchange.take()) {
             self.tasks.spawn(async move {
                 work.await;
                 Outcome::Closed
@@ -387,7 +393,8 @@ impl Server {
         }
         self.hang_up_all();
         self.hall = None;
-        self.wheel.end();
+        self.rooms.wheel.end();
+        self.rooms.seats.end();
     }
 
     fn stats(&self) -> Vec<(LegId, Stats)> {

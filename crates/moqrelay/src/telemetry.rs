@@ -250,6 +250,18 @@ const COUNTERS: &[(&str, &str)] = &[
     ),
     ("moqrelay_mixes_total", "Mixes made in those turns."),
     (
+        "moqrelay_seat_objects_total",
+        "Objects of voices that were handed on in seats of rooms.",
+    ),
+    (
+        "moqrelay_seat_objects_refused_total",
+        "Objects of voices that cannot be read, are too large, or are more than speech has: they take no seat.",
+    ),
+    (
+        "moqrelay_seat_changes_total",
+        "Seats of rooms that somebody has got.",
+    ),
+    (
         "moqrelay_processor_answers_dropped_total",
         "Answers of a media processor that were not used, by cause: malformed, or too many texts.",
     ),

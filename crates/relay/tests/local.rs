@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::time::Duration;
+use std::{future::poll_fn, time::Duration};
 
 use common::{soon, track};
 use moqrelay_moqt::{PublishDoneCode, data::ObjectStatus};
@@ -49,6 +49,28 @@ async fn a_reader_hears_what_a_writer_writes() {
     };
     assert_eq!(ending.status, PublishDoneCode::TrackEnded);
     assert_eq!(reader.try_next(), None);
+}
+
+#[tokio::test]
+async fn a_writer_is_woken_when_it_has_readers_and_when_it_has_none() {
+    let relay = Relay::new(Config::default());
+    let name = track("room/1/s1", "audio");
+    let writer = relay.publish(&name, Info::default()).unwrap();
+    let writer = &writer;
+    let changed = |known| poll_fn(move |cx| writer.poll_read(known, cx));
+
+    let (read, first) = soon(async {
+        tokio::join!(biased; changed(false), async { relay.subscribe(name.clone()) })
+    })
+    .await;
+    assert!(read);
+    let second = relay.subscribe(name.clone());
+    drop(first);
+    assert!(writer.is_read(), "one is left");
+    let (read, ()) =
+        soon(async { tokio::join!(biased; changed(true), async { drop(second) }) }).await;
+
+    assert!(!read);
 }
 
 #[tokio::test]

@@ -9,6 +9,9 @@ use serde::Deserialize;
 
 use super::{Secret, auth::number_range};
 
+/// More voices at once are noise.
+const SEATS_MAX: usize = 16;
+
 /// Rooms of many.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -22,6 +25,8 @@ pub(crate) struct Rooms {
     pub(crate) rooms_max: usize,
     pub(crate) people_max: usize,
     pub(crate) speakers_max: usize,
+    /// Voices at a time that browsers hear of a room, 0 to 16; 0: they subscribe to each.
+    pub(crate) seats: usize,
     /// Whether the voices of a mix are brought to one loudness.
     pub(crate) level_control: bool,
     /// Those that are known ahead.
@@ -38,6 +43,7 @@ impl Default for Rooms {
             rooms_max: ours.limits.rooms,
             people_max: ours.limits.people,
             speakers_max: ours.limits.speakers,
+            seats: 5,
             level_control: true,
             room: Vec::new(),
         }
@@ -64,6 +70,11 @@ impl Rooms {
     ///
     /// When a name, number or PIN does not have its form, or two rooms have the same.
     pub(crate) fn conferences(&self) -> Result<conference::Config> {
+        ensure!(
+            self.seats <= SEATS_MAX,
+            "rooms.seats: {}, at most {SEATS_MAX}",
+            self.seats
+        );
         let defaults = conference::Config::default();
         let rooms = self.room.iter().map(|room| {
             room.spec()
@@ -159,6 +170,18 @@ mod tests {
         let error = format!("{:#}", wrong.conferences().unwrap_err());
 
         assert!(error.contains("rooms.numbers"), "{error}");
+    }
+
+    #[test]
+    fn there_are_sixteen_seats_at_most() {
+        let seats = |seats| Rooms {
+            seats,
+            ..Rooms::default()
+        };
+
+        assert!(seats(16).conferences().is_ok());
+        let error = format!("{:#}", seats(17).conferences().unwrap_err());
+        assert!(error.contains("rooms.seats: 17"), "{error}");
     }
 
     fn rooms(rooms: &[&str]) -> Rooms {

@@ -196,6 +196,7 @@ pub(super) fn bridge_config(config: &Config, identity: &tls::Identity) -> Result
             }),
         legs_max: config.asterisk.legs_max,
         governed: true,
+        seats: config.rooms.seats,
         coding: Coding {
             bitrate_bps: config.audio.bitrate,
             complexity: config.audio.complexity,

@@ -268,6 +268,7 @@ impl Driver {
                 if let Some(mix) = mix_place(room) {
                     self.bridge.publish_mix(mix);
                 }
+                self.bridge.publish_seats(&room.to_string());
             }
             Output::Closed(room, name) => {
                 tracing::info!(%room, %name, "the room closes");
@@ -275,6 +276,7 @@ impl Driver {
                 if let Some(mix) = mix_place(room) {
                     self.bridge.end_mix(mix);
                 }
+                self.bridge.end_seats(&room.to_string());
             }
             Output::Answer(leg) => match self.legs.get(&leg) {
                 Some(Road::Ari { .. }) => {
