@@ -9,6 +9,7 @@ import { type Done, RequestError } from "../core/signal/line.ts";
 import { type Box, Kept, isRecord } from "../core/storage.ts";
 import { Store } from "../core/store.ts";
 import type { VideoEngine, VideoErrorCode, VideoMedia } from "../video/api.ts";
+import { CAPTION_MS, type Caption, caption, fade } from "./captions.ts";
 import type { Act, Joined, RoomMedia as PlaceMedia, RoomEvent, RoomRequest, Roster } from "./messages.ts";
 import { reduce } from "./reduce.ts";
 import { NO_ROOM, type RoomInput, type RoomState, type Wish, roleOf, speaks, stayOf } from "./state.ts";
@@ -17,6 +18,8 @@ import { NO_ROOM, type RoomInput, type RoomState, type Wish, roleOf, speaks, sta
 const RETRY_MS = 1_000;
 /** Sound above this is somebody's voice, dB below full scale. */
 const VOICE_DB_MIN = -45;
+/** Telephones whose words are read: as many as are heard at a time. */
+const FOLLOWED_MAX = 5;
 /** Between words nobody's ring goes out. */
 const VOICE_MS = 600;
 
@@ -52,12 +55,18 @@ export class Conference {
 	readonly video = new Store<VideoEngine | null>(null);
 	/** What of ours the others see. */
 	readonly sending = new Store<Sending>(NOTHING);
+	/** What telephones say, in words. */
+	readonly captions = new Store<readonly Caption[]>([]);
 	readonly #options: ConferenceOptions;
 	readonly #kept: Kept<Resumed>;
 	readonly #spokeAt = new Map<string, number>();
 	readonly #gains = new Map<string, number>();
 	#wanted: WantedRoom | null = null;
 	#away = false;
+	/** Whose words were asked for last, and in which room. */
+	#following = JSON.stringify([undefined, []]);
+	#followedRoom: string | null = null;
+	#fading: ReturnType<typeof setTimeout> | undefined;
 	#shown: PlaceMedia | null = null;
 	#retry: ReturnType<typeof setTimeout> | undefined;
 
@@ -65,6 +74,7 @@ export class Conference {
 		this.#options = options;
 		this.#kept = new Kept(options.tab, "room", checkResumed);
 		options.engine.on("levels", (levels) => this.#heard(levels));
+		options.engine.on("text", ({ room, participant, json }) => this.#said(room, participant, json));
 	}
 
 	/** What is to sound, or null outside of a room. */
@@ -172,6 +182,7 @@ export class Conference {
 			this.#options.changed();
 			this.#level(state.roster);
 			this.#show();
+			this.#follow();
 		}
 		for (const effect of effects) {
 			if (effect.type === "request") void this.#request(effect.request);
@@ -242,6 +253,31 @@ export class Conference {
 		made.on("error", ({ code }) => this.pictureFailed(code));
 		// The room was opened anew under us: the camera that was on is on again.
 		if (camera) void made.cameraOn().catch(() => {});
+	}
+
+	/** Reads along with the telephones that spoke lately. */
+	#follow(): void {
+		const { place, roster, spoke } = this.state.value;
+		const media = place.name === "here" ? place.media : null;
+		const telephones = new Set(roster?.people.filter(({ kind, presence }) => kind === "telephone" && presence === "here").map(({ participant }) => participant));
+		const tracks = media === null ? [] : spoke.filter((participant) => telephones.has(participant)).slice(0, FOLLOWED_MAX).sort();
+		const wanted = JSON.stringify([media?.token, tracks]);
+		if (wanted === this.#following) return;
+		const before = this.#followedRoom;
+		this.#following = wanted;
+		this.#followedRoom = tracks.length === 0 ? null : (media?.room ?? null);
+		const { engine } = this.#options;
+		if (before !== null && before !== media?.room) engine.followTexts(before, "", []);
+		if (media === null || (tracks.length === 0 && before !== media.room)) return;
+		engine.followTexts(media.room, media.token, tracks.map((participant) => ({ participant, namespace: ["room", media.room, participant] })));
+	}
+
+	#said(room: string, participant: string, json: string): void {
+		const { place } = this.state.value;
+		if (place.name !== "here" || place.media.room !== room) return;
+		this.captions.update((lines) => caption(lines, participant, json, Date.now()));
+		clearTimeout(this.#fading);
+		this.#fading = setTimeout(() => this.captions.update((lines) => fade(lines, Date.now())), CAPTION_MS);
 	}
 
 	#heard({ microphone, peers }: Levels): void {

@@ -187,6 +187,23 @@ describe("the room", () => {
 		expect(find("room-news")?.textContent).toBe("");
 	});
 
+	it("shows what telephones that speak say in words", async () => {
+		const { engine, find, hear } = await entered();
+		await hear({ type: "roster", room: ROOM, roster: roster([person("p1", "Anna"), person("p2", "Bert"), person("p3", "030 1", { kind: "telephone" })]), seq: 1 });
+		expect(engine.calls.filter((call) => call.startsWith("texts"))).toEqual([]);
+
+		await act(() => engine.emit("levels", { microphone: -60, peers: [{ room: ROOM, participant: "p3", level: -20 }, { room: ROOM, participant: "p2", level: -20 }] }));
+		expect(engine.calls).toContain(`texts ${ROOM} p3`);
+		const json = JSON.stringify([{ M: 0, data: { type: "text", id: 1, text: HOSTILE, final: true } }]);
+		await act(() => engine.emit("text", { room: ROOM, participant: "p3", json }));
+		expect(find("caption")?.textContent).toBe(`030 1 ${HOSTILE}`);
+		await act(() => void vi.advanceTimersByTime(8_000));
+
+		expect(find("caption")).toBeNull();
+		await hear({ type: "room_left", room: ROOM, why: "ended", seq: 2 });
+		expect(engine.calls).toContain(`texts ${ROOM} `);
+	});
+
 	it("waits behind a call, and is back after it", async () => {
 		const { engine, find, hear } = await entered();
 

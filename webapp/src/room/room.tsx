@@ -14,7 +14,7 @@
  * | people | `panel-people` `panel-close` `roster`; `roster-person` (attributes as `tile`) with `roster-name` `person-more` `person-details` `person-pin` `person-write` `person-mute` `person-hand` `person-role` `person-level` `person-remove` `person-ban` (the last two want a second press: `data-armed`); `waiting-person` (`data-participant`) `admit` `refuse`; `copy-link` `room-number` |
  * | hosts | `host-tools` `mute-all` `lock-room` `lobby-room` `end-room` (second press) `dial-out` `dial-out-number` `dial-out-call`; `dial` (`data-number`, `data-state`, `data-cause`) |
  * | chat | `panel-chat` `chat`; `message` (`data-from`, `data-to`) with `message-name` `message-text`; `composer` `chat-to` `chat-input` `chat-send` |
- * | to be known | `banner-recording` `banner-listening` `banner-held` `banner-muted` `banner-again` and those of the phone; `room-news` (read aloud) `toast` |
+ * | to be known | `banner-recording` `banner-listening` `banner-held` `banner-muted` `banner-again` and those of the phone; `room-news` (read aloud) `toast` `captions` `caption` (`data-participant`) |
  */
 import { useEffect, useState } from "preact/hooks";
 import { words } from "../i18n/index.ts";
@@ -28,7 +28,7 @@ import { Door, Left, Waiting } from "./door.tsx";
 import { inWords } from "./news.ts";
 import { PeopleList } from "./people.tsx";
 import { reset } from "./screen.ts";
-import { type News, type Place, stayOf } from "./state.ts";
+import { type News, type Place, nameOf, stayOf } from "./state.ts";
 import { cleanName } from "./text.ts";
 import { Tile, countInWords } from "./tile.tsx";
 import { arrange, columns } from "./tiles.ts";
@@ -104,6 +104,7 @@ function Inside({ place }: { place: Extract<Place, { name: "here" }> }) {
 				</header>
 				<Tiles />
 				<Toasts />
+				<Captions />
 				<Controls />
 			</main>
 			{panel !== "none" && <SidePanel key={panel} name={panel} />}
@@ -140,6 +141,21 @@ function Tiles() {
 					{more}
 				</ul>
 			)}
+		</div>
+	);
+}
+
+/** What telephones say, for those who read along. */
+function Captions() {
+	const { captions, room } = useView();
+	const lines = captions.value;
+	return (
+		<div class="captions" role="log" aria-live="off" aria-label={words.value.room.captions} data-testid="captions">
+			{lines.map(({ participant, id, text }) => (
+				<p key={`${participant}/${id}`} data-testid="caption" data-participant={participant} dir="auto">
+					<bdi class="caption-name">{nameOf(room.value, participant)}</bdi> {text}
+				</p>
+			))}
 		</div>
 	);
 }

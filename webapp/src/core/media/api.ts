@@ -228,6 +228,8 @@ export interface MediaEvents {
 		readonly state: TrackState;
 		readonly detail: string;
 	};
+	/** An object of the `text` track of somebody who is followed: JSON, as it came. */
+	text: { readonly room: string; readonly participant: string; readonly json: string };
 	/** What becomes of a replay; the last one told is `idle` or `failed`. */
 	replay: { readonly room: string; readonly state: ReplayState };
 	/** The first sound of a peer since it was added (or came back). */
@@ -302,6 +304,8 @@ export interface MediaEngine {
 	setMuted(room: string, muted: boolean): void;
 	/** Plays a participant louder or softer: a factor, 1 is as it comes. It holds for whatever carries the voice. */
 	setGain(room: string, participant: string, gain: number): void;
+	/** Whose words (`text` tracks) of a room are wanted from now on; `text` tells them. */
+	followTexts(room: string, token: string, tracks: readonly PeerTrack[]): void;
 	/** Held: nothing goes out and nothing is heard. */
 	setHeld(room: string, held: boolean): void;
 

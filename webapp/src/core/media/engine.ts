@@ -127,6 +127,10 @@ class Engine implements MediaEngine {
 		this.#tell({ type: "gain", room, participant, gain });
 	}
 
+	followTexts(room: string, token: string, tracks: readonly PeerTrack[]): void {
+		this.#tell({ type: "texts", room, token, tracks });
+	}
+
 	setHeld(room: string, held: boolean): void {
 		this.#tell({ type: "held", room, held });
 	}
@@ -262,6 +266,9 @@ class Engine implements MediaEngine {
 				return;
 			case "replay":
 				this.#events.emit("replay", report);
+				return;
+			case "text":
+				this.#events.emit("text", report);
 				return;
 			case "codec_failed":
 				this.#events.emit("error", new MediaError("codec_failed", report.detail));

@@ -25,6 +25,7 @@ export type WorkerOrder =
 	| { type: "muted"; room: string; muted: boolean }
 	| { type: "gain"; room: string; participant: string; gain: number }
 	| { type: "held"; room: string; held: boolean }
+	| { type: "texts"; room: string; token: string; tracks: readonly PeerTrack[] }
 	| { type: "replay"; room: string; seconds: number }
 	| { type: "stop_replay" }
 	| { type: "online" }
@@ -39,6 +40,7 @@ export type WorkerReport =
 	| { type: "publishing"; room: string; state: TrackState; detail: string }
 	| { type: "peer"; room: string; participant: string; state: TrackState; detail: string }
 	| { type: "replay"; room: string; state: ReplayState }
+	| { type: "text"; room: string; participant: string; json: string }
 	| { type: "codec_failed"; detail: string }
 	| { type: "stats"; id: number; stats: WorkerStats };
 

@@ -172,6 +172,7 @@ export const room: RoomWords = {
 	mutedBy: (name) => (name === "" ? "Sie wurden stumm geschaltet" : `${name} hat Sie stumm geschaltet`),
 	comingBack: "Verbindung verloren, gleich sind Sie wieder im Raum…",
 	callInFront: (name) => `Raum „${name}“ wartet, bis Ihr Gespräch zu Ende ist`,
+	captions: "Untertitel",
 
 	news: {
 		joined: (name) => `${name} ist da`,

@@ -184,6 +184,7 @@ export const room = {
 	mutedBy: (name: string) => (name === "" ? "You have been muted" : `${name} has muted you`),
 	comingBack: "Connection lost, you will be back in the room in a moment…",
 	callInFront: (name: string) => `Room “${name}” waits until your call is over`,
+	captions: "Captions",
 
 	news: {
 		joined: (name: string) => `${name} has joined`,

@@ -172,6 +172,7 @@ export const room: RoomWords = {
 	mutedBy: (name) => (name === "" ? "Votre micro a été coupé" : `${name} a coupé votre micro`),
 	comingBack: "Connexion perdue, vous serez de retour dans un instant…",
 	callInFront: (name) => `La salle « ${name} » attend la fin de votre appel`,
+	captions: "Sous-titres",
 
 	news: {
 		joined: (name) => `${name} est arrivé`,

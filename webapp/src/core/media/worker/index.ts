@@ -6,6 +6,7 @@ import { Lines } from "../wasm/lines.ts";
 import { FIRST_KEY, VideoHub } from "../../../video/worker/hub.ts";
 import { Link } from "./link.ts";
 import { Rooms } from "./rooms.ts";
+import { TEXTS_FIRST_KEY, Texts } from "./texts.ts";
 import { webSockets } from "./web-socket.ts";
 import { openWebTransport } from "./web-transport.ts";
 
@@ -33,6 +34,7 @@ const rooms = new Rooms({
 	heard: (room, participant, at) => video.heard(room, participant, at),
 });
 const video = new VideoHub(rooms);
+const texts = new Texts((room, participant, json) => report({ type: "text", room, participant, json }));
 
 async function start(url: string, voice: "stream" | undefined): Promise<void> {
 	let module: WebAssembly.Module;
@@ -55,12 +57,14 @@ async function start(url: string, voice: "stream" | undefined): Promise<void> {
 		use: (session) => {
 			rooms.use(session);
 			video.use(session);
+			texts.use(session);
 		},
 		drop: (session) => {
 			rooms.drop(session);
 			video.drop(session);
+			texts.drop(session);
 		},
-		record: (_, record) => (record.id >= FIRST_KEY ? video : rooms).record(record),
+		record: (_, record) => (record.id >= FIRST_KEY ? video : record.id >= TEXTS_FIRST_KEY ? texts : rooms).record(record),
 		pingKey: (session) => rooms.pingKey(session),
 		address: () =>
 			new Promise((resolve) => {
@@ -128,6 +132,9 @@ scope.onmessage = ({ data: order }) => {
 			return;
 		case "gain":
 			rooms.setGain(order.room, order.participant, order.gain);
+			return;
+		case "texts":
+			texts.follow(order.room, order.token, order.tracks);
 			return;
 		case "held":
 			rooms.setHeld(order.room, order.held);
