@@ -1,8 +1,5 @@
 // Hold, transfers and calls of three, asked for by the web phone and by SIP telephones, through a real Asterisk.
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { startLamp } from '../../deploy/asterisk/harness.mjs';
 import { isNear, listen, near, pause } from './lib/ear.mjs';
@@ -17,9 +14,6 @@ const TALK_MS = 2_500;
 const ANNA = '7001';
 const BERT = '7002';
 
-const folder = mkdtempSync(join(tmpdir(), 'moqrelay-records-'));
-const RECORDS = join(folder, 'calls.jsonl');
-
 let site;
 let asterisk;
 let daemon;
@@ -31,7 +25,7 @@ let bob;
 
 before(async () => {
   site = await startSite({
-    toml: (it) => `[calls]\nrecords = "${RECORDS}"\n${ariToml(it, 'unanswered = "dialplan"')}`,
+    toml: (it) => ariToml(it, 'unanswered = "dialplan"'),
     users: [
       { id: 'anna', name: 'Anna', number: ANNA },
       { id: 'bert', name: 'Bert', number: BERT },
@@ -46,10 +40,7 @@ before(async () => {
   ({ alice, bob } = site.sip);
 });
 
-after(async () => {
-  await site?.stop();
-  rmSync(folder, { recursive: true, force: true });
-});
+after(() => site?.stop());
 
 afterEach(async (context) => {
   if (!context.passed) site?.report();
@@ -271,7 +262,7 @@ describe('call records', () => {
     await anna.hangUp();
     await closed;
 
-    const [leg, call] = await recorded(RECORDS, (line) => line.linked_id !== undefined && line.who.id === '1001');
+    const [leg, call] = await recorded(site.records, (line) => line.linked_id !== undefined && line.who.id === '1001');
     const row = await asterisksRow(asterisk, leg.linked_id, '"PJSIP/alice-');
 
     assert.equal(call.cause, 'normal');
@@ -284,7 +275,7 @@ describe('call records', () => {
     await anna.dial('605');
     assert.equal(await anna.ended(), 'busy');
 
-    const [leg, call] = await recorded(RECORDS, (line) => line.who.id === '605');
+    const [leg, call] = await recorded(site.records, (line) => line.who.id === '605');
 
     assert.deepEqual([leg.cause, leg.talked_s, call.talked_s, call.answered_ms], ['busy', 0, 0, undefined]);
   });

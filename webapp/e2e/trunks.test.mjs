@@ -1,8 +1,5 @@
 // Numbers and trunks, between two SIP worlds: browser, Asterisk, a provider (Kamailio), a telephone registered there.
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { listen, near } from './lib/ear.mjs';
 import { asterisksRow, recorded } from './lib/records.mjs';
@@ -32,9 +29,6 @@ const STATUSES = [
   [604, 'not_found'],
 ];
 
-const folder = mkdtempSync(join(tmpdir(), 'moqrelay-trunks-'));
-const RECORDS = join(folder, 'calls.jsonl');
-
 let site;
 let provider;
 let asterisk;
@@ -54,10 +48,7 @@ before(async () => {
   carla = site.sip[CARLA];
 });
 
-after(async () => {
-  await site?.stop();
-  rmSync(folder, { recursive: true, force: true });
-});
+after(() => site?.stop());
 
 afterEach(async (context) => {
   if (!context.passed) site?.report();
@@ -93,7 +84,7 @@ describe('a call by the trunk', () => {
     await anna.hangUp();
     await closed;
     await anna.see('ended-quality');
-    const [leg] = await recorded(RECORDS, (line) => line.who.number === `+${CARLA}`);
+    const [leg] = await recorded(site.records, (line) => line.who.number === `+${CARLA}`);
     const row = await asterisksRow(asterisk, leg.linked_id, '"PJSIP/provider-');
     assert.equal(leg.trunk, 'provider');
     assert.equal(leg.sound.road, 'audiosocket');
@@ -108,7 +99,7 @@ describe('a call by the trunk', () => {
 
     const cause = await anna.ended();
 
-    const [leg] = await recorded(RECORDS, (line) => line.who.number === `+${CARLA}` && line.talked_s === 0);
+    const [leg] = await recorded(site.records, (line) => line.who.number === `+${CARLA}` && line.talked_s === 0);
     assert.deepEqual([cause, leg.cause, leg.answered_ms], ['busy', 'busy', undefined]);
   });
 
@@ -227,9 +218,6 @@ describe('a provider that is gone', () => {
 
 function configuration(asterisk) {
   return `
-[calls]
-records = "${RECORDS}"
-
 ${ariToml(asterisk)}
 [asterisk.ami]
 address = "127.0.0.1:${asterisk.ports.ami}"

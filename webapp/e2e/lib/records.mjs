@@ -1,5 +1,6 @@
 // What is written of a call: by the daemon, and by Asterisk.
-import { readFileSync } from 'node:fs';
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { until } from './wait.mjs';
 
@@ -30,8 +31,46 @@ export async function asterisksRow(asterisk, linkedId, channel) {
   return { billsec: Math.max(...billsec), rows };
 }
 
+/**
+ * Compares every part in a call that went through Asterisk with what Asterisk itself has written, found by the linked
+ * id: who talked has talked as long there, to the second, and who did not was not answered there either. Waits until
+ * Asterisk has written about all of them; returns how many there were.
+ */
+export async function compareRecords(asterisk, file) {
+  const legs = linesOf(file).map((line) => JSON.parse(line)).filter((line) => line.record === 'leg' && line.linked_id !== undefined);
+  let faults;
+  const look = async () => {
+    const rows = asterisksRows(asterisk);
+    faults = legs.filter((leg) => !agrees(leg, rows.get(leg.linked_id) ?? [])).map((leg) => ({ leg, rows: rows.get(leg.linked_id) }));
+    return faults.length === 0;
+  };
+  await until(look, { what: "Asterisk's records" }).catch(() => {});
+  assert.equal(faults.length, 0, `our records and Asterisk's differ: ${JSON.stringify(faults.slice(0, 3), null, 1)}`);
+  return legs.length;
+}
+
+/** Asterisk counts whole seconds from the answer; our sound's own channel is always answered. */
+function agrees({ talked_s }, rows) {
+  if (talked_s === 0) return rows.length > 0 && rows.every(({ billsec }) => billsec === 0);
+  return rows.some(({ disposition, billsec }) => disposition === 'ANSWERED' && Math.abs(billsec - talked_s) <= 1);
+}
+
+/** What Asterisk has written so far, by linked id. */
+function asterisksRows(asterisk) {
+  const rows = new Map();
+  const path = join(asterisk.state, 'log', 'cdr-csv', 'Master.csv');
+  for (const line of existsSync(path) ? linesOf(path) : []) {
+    const fields = [...line.matchAll(/"((?:[^"]|"")*)"|(-?\d+)|(?<=,)(?=,)/g)].map(([, text, number]) => text ?? number ?? '');
+    const [channel, dstchannel] = [fields[5], fields[6]];
+    const [duration, billsec] = [Number(fields[12]), Number(fields[13])];
+    const [disposition, linked] = [fields[14], fields[18]];
+    rows.set(linked, [...(rows.get(linked) ?? []), { channel, dstchannel, duration, billsec, disposition }]);
+  }
+  return rows;
+}
+
 /** A file that is written while it is read may end within a line. */
 function linesOf(file) {
-  const text = readFileSync(file, 'utf8');
+  const text = existsSync(file) ? readFileSync(file, 'utf8') : '';
   return text.slice(0, text.lastIndexOf('\n') + 1).split('\n').filter((line) => line !== '');
 }

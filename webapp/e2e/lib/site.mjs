@@ -1,8 +1,12 @@
 // A daemon, a real Asterisk, web phones in a browser and SIP telephones: all that most tests with telephones need.
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { startAsterisk, startPhone, startProvider } from '../../../deploy/asterisk/harness.mjs';
 import { launchChromium } from './chromium.mjs';
 import { ASTERISK_SECRET, freePorts, startDaemon } from './daemon.mjs';
+import { compareRecords } from './records.mjs';
 import { until } from './wait.mjs';
 
 /** A port that was free may be taken before it is used. */
@@ -17,12 +21,13 @@ const BROWSER_HZ = 440;
  * ({ name, hz, … } as `startPhone` takes them, `at: 'provider'` for one that is registered there), `asterisk` is added
  * to what Asterisk is started with, `provider`: with a provider's Kamailio, `ari: false`: the daemon does not use it.
  *
- * Returns { asterisk, daemon, provider, browser, web: { id: WebPhone }, sip: { name: phone }, knownToAsterisk(),
- * rest(), report(), stop() }.
+ * Returns { asterisk, daemon, provider, browser, web: { id: WebPhone }, sip: { name: phone }, records (the daemon's file),
+ * knownToAsterisk(), rest(), report(), stop() }.
  */
 export async function startSite(wanted) {
   for (let attempt = 1; ; attempt += 1) {
-    const site = { web: {}, sip: {} };
+    const folder = mkdtempSync(join(tmpdir(), 'moqrelay-records-'));
+    const site = { web: {}, sip: {}, folder, records: join(folder, 'calls.jsonl') };
     try {
       await start(site, wanted);
       return site;
@@ -43,7 +48,7 @@ async function start(site, { toml, users = [], phones = [], asterisk: more = {},
     secret: ASTERISK_SECRET,
     ...more,
   });
-  site.daemon = await startDaemon({ ports, toml: toml(site.asterisk) });
+  site.daemon = await startDaemon({ ports, toml: withRecords(toml(site.asterisk), site.records) });
   /** Waits until the daemon is connected to ARI. */
   site.knownToAsterisk = () =>
     until(async () => /moqrelay/.test(await site.asterisk.cli('ari show apps')), { what: 'the daemon to connect to ARI', ms: ARI_MS });
@@ -67,22 +72,32 @@ async function start(site, { toml, users = [], phones = [], asterisk: more = {},
       if (part !== undefined) console.error(`${part.log().split('\n').slice(-LOG_LINES).join('\n')}\n--`);
     }
   };
-  /** Ends everything; fails when the daemon ended with a fault, or Asterisk has a channel left. */
+  /** Ends everything; fails when the daemon ended with a fault, Asterisk has a channel left, or a call's records differ. */
   site.stop = async () => {
-    const { status, channels } = await end(site);
+    const { status, channels, compared } = await end(site, () => compareRecords(site.asterisk, site.records));
+    if (compared instanceof Error) throw compared;
+    if (compared !== undefined) console.log(`# ${compared} parts of calls as long as Asterisk has them`);
     assert.equal(status, 0, `the daemon ended with ${status}`);
     assert.match(channels, /^0 active channels/m, 'a channel is left in Asterisk');
   };
 }
 
-async function end({ asterisk, daemon, provider, browser, sip }) {
+async function end({ asterisk, daemon, provider, browser, sip, folder }, look = async () => {}) {
   for (const phone of Object.values(sip)) await phone.stop();
   await browser?.close();
   const status = await daemon?.stop();
   const channels = await asterisk?.cli('core show channels').catch(String);
+  const compared = await look().catch((error) => error);
   await asterisk?.stop();
   await provider?.stop();
-  return { status, channels };
+  rmSync(folder, { recursive: true, force: true });
+  return { status, channels, compared };
+}
+
+/** Has a configuration write call records there. */
+function withRecords(toml, file) {
+  const key = `records = "${file}"`;
+  return /^\[calls\]$/m.test(toml) ? toml.replace(/^\[calls\]$/m, `[calls]\n${key}`) : `[calls]\n${key}\n${toml}`;
 }
 
 /** The configuration for Asterisk's ARI; `more` are further lines of its section. */
