@@ -45,7 +45,7 @@ export function Controls() {
 				onClick={() => lowerOrRaiseHand(view)}
 			/>
 			<Reactions />
-			<Control icon="layout" label={large ? t.toGrid : t.toSpeaker} short={t.layout} pressed={large} testid="room-layout" keys="L" onClick={() => toggleLayout(view)} />
+			<Control icon="layout" label={`${t.layout}: ${large ? t.toGrid : t.toSpeaker}`} short={t.layout} pressed={large} testid="room-layout" keys="L" onClick={() => toggleLayout(view)} />
 			<Control
 				icon="people"
 				label={t.people}
@@ -133,7 +133,7 @@ function Control(props: {
 			<Icon name={props.icon} size={22} />
 			<span class="room-control-name" aria-hidden="true">
 				{props.short ?? props.label}
-			</span>
+			</span>{" "}
 			{badge > 0 && (
 				<span class="badge" aria-hidden="true" data-testid={`${props.testid}-badge`}>
 					{badge}

@@ -27,7 +27,6 @@ function happeningInWords(event: Happening, state: RoomState, t: Messages): stri
 	const mine = "participant" in event && event.participant === own;
 	const byMe = event.by !== undefined && event.by === own;
 	const name = "participant" in event ? nameOf(state, event.participant) : "";
-	const by = event.by === undefined ? "" : nameOf(state, event.by);
 	switch (event.type) {
 		case "joined":
 			return mine ? null : words.joined(name);
@@ -40,10 +39,8 @@ function happeningInWords(event: Happening, state: RoomState, t: Messages): stri
 		case "left":
 			return event.why === "removed" || event.why === "banned" ? words.removed(name) : words.left(name);
 		case "muted":
-			if (!event.muted || byMe) return null;
-			if (mine) return words.youMuted(by);
-			// Who mutes oneself is seen to have done so.
-			return event.by === event.participant ? null : words.muted(name);
+			// Who mutes oneself is seen to have done so; that we were muted, a banner says.
+			return !event.muted || byMe || mine || event.by === event.participant ? null : words.muted(name);
 		case "all_muted":
 			return words.allMuted;
 		case "hand":

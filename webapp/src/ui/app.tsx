@@ -50,9 +50,10 @@ function Shell() {
 	});
 	const stage = call !== undefined ? "call" : ended !== null ? "ended" : "dial";
 	return (
-		<div class="shell" data-tab={tab.value} data-stage={stage} data-testid="shell">
+		<main class="shell" data-tab={tab.value} data-stage={stage} data-testid="shell">
+			<h1 class="sr">{words.value.product}</h1>
 			<Banners />
-			<aside class="side">
+			<div class="side">
 				<Me />
 				<DeskNotes />
 				<Tabs names={["people", "recent"]} place="top" />
@@ -61,12 +62,12 @@ function Shell() {
 					<Icon name="join" size={18} />
 					{words.value.room.joinARoom}
 				</button>
-			</aside>
-			<main class="stage">
+			</div>
+			<div class="stage">
 				{call !== undefined ? <CallScreen key={front} call={call} /> : ended !== null ? <EndedScreen key={ended.key} ended={ended} /> : <Dialer />}
-			</main>
+			</div>
 			<Tabs names={["people", "keypad", "recent"]} place="bottom" />
-		</div>
+		</main>
 	);
 }
 

@@ -33,7 +33,7 @@ export function DeskNotes() {
 			)}
 			{parked.value.length > 0 && (
 				<>
-					<h3 class="caption">{t.parkedCalls}</h3>
+					<h2 class="caption">{t.parkedCalls}</h2>
 					<ul class="rows">
 						{parked.value.map((call) => (
 							<ParkedRow key={call.slot} call={call} />

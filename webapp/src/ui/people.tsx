@@ -45,7 +45,7 @@ export function PeoplePanel() {
 				)}
 				{gone.length > 0 && (
 					<>
-						<h3 class="caption">{t.offlinePeople}</h3>
+						<h2 class="caption">{t.offlinePeople}</h2>
 						<ul class="rows">
 							{gone.map((person) => (
 								<PersonRow key={person.user} person={person} />
@@ -54,7 +54,7 @@ export function PeoplePanel() {
 					</>
 				)}
 				{found.length > ROWS_MAX && <p class="caption">{t.morePeople(found.length - ROWS_MAX)}</p>}
-				<h3 class="caption">{t.testYourSound}</h3>
+				<h2 class="caption">{t.testYourSound}</h2>
 				<ul class="rows">
 					{SERVICES.map(({ id }) => (
 						<ServiceRow key={id} id={id} />
