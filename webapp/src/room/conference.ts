@@ -63,6 +63,8 @@ export class Conference {
 	readonly #gains = new Map<string, number>();
 	#wanted: WantedRoom | null = null;
 	#away = false;
+	/** The room whose people were made louder or softer. */
+	#levelled = "";
 	/** Whose words were asked for last, and in which room. */
 	#following = JSON.stringify([undefined, []]);
 	#followedRoom: string | null = null;
@@ -216,10 +218,9 @@ export class Conference {
 	/** Plays people as loud as a host wants them. */
 	#level(roster: Roster | null): void {
 		const { place } = this.state.value;
-		if (place.name !== "here") {
-			this.#gains.clear();
-			return;
-		}
+		if (place.name !== "here" || place.media.room !== this.#levelled) this.#gains.clear();
+		if (place.name !== "here") return;
+		this.#levelled = place.media.room;
 		for (const { participant, level_db } of roster?.people ?? []) {
 			if ((this.#gains.get(participant) ?? 0) === level_db) continue;
 			this.#gains.set(participant, level_db);

@@ -93,6 +93,11 @@ describe("losing and coming back", () => {
 		expect(after({ type: "refused", request, code: "locked" }, again).place).toMatchObject({ name: "door", failure: "locked" });
 	});
 
+	it("stands before the door again when nobody is signed in any more", () => {
+		expect(after({ type: "abandon" }, inside()).place).toMatchObject({ name: "door", room: "board", wish: null });
+		expect(after({ type: "abandon" })).toBe(NO_ROOM);
+	});
+
 	it("says why it is out", () => {
 		const out = after({ type: "event", event: { type: "room_left", room: ROOM, why: "removed" } }, inside());
 

@@ -42,8 +42,10 @@ export function reduce(state: RoomState, input: RoomInput): Reduced {
 			return { state, effects: acts(state, input.act) };
 		case "read":
 			return only({ ...state, read: state.chat.at(-1)?.n ?? state.read });
-		case "heard":
-			return only({ ...state, spoke: latest(state.spoke, input.participants) });
+		case "heard": {
+			const spoke = latest(state.spoke, input.participants);
+			return only(spoke === state.spoke ? state : { ...state, spoke });
+		}
 		case "picture_failed":
 			return only(tell(state, { about: "picture", code: input.code }));
 		case "faded":
@@ -63,7 +65,7 @@ export function reduce(state: RoomState, input: RoomInput): Reduced {
 		case "retry":
 			return again(state);
 		case "abandon":
-			return only(NO_ROOM);
+			return only(abandoned(state));
 	}
 }
 
@@ -107,6 +109,14 @@ function asks({ room, name, pin, listen }: Wish, key: string | null): RoomEffect
 		...(listen ? { listen } : {}),
 	};
 	return { type: "request", request };
+}
+
+/** Nobody is signed in: the room is left, and whoever signs in next stands before it. */
+function abandoned(state: RoomState): RoomState {
+	const { place } = state;
+	const room = stayOf(state)?.wish.room ?? (place.name === "door" ? place.room : null);
+	if (room === null) return NO_ROOM;
+	return { ...NO_ROOM, counter: state.counter, place: { name: "door", room, wish: null, key: null, failure: null } };
 }
 
 function joined(state: RoomState, { room, participant, key, role, state: how, media, roster, chat }: Joined): Reduced {

@@ -4,7 +4,7 @@
 const HOSTILE = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g;
 const NAME_CHARS_MAX = 64;
 /** As long as the server takes them. */
-export const TEXT_CHARS_MAX = 4_000;
+export const TEXT_CHARS_MAX = 2_000;
 const SIGN_CHARS_MAX = 16;
 
 export function cleanName(name: string): string {

@@ -1,6 +1,7 @@
 /** What the browser can do beside the page: title, icon, notifications, a screen that stays on. */
 import { effect } from "@preact/signals";
 import { words } from "../i18n/index.ts";
+import { cleanName } from "../room/text.ts";
 import { nameOf } from "./names.ts";
 import type { View } from "./view.ts";
 
@@ -22,12 +23,12 @@ export function comfort(view: View): () => void {
 	const ends = [
 		effect(() => showTitle(view)),
 		effect(() => notify(view)),
-		effect(() => stayAwake(view.ongoing.value.length > 0)),
+		effect(() => stayAwake(isBusy(view))),
 		effect(() => paint(view.settings.value.theme)),
 	];
 	// The browser lets the lock go when the page is hidden.
 	const seen = (): void => {
-		if (!document.hidden) stayAwake(view.ongoing.value.length > 0);
+		if (!document.hidden) stayAwake(isBusy(view));
 	};
 	document.addEventListener("visibilitychange", seen);
 	return () => {
@@ -35,6 +36,11 @@ export function comfort(view: View): () => void {
 		clearInterval(blink);
 		document.removeEventListener("visibilitychange", seen);
 	};
+}
+
+/** Somebody talks here, or listens. */
+function isBusy({ ongoing, room }: View): boolean {
+	return ongoing.value.length > 0 || room.value.place.name === "here";
 }
 
 let blink: ReturnType<typeof setInterval> | undefined;
@@ -57,6 +63,10 @@ function showTitle(view: View): void {
 		setIcon("ringing");
 	} else if (talking !== undefined) {
 		document.title = `${nameOf(talking.peer, t)} · ${t.product}`;
+		setIcon("call");
+	} else if (view.room.value.place.name === "here") {
+		const { roster, place } = view.room.value;
+		document.title = `${cleanName(roster?.title || place.stay.wish.room)} · ${t.product}`;
 		setIcon("call");
 	} else {
 		document.title = missed > 0 ? `(${missed}) ${t.product}` : t.product;
