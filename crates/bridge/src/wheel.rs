@@ -22,7 +22,7 @@ use tokio::{
 
 use crate::{
     Place,
-    leg::{Clock, Coding, Source, Stats, frame_due},
+    leg::{Arrived, Clock, Coding, Look, Source, Stats, frame_due},
     publication::Publication,
 };
 
@@ -92,6 +92,7 @@ impl Wheel {
             clock: Clock::new(now),
             start: now,
             epoch: now,
+            arrivals: Look::new(now),
             look: now,
             frames: counter!("moqrelay_mix_frames_total"),
             mixes: counter!("moqrelay_mixes_total"),
@@ -149,6 +150,8 @@ struct Turning {
     start: Instant,
     /// From which timestamps count, whenever the wheel stands still.
     epoch: Instant,
+    /// What has come of the voices.
+    arrivals: Look,
     /// When to look whether somebody has subscribed to a mix.
     look: Instant,
     /// Turns of rooms.
@@ -300,6 +303,7 @@ impl Turning {
             jitter,
             clock,
             start,
+            arrivals,
             ..
         } = self;
         rooms.retain(|name, room| {
@@ -309,6 +313,7 @@ impl Turning {
                     if !std::mem::replace(&mut turned, true) {
                         *start = Instant::now();
                         *clock = Clock::new(*start);
+                        *arrivals = Look::new(*start);
                     }
                     room.begin(relay, *jitter);
                     tracing::info!(
@@ -331,15 +336,16 @@ impl Turning {
     }
 
     fn turn(&mut self) {
-        let Some(due) = self.clock.due(Instant::now()) else {
+        let now = Instant::now();
+        let Some(due) = self.clock.due(now) else {
             return;
         };
-        let now = self.start.elapsed();
+        self.arrivals.at(now);
         // Whole objects, so that timestamps stay on one grid.
         let before = (self.start - self.epoch).as_millis() as u64 / 20;
         let (mut turns, mut mixes) = (0, 0);
         for room in self.rooms.values_mut().filter(|room| room.turning) {
-            room.take(now);
+            room.take(self.arrivals);
             if due.skipped > 0 {
                 room.skip(due.skipped, frame_due(due.first - 1));
             }
@@ -397,10 +403,10 @@ impl Room {
     }
 
     /// Moves what has arrived into the buffers.
-    fn take(&mut self, now: Duration) {
+    fn take(&mut self, arrivals: Look) {
         let Self { voices, stats, .. } = self;
         for source in voices.values_mut().filter_map(|it| it.source.as_mut()) {
-            source.drain(now, stats);
+            source.drain(Arrived::Since(arrivals), stats);
         }
     }
 

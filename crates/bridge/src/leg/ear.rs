@@ -1,13 +1,9 @@
 //! What a leg hears: any number of tracks and a tone, summed for its own 20 ms clock.
 
-use std::{
-    collections::VecDeque,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{collections::VecDeque, time::Duration};
 
 use moqrelay_audio::{
-    SampleRate,
+    FRAME_DURATION, SampleRate,
     dsp::{ComfortNoise, fade_out},
     jitter,
     level::{Level, SILENCE},
@@ -21,7 +17,7 @@ use moqrelay_relay::{
     track::{Event, Object, Reader},
 };
 use moqrelay_wire::audio_object::{Kind, Properties, TIMESCALE};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 
 use super::{Beep, Stats, Tone, clock::CATCH_UP_FRAMES, feed::Feed};
 use crate::wheel::Mix;
@@ -74,11 +70,19 @@ pub(super) struct Ear {
     digit: Option<(Option<tone::Tone>, u32)>,
     /// Frames within which arrivals are dropped.
     backlog_frames: u64,
+    look: Look,
 }
 
 impl Ear {
-    pub(super) fn new(rate: SampleRate, jitter: jitter::Config, comfort_noise: bool) -> Self {
+    /// `start` is the moment from which all times count.
+    pub(super) fn new(
+        rate: SampleRate,
+        jitter: jitter::Config,
+        comfort_noise: bool,
+        start: Instant,
+    ) -> Self {
         Self {
+            look: Look::new(start),
             rate,
             jitter,
             comfort_noise,
@@ -165,6 +169,11 @@ impl Ear {
         self.feed = Some(Feed::new(frames, self.rate));
     }
 
+    /// Tells whether a room's mix is heard.
+    pub(super) fn hears_room(&self) -> bool {
+        self.feed.is_some()
+    }
+
     /// Hears no room any more.
     pub(super) fn leave_room(&mut self) {
         if let Some(mut feed) = self.feed.take() {
@@ -191,48 +200,27 @@ impl Ear {
         self.digits.extend(digits.iter().take(room));
     }
 
-    /// Moves what has arrived at `now` into the jitter buffers; ready when there was something.
-    pub(super) fn poll_arrivals(
-        &mut self,
-        cx: &mut Context<'_>,
-        now: Duration,
-        stats: &mut Stats,
-    ) -> Poll<()> {
-        let mut ready = Poll::Pending;
-        let arrival = if self.backlog_frames > 0 {
-            Arrival::Backlog
+    /// Moves what came since the last look into the jitter buffers. Nobody is woken for it: the relay knows when each
+    /// object came, and until the next tick nothing would be done with it.
+    pub(super) fn take_arrivals(&mut self, now: Instant, stats: &mut Stats) {
+        self.look.at(now);
+        let arrived = if self.backlog_frames > 0 {
+            Arrived::TooLate
         } else {
-            Arrival::At(now)
+            Arrived::Since(self.look)
         };
         for source in &mut self.sources {
-            while !source.ended && source.budget > 0 {
-                match source.reader.poll_next(cx) {
-                    Poll::Pending => break,
-                    Poll::Ready(Some(event)) => {
-                        source.budget -= 1;
-                        source.take(event, arrival, stats);
-                    }
-                    Poll::Ready(None) => {
-                        source.ended = true;
-                        tracing::warn!(track = %source.reader.name(), "not heard: the relay keeps too many tracks");
-                    }
-                }
-                ready = Poll::Ready(());
-            }
+            source.drain(arrived, stats);
         }
-        ready
     }
 
-    /// Begins a tick: so many arrivals more are looked at.
-    pub(super) fn refill(&mut self) {
-        for source in &mut self.sources {
-            source.budget = ARRIVALS_PER_TICK;
-        }
+    /// Begins the next 20 ms.
+    pub(super) fn step(&mut self) {
+        self.backlog_frames = self.backlog_frames.saturating_sub(1);
     }
 
     /// Fills `out`, which holds 20 ms, with what is due at `due`.
     pub(super) fn hear(&mut self, due: Duration, out: &mut [i16]) {
-        self.backlog_frames = self.backlog_frames.saturating_sub(1);
         self.bus.clear();
         for source in &mut self.sources {
             let Some(player) = &mut source.player else {
@@ -264,7 +252,7 @@ impl Ear {
         self.bus.total(out);
     }
 
-    /// Returns what is heard, for those who can pass packets on. Begins a tick, as [`hear`](Self::hear) does.
+    /// Returns what is heard, for those who can pass packets on.
     pub(super) fn heard(&mut self) -> Heard<'_> {
         let tone = self.tone.is_some() || self.digit.is_some() || !self.digits.is_empty();
         let tone = tone || self.feed.is_some() || !self.notes.is_empty();
@@ -272,7 +260,6 @@ impl Ear {
         match (tone, sounds.count()) {
             (false, 0) => Heard::Nothing,
             (false, 1) => {
-                self.backlog_frames = self.backlog_frames.saturating_sub(1);
                 let mut players = self
                     .sources
                     .iter_mut()
@@ -284,7 +271,7 @@ impl Ear {
     }
 
     /// Passes over frames that are never going to be sent; the last of them was due at `due`.
-    pub(super) fn skip(&mut self, frames: u64, due: Duration) {
+    pub(super) fn skip(&mut self, frames: u64, due: Duration, form: Form) {
         let long = frames > SKIP_FRAMES_MAX;
         if long {
             self.backlog_frames = BACKLOG_FRAMES;
@@ -302,7 +289,12 @@ impl Ear {
                 continue;
             }
             for _ in 0..frames {
-                player.pull(due, &mut self.voice);
+                match form {
+                    Form::Sound => {
+                        player.pull(due, &mut self.voice);
+                    }
+                    Form::Packets => player.pass(due, FRAME_DURATION, |_| {}),
+                }
             }
         }
     }
@@ -351,6 +343,15 @@ impl Ear {
     }
 }
 
+/// In which form sound is taken out of the jitter buffers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Decoded.
+    Sound,
+    /// As it came.
+    Packets,
+}
+
 /// What a leg hears at a time.
 #[derive(Debug)]
 pub(super) enum Heard<'a> {
@@ -362,12 +363,44 @@ pub(super) enum Heard<'a> {
     Many,
 }
 
-/// When an object came, for the jitter buffer.
+/// When objects came, for the jitter buffer.
 #[derive(Debug, Clone, Copy)]
-enum Arrival {
-    At(Duration),
+pub(crate) enum Arrived {
+    /// Each at its own time, since the last look.
+    Since(Look),
     /// While we stood still: too late.
-    Backlog,
+    TooLate,
+}
+
+/// The times of two looks at what came, one after the other.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Look {
+    /// From which times count.
+    start: Instant,
+    before: Instant,
+    now: Instant,
+}
+
+impl Look {
+    pub(crate) fn new(start: Instant) -> Self {
+        Self {
+            start,
+            before: start,
+            now: start,
+        }
+    }
+
+    /// Looks again.
+    pub(crate) fn at(&mut self, now: Instant) {
+        self.before = self.now;
+        self.now = now.max(self.now);
+    }
+
+    /// Returns the time of what came at `at` by the relay's clock. That is the system's, which in tests is not ours:
+    /// what is found at this look has come since the one before.
+    fn arrival(&self, at: std::time::Instant) -> Duration {
+        Instant::from_std(at).clamp(self.before, self.now) - self.start
+    }
 }
 
 /// One track that is heard.
@@ -381,8 +414,6 @@ pub(crate) struct Source {
     noise: ComfortNoise,
     /// How loud its silence is, as it said.
     silence: Level,
-    /// Events that may still be taken within this tick.
-    budget: u32,
     ended: bool,
 }
 
@@ -394,20 +425,30 @@ impl Source {
             timescale: None,
             noise: ComfortNoise::new(seed),
             silence: SILENCE,
-            budget: ARRIVALS_PER_TICK,
             ended: false,
         };
         source.start(rate, jitter);
         source
     }
 
-    /// Moves what has arrived by `now` into the buffer, as much as may in one tick.
-    pub(crate) fn drain(&mut self, now: Duration, stats: &mut Stats) {
+    /// Moves what has arrived into the buffer, as much as may in one tick.
+    pub(crate) fn drain(&mut self, arrived: Arrived, stats: &mut Stats) {
+        if self.ended {
+            return;
+        }
         for _ in 0..ARRIVALS_PER_TICK {
-            let Some(event) = self.reader.try_next() else {
+            let Some((at, event)) = self.reader.try_next_at() else {
+                if !self.reader.is_attached() {
+                    self.ended = true;
+                    tracing::warn!(track = %self.reader.name(), "not heard: the relay keeps too many tracks");
+                }
                 return;
             };
-            self.take(event, Arrival::At(now), stats);
+            let at = match arrived {
+                Arrived::Since(look) => Some(look.arrival(at)),
+                Arrived::TooLate => None,
+            };
+            self.take(event, at, stats);
         }
     }
 
@@ -435,12 +476,13 @@ impl Source {
             .ok();
     }
 
-    fn take(&mut self, event: Event, arrival: Arrival, stats: &mut Stats) {
+    /// `at`: when it came, if that was in time.
+    fn take(&mut self, event: Event, at: Option<Duration>, stats: &mut Stats) {
         match event {
             Event::Object(object) => {
                 stats.objects_in += 1;
-                if let Arrival::At(now) = arrival
-                    && self.push(&object, now).is_none()
+                if let Some(at) = at
+                    && self.push(&object, at).is_none()
                 {
                     stats.objects_malformed += 1;
                 }

@@ -99,11 +99,7 @@ impl MediaSocket {
     }
 
     /// Reads what is there into the inbox; ready when that was something.
-    pub(super) async fn ready(&mut self) -> io::Result<()> {
-        future::poll_fn(|cx| self.poll_ready(cx)).await
-    }
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(super) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.unflushed {
             match Pin::new(&mut self.line).poll_flush(cx) {
                 Poll::Ready(flushed) => {
@@ -249,7 +245,7 @@ impl MediaSocket {
     /// Returns whether nothing is left to be written.
     fn flush(&mut self) -> io::Result<bool> {
         if self.unflushed {
-            // Whoever waits for the socket to be writable is `ready`, which asks again with its own waker.
+            // Whoever waits for the socket to be writable is `poll_ready`, which asks again with its own waker.
             let mut cx = Context::from_waker(Waker::noop());
             match Pin::new(&mut self.line).poll_flush(&mut cx) {
                 Poll::Ready(flushed) => {

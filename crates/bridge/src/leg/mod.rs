@@ -22,7 +22,14 @@ mod stats;
 mod timeline;
 mod voice;
 
-use std::{collections::VecDeque, fmt, future, io, task::Poll, time::Duration};
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    fmt, future, io,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use moqrelay_audio::{
@@ -40,12 +47,12 @@ use moqrelay_wire::{
 };
 use tokio::{
     sync::{mpsc, watch},
-    time::Instant,
+    time::{Instant, Sleep, sleep_until},
 };
 
 use self::{
-    clock::offset,
-    ear::Ear,
+    clock::Due,
+    ear::{Ear, Form, Heard},
     hook::Hook,
     intake::{Intake, Label, Taken, sample_rate},
     opus_out::OpusOut,
@@ -57,7 +64,7 @@ use self::{
 };
 pub(crate) use self::{
     clock::{Clock, offset as frame_due},
-    ear::Source,
+    ear::{Arrived, Look, Source},
     media_socket::{Line, MediaSocket},
     road::Road,
     rtp_line::RtpLine,
@@ -219,6 +226,7 @@ impl Leg {
                 sample_rate(out_rate),
                 around.jitter,
                 around.shaping.comfort_noise,
+                now,
             ),
             polish: Polish::to_telephone(around.shaping, sample_rate(out_rate)),
             loops: LoopWatch::new(),
@@ -246,48 +254,54 @@ impl Leg {
 
     /// Lives until either side hangs up or something breaks.
     pub(crate) async fn run(mut self) -> End {
-        let tick = tokio::time::sleep_until(self.clock.next());
+        let tick = sleep_until(self.clock.next());
         tokio::pin!(tick);
         // What came in one piece with the call's id is here already.
-        let mut outcome = self.take_arrivals();
+        let began = self.take_arrivals();
         self.speak();
-        let reason = loop {
-            if let Err(reason) = outcome {
-                break reason;
-            }
-            outcome = tokio::select! {
-                biased;
-                () = tick.as_mut() => {
-                    let outcome = self.tick(Instant::now());
-                    tick.as_mut().reset(self.clock.next());
-                    outcome
-                }
-                command = self.commands.recv() => match command {
-                    Some(command) => { self.obey(command); Ok(()) }
-                    None => Err(Reason::HungUp),
-                },
-                () = Self::arrivals(
-                    &mut self.ear,
-                    &mut self.voice,
-                    &mut self.stats,
-                    self.start,
-                ) => Ok(()),
-                ready = self.road.ready() => self.move_bytes(ready),
-            };
+        let reason = match began {
+            Ok(()) => future::poll_fn(|cx| self.poll(cx, tick.as_mut())).await,
+            Err(reason) => reason,
         };
         self.end(reason)
     }
 
-    /// Takes what came by MoQ and what came back from the processor.
-    async fn arrivals(ear: &mut Ear, voice: &mut Voice, stats: &mut Stats, start: Instant) {
-        future::poll_fn(|cx| {
-            let heard = ear.poll_arrivals(cx, start.elapsed(), stats);
-            match voice.poll_processed(cx, stats) {
-                Poll::Ready(()) => Poll::Ready(()),
-                Poll::Pending => heard,
+    /// Does what there is to do, the tick first; ready when the leg is over. Each turn asks every side once: with a
+    /// thousand legs turns are what they cost.
+    fn poll(&mut self, cx: &mut Context<'_>, mut tick: Pin<&mut Sleep>) -> Poll<Reason> {
+        self.turn(cx, tick.as_mut()).map(|Err(reason)| reason)
+    }
+
+    fn turn(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut tick: Pin<&mut Sleep>,
+    ) -> Poll<Result<Infallible, Reason>> {
+        while tick.as_mut().poll(cx).is_ready() {
+            let now = Instant::now();
+            if let Some(due) = self.clock.due(now) {
+                self.tick(due, now)?;
             }
-        })
-        .await;
+            tick.as_mut().reset(self.clock.next());
+        }
+        while let Poll::Ready(command) = self.commands.poll_recv(cx) {
+            self.obey(command.ok_or(Reason::HungUp)?);
+        }
+        while self.voice.poll_processed(cx, &mut self.stats).is_ready() {}
+        let before = self.stats.frames_in;
+        while let Poll::Ready(ready) = self.road.poll_ready(cx) {
+            self.move_bytes(ready)?;
+        }
+        // A room has a clock of its own, which its legs must not leave.
+        if self.stats.frames_in != before && !self.ear.hears_room() {
+            let now = Instant::now();
+            self.clock.follow(now);
+            if let Some(due) = self.clock.due_soon(now) {
+                self.tick(due, now)?;
+                tick.as_mut().reset(self.clock.next());
+            }
+        }
+        Poll::Pending
     }
 
     fn end(mut self, reason: Reason) -> End {
@@ -414,20 +428,20 @@ impl Leg {
         self.voice.hook(hook, &catalog, Instant::now());
     }
 
-    fn tick(&mut self, now: Instant) -> Result<(), Reason> {
-        let Some(due) = self.clock.due(now) else {
-            return Ok(());
-        };
+    fn tick(&mut self, due: Due, now: Instant) -> Result<(), Reason> {
         self.stats.lateness.record(due.late);
         self.around.throttle.ticked(due.late);
         self.stats.frames_skipped += due.skipped;
         if due.skipped > 0 {
             tracing::debug!(late_ms = due.late.as_millis() as u64, "stood still");
-            self.ear.skip(due.skipped, offset(due.first - 1));
+            let form = self.form();
+            let last = self.clock.time_of(due.first - 1);
+            self.ear.skip(due.skipped, last, form);
             self.road.skip(due.skipped);
         }
+        self.ear.take_arrivals(now, &mut self.stats);
         for index in due.first..due.first + due.frames {
-            match self.send_next(offset(index), now) {
+            match self.send_next(self.clock.time_of(index), now) {
                 Ok(Sent::Yes) => self.stats.frames_out += 1,
                 Ok(Sent::Dropped) => self.stats.frames_unsent += 1,
                 Ok(Sent::Stalled) => return Err(Reason::Stalled),
@@ -435,7 +449,6 @@ impl Leg {
             }
         }
         self.road.refill(now).map_err(|error| broken(&error))?;
-        self.ear.refill();
         // What is passed on untouched has no level that anyone knows.
         if self.road.carries() != Carries::Opus {
             self.watch_for_loops();
@@ -457,8 +470,17 @@ impl Leg {
         Ok(())
     }
 
+    /// Returns what this leg's next frames are made of.
+    fn form(&mut self) -> Form {
+        match self.ear.heard() {
+            Heard::One(_) if self.road.carries() == Carries::Opus => Form::Packets,
+            Heard::One(_) | Heard::Many | Heard::Nothing => Form::Sound,
+        }
+    }
+
     /// Sends what is to be heard at `due`.
     fn send_next(&mut self, due: Duration, now: Instant) -> io::Result<Sent> {
+        self.ear.step();
         if self.road.carries() != Carries::Opus {
             self.ear.hear(due, &mut self.frame);
             self.polish.process_unmeasured(&mut self.frame);

@@ -1,9 +1,13 @@
 //! How 20 ms of sound travel between a leg and Asterisk: the one seam between a leg and its transport.
 //!
-//! Nothing here ever waits but [`Road::ready`] and [`Road::close`]; a leg looks at its road when its clock or the
+//! Nothing here ever waits but [`Road::close`]; a leg looks at its road when its clock or the
 //! road itself says so.
 
-use std::{io, time::Duration};
+use std::{
+    io,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use moqrelay_wire::audiosocket::{Audio, Message, Rate};
@@ -113,15 +117,12 @@ impl Road {
         }
     }
 
-    /// Waits until something came, within the budget, or the rest of a message can be written. Cancel safe.
-    pub(super) async fn ready(&mut self) -> io::Result<()> {
+    /// Ready when something came, within the budget, or the rest of a message can be written.
+    pub(super) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            Self::AudioSocket(socket) => socket.ready().await,
-            Self::WebSocket(socket) => socket.ready().await,
-            Self::Rtp(line) => {
-                line.ready().await;
-                Ok(())
-            }
+            Self::AudioSocket(socket) => socket.poll_ready(cx),
+            Self::WebSocket(socket) => socket.poll_ready(cx),
+            Self::Rtp(line) => line.poll_ready(cx).map(Ok),
         }
     }
 

@@ -4,6 +4,7 @@ use std::{
     collections::VecDeque,
     io,
     net::SocketAddr,
+    task::{Context, Poll, ready},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -158,15 +159,16 @@ impl RtpLine {
         self.counts
     }
 
-    /// Waits for a datagram. Cancel safe.
-    pub(super) async fn ready(&mut self) {
+    /// Ready when a datagram came, or none will come any more.
+    pub(super) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.budget == 0 || self.ended {
-            return std::future::pending().await;
+            return Poll::Pending;
         }
-        match self.inbox.recv().await {
+        match ready!(self.inbox.poll_recv(cx)) {
             Some(datagram) => self.take(datagram),
             None => self.ended = true,
         }
+        Poll::Ready(())
     }
 
     pub(super) fn read(&mut self) -> Read {

@@ -1,11 +1,16 @@
 //! The TCP connection of a leg: reads within a budget, writes whole messages or none, never waits.
 
-use std::{future, io, time::Duration};
+use std::{
+    io,
+    pin::pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
 use bytes::{Buf, BytesMut};
 use moqrelay_wire::audiosocket::{DecodeError, HANGUP, Message, Rate, encode_audio};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, Interest},
+    io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     time::{Instant, timeout},
 };
@@ -40,7 +45,7 @@ pub(crate) struct Socket {
     stalled: Option<Instant>,
 }
 
-/// What [`Socket::ready`] has read and [`Socket::read`] has not told yet.
+/// What [`Socket::poll_ready`] has read and [`Socket::read`] has not told yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Arrived {
     /// Nothing; the kernel has no more.
@@ -81,38 +86,34 @@ impl Socket {
         }
     }
 
-    /// Waits until something was read within the budget, or the rest of a message can be written. Cancel safe.
+    /// Ready when something was read within the budget, or the rest of a message can be written.
     ///
     /// It reads by itself because tokio knows then, after a read that did not fill the buffer, that the kernel has no
     /// more: asking for readiness first costs a second call to the kernel for every message.
-    pub(super) async fn ready(&mut self) -> io::Result<()> {
-        match (self.budget > 0, self.outbox.is_empty()) {
+    pub(super) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.outbox.is_empty() && self.stream.poll_write_ready(cx)?.is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        match self.budget {
+            0 => Poll::Pending,
             // What the last budget left.
-            (true, true) if self.arrived == Arrived::Told => Ok(()),
-            (true, true) => self.receive().await,
-            (true, false) => {
-                let both = Interest::READABLE | Interest::WRITABLE;
-                let ready = self.stream.ready(both).await?;
-                if ready.is_readable() && self.arrived == Arrived::Nothing {
-                    self.arrived = Arrived::Told;
-                }
-                Ok(())
-            }
-            (false, true) => future::pending().await,
-            (false, false) => self.stream.writable().await,
+            _ if self.arrived == Arrived::Told => Poll::Ready(Ok(())),
+            _ => self.poll_receive(cx),
         }
     }
 
-    async fn receive(&mut self) -> io::Result<()> {
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.make_room();
-        let len = self.stream.read_buf(&mut self.inbox).await?;
+        // Nothing is lost with this future: the socket itself remembers whom to wake.
+        let read = pin!(self.stream.read_buf(&mut self.inbox));
+        let len = ready!(read.poll(cx))?;
         self.received(len);
         self.arrived = match len {
             0 => Arrived::End,
             _ if self.inbox.len() == self.inbox.capacity() => Arrived::Part,
             _ => Arrived::All,
         };
-        Ok(())
+        Poll::Ready(Ok(()))
     }
 
     fn make_room(&mut self) {
@@ -131,7 +132,7 @@ impl Socket {
         self.budget = READ_BYTES_PER_TICK;
     }
 
-    /// Tells of what [`ready`](Self::ready) has read, and then reads on while there may be more.
+    /// Tells of what [`poll_ready`](Self::poll_ready) has read, and then reads on while there may be more.
     pub(super) fn read(&mut self) -> io::Result<Read> {
         match self.arrived {
             Arrived::Nothing => return Ok(Read::Empty),

@@ -26,7 +26,8 @@ pub struct Reader {
     tap: Arc<LocalTap>,
     start: Start,
     state: Option<Attached>,
-    events: VecDeque<Event>,
+    /// When the relay had each, and what it was.
+    events: VecDeque<(Instant, Event)>,
     batch: Vec<Arc<Entry>>,
 }
 
@@ -102,8 +103,19 @@ impl Reader {
 
     /// Returns what has happened already, without waiting.
     pub fn try_next(&mut self) -> Option<Event> {
+        self.try_next_at().map(|(_, event)| event)
+    }
+
+    /// Returns what has happened already and when the relay had it, without waiting: for those who look at a pace of
+    /// their own and need not be woken.
+    pub fn try_next_at(&mut self) -> Option<(Instant, Event)> {
         while self.events.is_empty() && self.fill() {}
         self.events.pop_front()
+    }
+
+    /// Returns whether the track is followed; if not, the relay keeps too many tracks.
+    pub fn is_attached(&self) -> bool {
+        self.state.is_some()
     }
 
     /// The poll form of [`next`](Self::next).
@@ -111,7 +123,7 @@ impl Reader {
         self.tap.register(cx.waker());
         match self.try_next() {
             Some(event) => Poll::Ready(Some(event)),
-            None if self.state.is_none() => Poll::Ready(None),
+            None if !self.is_attached() => Poll::Ready(None),
             None => Poll::Pending,
         }
     }
@@ -125,7 +137,8 @@ impl Reader {
         self.state = subscribed.map(|(track, cursor, live)| {
             let mut past = None;
             if let Some(live) = live {
-                self.events.push_back(Event::Began(live.info()));
+                let began = Event::Began(live.info());
+                self.events.push_back((Instant::now(), began));
                 let from = beginning(&track, start);
                 past = from.map(|from| Past {
                     from,
@@ -151,7 +164,11 @@ impl Reader {
         let mut objects = Vec::new();
         let next = lock(attached.track.cache()).replay(from, until, BATCH, &mut objects);
         attached.past = next.map(|from| Past { from, until });
-        self.events.extend(objects.into_iter().map(Event::Object));
+        let now = Instant::now();
+        let events = objects
+            .into_iter()
+            .map(|object| (now, Event::Object(object)));
+        self.events.extend(events);
         true
     }
 
@@ -170,7 +187,8 @@ impl Reader {
             .log()
             .read(&mut attached.cursor, BATCH, &mut self.batch);
         if lost > 0 {
-            self.events.push_back(Event::Lost { entries: lost });
+            let now = Instant::now();
+            self.events.push_back((now, Event::Lost { entries: lost }));
         }
         let any = lost > 0 || !self.batch.is_empty();
         let mut ended = false;
@@ -185,7 +203,7 @@ impl Reader {
                     Event::Ended(ending.clone())
                 }
             };
-            self.events.push_back(event);
+            self.events.push_back((entry.at, event));
         }
         if ended {
             self.detach();
