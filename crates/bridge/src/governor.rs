@@ -6,11 +6,12 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU8, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
 
+use moqrelay_audio::FRAME_DURATION;
 use tokio::runtime::Handle;
 
 /// How often the load is looked at: ten ticks, long enough to be an average, short enough to be early.
@@ -49,8 +50,8 @@ const SOON: Duration = Duration::from_secs(10);
 const CALM_MIN: Duration = Duration::from_secs(3);
 const CALM_MAX: Duration = Duration::from_secs(320);
 
-/// How encoders can work, and what 20 ms of a leg cost then in microseconds (16 kHz, 24 kbit/s; docs/adr/0020): only
-/// their ratios count. These are the complexities at which libopus does something else; in narrow band it has half the
+/// How encoders can work, and what 20 ms of a leg cost then in microseconds (16 kHz, 24 kbit/s; docs/adr/0020). Where
+/// the load is measured, only their ratios count; for legs that begin they are all that is known. These are the complexities at which libopus does something else; in narrow band it has half the
 /// samples.
 const STEPS: [(Effort, f64); 6] = [
     (Effort::wide(10), 195.0),
@@ -148,6 +149,24 @@ impl Governor {
         self.steps[self.step].0
     }
 
+    /// Takes that a leg begins, the `coders`th that codes, on so many threads. What it costs is known, so that legs that
+    /// begin together need not be late first.
+    pub(crate) fn begin(&mut self, coders: usize, threads: usize, now: Instant) -> Option<Change> {
+        let available = FRAME_DURATION.as_micros() as f64 * threads.max(1) as f64;
+        let fits = |cost: f64| coders as f64 * cost <= available * BUSY_AIM;
+        let lowest = self.steps.len() - 1;
+        let fitting = (self.step..lowest).find(|step| fits(self.steps[*step].1));
+        let step = fitting.unwrap_or(lowest);
+        if step == self.step {
+            return None;
+        }
+        self.step = step;
+        self.strained = 0;
+        self.calm_since = None;
+        self.unsettled_at = Some(now);
+        Some(Change::Lower)
+    }
+
     /// Takes what was seen in the last [`INTERVAL`].
     pub(crate) fn handle(&mut self, load: Load, now: Instant) -> Option<Change> {
         self.busy += (load.busy - self.busy) * WEIGHT;
@@ -237,6 +256,17 @@ struct Shared {
     /// The complexity, and [`NARROW`].
     effort: AtomicU8,
     late_us: AtomicU64,
+    coders: AtomicUsize,
+}
+
+/// A leg that codes, as long as it lives.
+#[derive(Debug)]
+pub(crate) struct CoderSeat(Arc<Shared>);
+
+impl Drop for CoderSeat {
+    fn drop(&mut self) {
+        self.0.coders.fetch_sub(1, Relaxed);
+    }
 }
 
 impl Throttle {
@@ -244,7 +274,14 @@ impl Throttle {
         Self(Arc::new(Shared {
             effort: AtomicU8::new(complexity),
             late_us: AtomicU64::new(0),
+            coders: AtomicUsize::new(0),
         }))
+    }
+
+    /// Counts a leg that codes; returns how many there are with it, too.
+    pub(crate) fn enter(&self) -> (CoderSeat, usize) {
+        let before = self.0.coders.fetch_add(1, Relaxed);
+        (CoderSeat(self.0.clone()), before + 1)
     }
 
     /// Returns how hard encoders may work now.
@@ -495,6 +532,38 @@ mod tests {
 
         assert_eq!(look(FULL), (Some(Change::Lower), Effort::NARROW));
         assert!((0..20).all(|_| look(FULL).0.is_none()));
+    }
+
+    #[test]
+    fn legs_that_begin_together_are_coded_as_there_is_time_from_the_first_frame() {
+        let mut governor = Governor::new(5);
+        let now = Instant::now();
+
+        let efforts: Vec<_> = (1..=250)
+            .map(|coders| {
+                governor.begin(coders, 1, now);
+                governor.effort()
+            })
+            .collect();
+
+        assert_eq!(efforts[127], Effort::wide(5));
+        assert_eq!(efforts[149], Effort::wide(3));
+        assert_eq!(efforts[199], Effort::wide(1));
+        assert_eq!(efforts[249], Effort::NARROW);
+        let mut two_threads = Governor::new(5);
+        assert_eq!(two_threads.begin(250, 2, now), None);
+    }
+
+    #[test]
+    fn a_leg_that_ends_gives_its_seat_back() {
+        let throttle = Throttle::new(5);
+        let (first, _) = throttle.enter();
+
+        let (_second, both) = throttle.enter();
+        drop(first);
+        let (_third, again) = throttle.enter();
+
+        assert_eq!((both, again), (2, 2));
     }
 
     #[test]

@@ -25,7 +25,7 @@ use crate::{
     Config, Event, LegId, Listeners, Place, Service, Stray, Way,
     exchange::Exchange,
     expectation::{Claim, Expectations},
-    governor::{self, BusyTime, Change, Governor, Load, Throttle},
+    governor::{self, BusyTime, Change, CoderSeat, Governor, Load, Throttle},
     leg::{Command, End, Leg, OutRate, Reason, Road, RtpLine, Spec, Stats, Surroundings},
     media,
     meters::Meters,
@@ -93,6 +93,7 @@ pub(crate) struct Server {
     legs: BTreeMap<LegId, Handle>,
     hall: Option<Hall>,
     unidentified: usize,
+    governor: Governor,
     /// Legs have begun since the governor's last look.
     beginning: bool,
     /// Requests whose call nobody has announced; they are counted among the unidentified, and limited with them.
@@ -178,7 +179,6 @@ impl Server {
             meters: Meters::new(),
         };
         let mut server = Self {
-            config,
             around,
             listener: Some(listeners.audiosocket),
             websocket: listeners.websocket,
@@ -193,12 +193,14 @@ impl Server {
             legs: BTreeMap::new(),
             hall: None,
             unidentified: 0,
+            governor: Governor::new(config.coding.complexity),
             beginning: false,
             knocking: BTreeMap::new(),
             tasks: JoinSet::new(),
             task_legs: HashMap::new(),
             exchange: None,
             rooms,
+            config,
         };
         if let Some(socket) = listeners.rtp {
             let (exchange, work) = Exchange::new(socket);
@@ -219,7 +221,6 @@ impl Server {
         }
         let events = self.around.events.clone();
         let mut orders_open = true;
-        let mut governor = Governor::new(self.config.coding.complexity);
         let mut busy = BusyTime::start();
         let mut looks = interval(governor::INTERVAL);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -250,26 +251,23 @@ impl Server {
                     Err(_) => self.outgoing.clear(),
                 },
                 () = until(deadline) => self.expire(),
-                _ = looks.tick(), if self.config.governed && !self.legs.is_empty() => self.govern(&mut governor, &mut busy),
+                _ = looks.tick(), if self.config.governed && !self.legs.is_empty() => self.govern(&mut busy),
             }
         }
     }
 
     /// Lets encoders work as hard as there is time for.
-    fn govern(&mut self, governor: &mut Governor, busy: &mut BusyTime) {
+    fn govern(&mut self, busy: &mut BusyTime) {
         let now = std::time::Instant::now();
         let load = Load {
             busy: busy.take(now),
             late: self.around.throttle.take_late(),
             beginning: std::mem::take(&mut self.beginning),
         };
-        let Some(change) = governor.handle(load, now) else {
+        let Some(change) = self.governor.handle(load, now) else {
             return;
         };
-        let effort = governor.effort();
-        self.around.throttle.allow(effort);
-        self.around.meters.effort(effort, change);
-        let governor::Effort { complexity, narrow } = effort;
+        let governor::Effort { complexity, narrow } = self.allow(change);
         let (busy_percent, late_ms) = (load.busy * 100.0, load.late.as_millis() as u64);
         match change {
             Change::Lower => tracing::warn!(
@@ -287,6 +285,32 @@ impl Server {
                 "encoders work harder again"
             ),
         }
+    }
+
+    /// Counts a leg that will code, and lets encoders work as hard as there will be time for.
+    fn coder_begins(&mut self) -> CoderSeat {
+        let (seat, coders) = self.around.throttle.enter();
+        let threads = tokio::runtime::Handle::current().metrics().num_workers();
+        let now = std::time::Instant::now();
+        if self.config.governed
+            && let Some(change) = self.governor.begin(coders, threads, now)
+        {
+            let governor::Effort { complexity, narrow } = self.allow(change);
+            tracing::info!(
+                complexity,
+                narrow,
+                coders,
+                "many legs: encoders work less hard"
+            );
+        }
+        seat
+    }
+
+    fn allow(&self, change: Change) -> governor::Effort {
+        let effort = self.governor.effort();
+        self.around.throttle.allow(effort);
+        self.around.meters.effort(effort, change);
+        effort
     }
 
     fn obey(&mut self, order: Order) {
@@ -436,6 +460,7 @@ impl Server {
             // The call has ended meanwhile.
             Err(refusal) => return tracing::debug!(%id, %refusal, "not reached"),
         };
+        let mut seat = None;
         let opening: Opening = match way {
             Way::WebSocket { host, connection } => Box::pin(async move {
                 let socket = media::connect(&host, &connection).await?;
@@ -443,6 +468,7 @@ impl Server {
             }),
             Way::Rtp { peers, codec } => {
                 let exchange = self.rtp.clone();
+                seat = Some(self.coder_begins());
                 Box::pin(async move {
                     let exchange = exchange.ok_or(media::Error::NoRtp)?;
                     let line = RtpLine::open(exchange, peers, codec).await?;
@@ -451,10 +477,11 @@ impl Server {
                 })
             }
         };
-        self.attach(claim, opening, id);
+        self.attach(claim, opening, seat, id);
     }
 
-    fn attach(&mut self, claim: Claim, opening: Opening, id: Uuid) {
+    /// Begins a leg; one that surely codes has a seat, of a WebSocket that is not known yet.
+    fn attach(&mut self, claim: Claim, opening: Opening, seat: Option<CoderSeat>, id: Uuid) {
         let Claim {
             spec,
             standing,
@@ -472,6 +499,7 @@ impl Server {
         }
         let around = self.around.clone();
         let life = async move {
+            let _seat = seat;
             let road = match opening.await {
                 Ok(road) => road,
                 Err(error) => {

@@ -108,7 +108,8 @@ impl Server {
         };
         self.left_the_door();
         let road = Road::AudioSocket(Socket::new(stream, inbox));
-        self.attach(claim, Box::pin(async { Ok(road) }), id);
+        let seat = self.coder_begins();
+        self.attach(claim, Box::pin(async { Ok(road) }), Some(seat), id);
     }
 
     /// A request for a media WebSocket.
@@ -150,7 +151,7 @@ impl Server {
                     let socket = request.accept().await?;
                     Ok(Road::WebSocket(Box::new(socket)))
                 };
-                self.attach(claim, Box::pin(opening), id);
+                self.attach(claim, Box::pin(opening), None, id);
             }
             Err(refusal) => {
                 tracing::warn!(%id, ?peer, %refusal, "WebSocket refused");
