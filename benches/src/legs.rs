@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// How many legs, and for how long.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Args {
     /// Legs; neighbours hear each other.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(2..=2000))]
@@ -46,12 +46,86 @@ pub(crate) struct Args {
     /// The way between Asterisk and the bridge.
     #[arg(long, value_enum, default_value_t)]
     road: Road,
+    /// Never sleep: waking the telephones is then no part of what legs cost, as where Asterisk has a machine of its own.
+    #[arg(long)]
+    awake: bool,
+    /// Legs in rooms of so many, each of which hears its room's mix. Otherwise they are in pairs.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(2..=128))]
+    room: Option<u32>,
+    /// Listeners by MoQ to each room's mix.
+    #[arg(long, default_value_t = 0, requires = "room", value_parser = clap::value_parser!(u32).range(..=1000))]
+    listeners: u32,
+    /// Rooms beside them in which nobody hears anything.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=5000))]
+    idle_rooms: u32,
+}
+
+/// What a measurement of the mixer asks for.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Setting {
+    pub(crate) count: u32,
+    pub(crate) seconds: u64,
+    pub(crate) bitrate: u32,
+    pub(crate) core: Option<u32>,
+    pub(crate) room: Option<u32>,
+    pub(crate) listeners: u32,
+    pub(crate) idle_rooms: u32,
+}
+
+/// What legs by AudioSocket took.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Taken {
+    /// The part of a core.
+    pub(crate) used: f64,
+    /// Ticks later than [`LATE_MS`], of all.
+    pub(crate) late: (u64, u64),
+    /// Frames that were heard, and how many of them had sound.
+    pub(crate) heard: (usize, u64),
+    /// The least complexity that the load governor allowed.
+    pub(crate) complexity: u8,
+    /// Objects that listeners by MoQ had.
+    pub(crate) mix_objects: u64,
+}
+
+/// Runs legs without a row.
+pub(crate) fn take(setting: Setting) -> Result<Taken> {
+    let seen = observe(&Args {
+        count: setting.count,
+        seconds: setting.seconds,
+        bitrate: setting.bitrate,
+        core: setting.core,
+        road: Road::Audiosocket,
+        awake: false,
+        room: setting.room,
+        listeners: setting.listeners,
+        idle_rooms: setting.idle_rooms,
+    })?;
+    let later = |snapshot: &Snapshot| later_than(&snapshot.ticks, LATE_MS);
+    let all = |snapshot: &Snapshot| snapshot.ticks.iter().map(|(_, count)| count).sum::<u64>();
+    let complexity = seen.looks.iter().map(|look| look.complexity);
+    Ok(Taken {
+        used: seen.cpu.used.as_secs_f64() / seen.took.as_secs_f64(),
+        late: (
+            later(&seen.after) - later(&seen.before),
+            all(&seen.after) - all(&seen.before),
+        ),
+        heard: (
+            seen.heard.iter().map(|leg| leg.gaps.len()).sum(),
+            seen.heard.iter().map(|leg| leg.loud).sum(),
+        ),
+        complexity: complexity.min().unwrap_or_default(),
+        mix_objects: seen.after.mix_objects - seen.before.mix_objects,
+    })
 }
 
 impl Args {
     /// Returns what rows say before what they measure.
     fn title(&self) -> String {
-        format!("{} {} legs", self.count, self.road.title())
+        let rooms = match self.room {
+            Some(size) => format!(" in rooms of {size}"),
+            None => String::new(),
+        };
+        format!("{} {} legs{rooms}", self.count, self.road.title())
     }
 }
 
@@ -116,6 +190,18 @@ pub(crate) fn measure(args: &Args) -> Result<Vec<Row>> {
         Some(rate) => codec::pair(rate, args.bitrate)?,
         None => Duration::ZERO,
     };
+    let seen = observe(args)?;
+    Ok(vec![
+        ticks_row(args, &seen),
+        queues_row(args, &seen),
+        delay_row(args, &seen),
+        cpu_row(args, &seen, codec),
+        memory_row(args, &seen),
+    ])
+}
+
+/// Runs the legs.
+fn observe(args: &Args) -> Result<Seen> {
     let house = House::start(args)?;
     // One thread: the bridge has the other core.
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -127,13 +213,7 @@ pub(crate) fn measure(args: &Args) -> Result<Vec<Row>> {
         "legs ended: {}",
         seen.after.ended.join(", ")
     );
-    Ok(vec![
-        ticks_row(args, &seen),
-        queues_row(args, &seen),
-        delay_row(args, &seen),
-        cpu_row(args, &seen, codec),
-        memory_row(args, &seen),
-    ])
+    Ok(seen)
 }
 
 async fn run(args: &Args, mut house: House) -> Result<Seen> {
@@ -141,6 +221,14 @@ async fn run(args: &Args, mut house: House) -> Result<Seen> {
     let empty = proc::resident_bytes(pid)? as f64;
     let speech = args.road.speech(args.bitrate)?;
     let (phase_tx, phase) = watch::channel(Phase::WarmUp);
+    let mut awake = JoinSet::new();
+    if args.awake {
+        awake.spawn(async {
+            loop {
+                tokio::task::yield_now().await;
+            }
+        });
+    }
     let mut legs = JoinSet::new();
     for leg in 0..args.count {
         let telephone = Telephone::connect(args.road, &house.ready, leg, &speech).await?;
@@ -151,8 +239,9 @@ async fn run(args: &Args, mut house: House) -> Result<Seen> {
     tokio::time::sleep(WARM_UP).await;
     let before;
     (house, before) = look(house).await?;
+    let sources = if args.room.is_some() { 0 } else { args.count };
     ensure!(
-        before.legs == args.count && before.sources == args.count,
+        before.legs == args.count && before.sources == sources,
         "only {} of {} legs are there, {} hear another one",
         before.legs,
         args.count,
@@ -424,9 +513,15 @@ fn passed_row(args: &Args, seen: &Seen, used: f64, each: f64) -> Row {
 }
 
 fn on_core(args: &Args) -> String {
-    args.core.map_or(String::new(), |core| {
+    let core = args.core.map_or(String::new(), |core| {
         format!(", which has core {core} and no other")
-    })
+    });
+    let awake = if args.awake {
+        "; the telephones' process never sleeps, so that waking it is no part of it"
+    } else {
+        ""
+    };
+    core + awake
 }
 
 fn memory_row(args: &Args, seen: &Seen) -> Row {
@@ -494,6 +589,13 @@ impl House {
             .args(["legs-house", "--count", &args.count.to_string()])
             .args(["--bitrate", &args.bitrate.to_string()])
             .args(["--road", args.road.option()])
+            .args(
+                args.room
+                    .iter()
+                    .flat_map(|size| ["--room".to_owned(), size.to_string()]),
+            )
+            .args(["--listeners", &args.listeners.to_string()])
+            .args(["--idle-rooms", &args.idle_rooms.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -8,6 +8,7 @@ mod figures;
 mod idle;
 mod legs;
 mod load;
+mod mixing;
 mod peers;
 mod proc;
 mod saving;
@@ -93,6 +94,11 @@ enum Command {
     /// Example: taskset -c 1 moqrelay-load legs --road websocket-opus --count 1000 --core 0
     #[command(verbatim_doc_comment)]
     Legs(legs::Args),
+    /// Runs a room of telephones: a mixed leg beside a plain one, listeners, idle rooms, and Janus' AudioBridge.
+    ///
+    /// Example: taskset -c 1 moqrelay-load mixing --core 0 --janus /usr/bin/janus
+    #[command(verbatim_doc_comment)]
+    Mixing(mixing::Args),
     /// What the voice mode `saving` saves on recorded speech, and what it costs; in virtual time.
     ///
     /// Example: moqrelay-load saving --speech /usr/share/asterisk/sounds/en_US_f_Allison
@@ -148,6 +154,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
             return Ok(ExitCode::SUCCESS);
         }
         Command::Legs(args) => legs::measure(&args)?,
+        Command::Mixing(args) => mixing::measure(&args)?,
         Command::Saving(args) => saving::measure(&args)?,
         Command::Stages => stages::measure()?,
         Command::LegsHouse(args) => {

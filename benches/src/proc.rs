@@ -33,8 +33,8 @@ impl Cpu {
 
     /// Reads the calling thread.
     pub(crate) fn of_this_thread() -> Result<Self> {
-        // The kernel counts at its ticks, some milliseconds apart, and when a thread gives way.
-        std::thread::yield_now();
+        // The kernel counts at its ticks, some milliseconds apart, and when a thread goes to sleep.
+        std::thread::sleep(Duration::from_micros(1));
         Self::read(Path::new("/proc/thread-self/schedstat"))
     }
 

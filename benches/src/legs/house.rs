@@ -7,6 +7,10 @@ use std::{
     collections::BTreeMap,
     io::{BufRead as _, Write as _},
     net::{Ipv4Addr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -15,7 +19,10 @@ use moqrelay_bridge::{
     Bridge, Config, Event, Events, LegId, Listeners, Place, Way,
     leg::{Coding, Lateness, OutRate, Spec, Stats},
 };
-use moqrelay_relay::{self as relay, CacheLimits, CachePolicy, Relay};
+use moqrelay_relay::{
+    self as relay, CacheLimits, CachePolicy, Relay,
+    track::{Event as Heard, Reader},
+};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -31,6 +38,12 @@ pub(crate) struct Args {
     pub(crate) bitrate: u32,
     #[arg(long)]
     pub(crate) road: Road,
+    #[arg(long)]
+    pub(crate) room: Option<u32>,
+    #[arg(long)]
+    pub(crate) listeners: u32,
+    #[arg(long)]
+    pub(crate) idle_rooms: u32,
 }
 
 /// The first line.
@@ -72,12 +85,17 @@ pub(crate) struct Snapshot {
     pub(crate) narrow: bool,
     /// Packets that went to Asterisk untouched.
     pub(crate) passed: u64,
+    /// Objects of rooms' mixes that those who listen by MoQ had.
+    pub(crate) mix_objects: u64,
     /// By how much each source's delay exceeds its jitter buffer's target, in ms.
     pub(crate) beyond_ms: Vec<f64>,
 }
 
 /// Lines of standard input that may wait.
 const LINES: usize = 8;
+
+/// Where the names of rooms begin in which nobody hears anything.
+const IDLE_ROOMS_FROM: u128 = 1 << 64;
 
 /// How long a leg is expected: until the parent has connected all.
 const EXPECTED: Duration = Duration::from_secs(60);
@@ -120,16 +138,39 @@ async fn serve(args: &Args) -> Result<()> {
         websocket: Some(Bridge::open_listener(any)?),
         rtp: Some(Bridge::open_rtp(any)?),
     };
-    let (bridge, events, serving) = Bridge::with(listeners, config, relay)?;
+    let (bridge, events, serving) = Bridge::with(listeners, config, relay.clone())?;
     let serving = tokio::spawn(serving);
     for leg in 0..count {
         let spec = Spec {
             leg: LegId(leg.into()),
-            place: Some(place(leg)?),
+            place: Some(place(leg, args.room)?),
             rate: OutRate::Hz16000,
         };
         bridge.expect(uuid(leg), spec, EXPECTED)?;
-        bridge.listen(LegId(leg.into()), place(leg ^ 1)?.audio().clone())?;
+        match args.room {
+            None => bridge.listen(LegId(leg.into()), place(leg ^ 1, None)?.audio().clone())?,
+            Some(_) => {
+                bridge.add_voice(place(leg, args.room)?);
+                bridge.hear_room(LegId(leg.into()), place(leg, args.room)?)?;
+            }
+        }
+    }
+    let mix_objects = Arc::new(AtomicU64::new(0));
+    if let (Some(size), 1..) = (args.room, args.listeners) {
+        for room in 0..count.div_ceil(size) {
+            let mix = Place::new(format!("{room:032x}"), "mix")?;
+            bridge.publish_mix(mix.clone());
+            for _ in 0..args.listeners {
+                let reader = relay.subscribe(mix.audio().clone());
+                tokio::spawn(listen(reader, mix_objects.clone()));
+            }
+        }
+    }
+    for room in 0..args.idle_rooms {
+        let room = format!("{:032x}", IDLE_ROOMS_FROM + u128::from(room));
+        // Somebody is there who could be heard, and a mix for whoever comes.
+        bridge.add_voice(Place::new(room.clone(), "p1")?);
+        bridge.publish_mix(Place::new(room, "mix")?);
     }
     say(&Ready {
         audiosocket: bridge.local_addr(),
@@ -143,7 +184,7 @@ async fn serve(args: &Args) -> Result<()> {
             tokio::time::sleep(spacing(leg)).await;
         }
     }
-    answer(&bridge, events).await?;
+    answer(&bridge, events, &mix_objects).await?;
     bridge.shut_down()?;
     serving.await.context("the bridge has failed")
 }
@@ -153,20 +194,36 @@ pub(super) fn spacing(leg: u32) -> Duration {
     Duration::from_micros(200 + u64::from(leg % 20) * 50)
 }
 
-/// Two neighbours have a room.
-fn place(leg: u32) -> Result<Place> {
-    let (room, participant) = (format!("{:032x}", leg / 2), format!("p{}", leg % 2 + 1));
+/// Two neighbours have a room, or as many as a room has.
+fn place(leg: u32, size: Option<u32>) -> Result<Place> {
+    let size = size.unwrap_or(2);
+    let (room, participant) = (
+        format!("{:032x}", leg / size),
+        format!("p{}", leg % size + 1),
+    );
     Ok(Place::new(room, participant)?)
 }
 
-async fn answer(bridge: &Bridge, mut events: Events) -> Result<()> {
+/// Hears a mix.
+async fn listen(mut reader: Reader, objects: Arc<AtomicU64>) {
+    while let Some(event) = reader.next().await {
+        if matches!(event, Heard::Object(_)) {
+            objects.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+async fn answer(bridge: &Bridge, mut events: Events, mix_objects: &AtomicU64) -> Result<()> {
     let mut lines = lines();
     let mut ended = BTreeMap::new();
     loop {
         tokio::select! {
             line = lines.recv() => match line {
                 None => return Ok(()),
-                Some(()) => say(&snapshot(&bridge.stats().await?, &ended))?,
+                Some(()) => say(&Snapshot {
+                    mix_objects: mix_objects.load(Relaxed),
+                    ..snapshot(&bridge.stats().await?, &ended)
+                })?,
             },
             event = events.recv() => match event {
                 None => return Ok(()),
