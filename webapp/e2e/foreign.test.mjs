@@ -77,12 +77,12 @@ test('without a token it hears nothing', async () => {
 test('the token of a browser that has transferred the call opens nothing any more', async () => {
   const { id: room, phase } = await anna.driver.evaluate(() => window.__moqrelay.calls().calls[0]);
   const { url } = await daemon.transport();
-  const hear = (token) => promisify(execFile)(LISTENER, [`${url}?token=${token}`, `room/${room}/p2`, `${PHONE_HZ}`]);
+  const hear = (token) => promisify(execFile)(LISTENER, [`${url}?token=${token}`, `room/${room}/p1`, `${PHONE_HZ}`]);
   const told = JSON.parse((await hear(phase.media.token)).stdout);
   assert.equal(told.objects, 100, 'it is good while the call is hers');
 
   await anna.click('call-transfer');
-  await anna.driver.fill('[data-testid="transfer-input"]', '1004');
+  await anna.driver.fill('[data-testid="transfer-input"]', '604');
   await anna.click('transfer-now');
   assert.equal(await anna.ended(), 'transferred');
   const listener = await hear(phase.media.token).catch((error) => error);
