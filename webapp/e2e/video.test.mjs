@@ -5,6 +5,7 @@ import { after, afterEach, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { launch, quantile, servePage, writeBursts } from '../src/core/media/e2e/stage.mjs';
 import { startDaemon } from './lib/daemon.mjs';
+import { launchFirefox } from './lib/firefox.mjs';
 import { startUdpProxy } from './lib/udp.mjs';
 import { until } from './lib/wait.mjs';
 
@@ -18,7 +19,7 @@ const SEEN_MS = 20_000;
 /** On an idle machine it is 60 to 120; two pages, three encoders and other programs share two cores here. */
 const DELAY_MS_MAX = 1_000;
 
-/** Sound that is made up while the line is full: on a busy machine the audio thread starves for a moment now and then. */
+/** Sound that is made up while the line is full, beyond twice what is without pictures: a busy machine starves the audio thread now and then. */
 const MADE_UP_MS_MAX = 400;
 const VOICE_LOST_MAX = 0.01;
 
@@ -132,6 +133,31 @@ describe('a screen', () => {
   });
 });
 
+describe('Firefox', () => {
+  let firefox;
+  before(async () => {
+    firefox = await launchFirefox();
+  });
+  after(() => firefox?.close());
+
+  test('shows and watches', async (context) => {
+    const [anna, fritz] = await two({ firefox });
+    await anna.evaluate((card) => page.card('camera', card), CAMERA);
+    await fritz.evaluate((card) => page.card('camera', card), CAMERA);
+    await fritz.evaluate((size) => page.watch('p1', 'camera', size), MIDDLE);
+    await anna.evaluate((size) => page.watch('p2', 'camera', size), MIDDLE);
+
+    for (const [who, by, from, what] of [[fritz, anna, 'p1', 'in Firefox'], [anna, fritz, 'p2', 'from Firefox']]) {
+      await shows(who, 'camera', 640, from);
+      await who.evaluate((participant) => void page.seen(participant, 'camera'), from);
+      await pass(who, 'camera', 20, from);
+      const seen = await who.evaluate((participant) => page.seen(participant, 'camera'), from);
+      context.diagnostic(JSON.stringify((await by.evaluate(() => page.stats())).sent));
+      moves(context, what, seen, await drawn(by), CAMERA.fps);
+    }
+  });
+});
+
 describe('a line of 500 kbit/s', () => {
   test('carries the voice unharmed, and of the pictures what is left', async (context) => {
     const [anna, bert] = await two({ port: proxy.port });
@@ -141,7 +167,11 @@ describe('a line of 500 kbit/s', () => {
     const counts = async () => (await bert.evaluate(() => page.mediaStats())).peers[0];
 
     proxy.limit(500);
+    // What a busy machine costs the voice without any pictures.
+    const quiet = await counts();
+    await until(async () => (await counts()).received >= quiet.received + 250, { what: '5 s of voice', ms: SEEN_MS });
     const before = await counts();
+    const usual = (before.concealedMs - quiet.concealedMs) / (before.received - quiet.received);
     const began = Date.now();
     await bert.evaluate((size) => page.watch('p1', 'camera', size), LARGE);
     await bert.evaluate((size) => page.watch('p1', 'screen', size), LARGE);
@@ -157,11 +187,12 @@ describe('a line of 500 kbit/s', () => {
     const now = await counts();
     const lost = now.lost - before.lost;
     const received = now.received - before.received;
-    context.diagnostic(`voice: ${received} packets, ${lost} lost, ${Math.round(now.concealedMs - before.concealedMs)} ms made up, delay ${Math.round(now.delayMs)} ms`);
+    const madeUpMs = now.concealedMs - before.concealedMs;
+    context.diagnostic(`voice: ${received} packets, ${lost} lost, ${Math.round(madeUpMs)} ms made up (before ${usual.toFixed(2)} ms for each), delay ${Math.round(now.delayMs)} ms`);
     context.diagnostic(JSON.stringify((await bert.evaluate(() => page.stats())).watched));
     moves(context, 'camera', await bert.evaluate(() => page.seen('p1', 'camera')), await drawn(anna), 15);
     assert.ok(lost <= received * VOICE_LOST_MAX, `${lost} of ${received} voice packets were lost`);
-    assert.ok(now.concealedMs - before.concealedMs <= MADE_UP_MS_MAX, `${now.concealedMs - before.concealedMs} ms of sound were made up`);
+    assert.ok(madeUpMs <= MADE_UP_MS_MAX + 2 * usual * received, `${madeUpMs} ms of sound were made up`);
   });
 });
 
@@ -179,11 +210,9 @@ async function open(participant, peers, { room = lastRoom, port = daemon.ports.m
   lastRoom = room;
   const { certificate_hashes: hashes } = await daemon.transport();
   const address = { url: `https://127.0.0.1:${port}/moq`, hashes: hashes.map(({ value }) => value) };
-  const tab = await browser.newPage();
+  const { firefox, ...begin } = options;
+  const tab = await (firefox === undefined ? chromiumTab() : firefoxTab(firefox));
   pages.push(tab);
-  tab.on('pageerror', (error) => faults.push(String(error)));
-  tab.on('console', (message) => message.type() === 'error' && faults.push(message.text()));
-  await tab.goto(site.url);
   await tab.waitForFunction(() => 'page' in globalThis);
   const media = {
     room,
@@ -192,20 +221,39 @@ async function open(participant, peers, { room = lastRoom, port = daemon.ports.m
     token: '',
     peers: peers.map((peer) => ({ participant: peer, namespace: ['room', room, peer] })),
   };
-  const state = await tab.evaluate(([to, where, more]) => page.begin(to, where, more), [address, media, options]);
+  const state = await tab.evaluate(([to, where, more]) => page.begin(to, where, more), [address, media, begin]);
   assert.equal(state.name, 'connected', JSON.stringify(state));
   return tab;
 }
 
+async function chromiumTab() {
+  const tab = await browser.newPage();
+  tab.on('pageerror', (error) => faults.push(String(error)));
+  tab.on('console', (message) => message.type() === 'error' && faults.push(message.text()));
+  await tab.goto(site.url);
+  return tab;
+}
+
+/** As far as Playwright's page is used here. */
+async function firefoxTab(firefox) {
+  const { driver } = await firefox.phone({ url: site.url });
+  return {
+    evaluate: driver.evaluate,
+    waitForFunction: (body) => until(() => driver.evaluate(body), { what: String(body), ms: SEEN_MS }),
+    close: driver.close,
+  };
+}
+
 /** Waits until a source is seen in that width. */
-async function shows(tab, source, width) {
-  const look = async () => (await tab.evaluate((which) => page.light('p1', which), source))?.width === width;
+async function shows(tab, source, width, participant = 'p1') {
+  const look = async () => (await tab.evaluate(([who, which]) => page.light(who, which), [participant, source]))?.width === width;
   await until(look, { what: `${source} of ${width} pixels`, ms: SEEN_MS, poll: 100 });
 }
 
 /** Waits until so many pictures were seen since they were looked at last. */
-async function pass(tab, source, count) {
-  await until(async () => (await tab.evaluate((which) => page.count('p1', which), source)) >= count, { what: `${count} pictures`, ms: SEEN_MS });
+async function pass(tab, source, count, participant = 'p1') {
+  const seen = () => tab.evaluate(([who, which]) => page.count(who, which), [participant, source]);
+  await until(async () => (await seen()) >= count, { what: `${count} pictures`, ms: SEEN_MS });
 }
 
 const drawn = (tab) => tab.evaluate(() => page.drawn);

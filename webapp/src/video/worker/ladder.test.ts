@@ -64,7 +64,14 @@ it("a group that was given up counts at once", () => {
 	const ladder = new Ladder();
 	run(ladder, [camera()], 0, 2_000);
 
-	expect(run(ladder, [camera({ cuts: 1 })], 2_200, 2_200)).toEqual([1]);
+	expect(run(ladder, [camera({ cuts: 1 })], 2_200, 2_200)).toEqual([0]);
+});
+
+it("what comes far too late falls to the smallest size in one step", () => {
+	const ladder = new Ladder();
+	run(ladder, [camera()], 0, 2_000);
+
+	expect(run(ladder, [camera({ lateMs: 1_500 })], 2_200, 2_600)).toEqual([0]);
 });
 
 it("it goes up again after a while, one at a time, the screen first", () => {

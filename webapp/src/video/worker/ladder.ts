@@ -29,6 +29,8 @@ export interface View {
 
 /** Later than this is more than the uneven arrival of a good network. */
 const LATE_MS = 300;
+/** Far more than a smaller size alone brings in time. */
+const FAR_TOO_LATE_MS = 1_000;
 /** For so long: one large picture is no congestion. */
 const LATE_FOR_MS = 400;
 /** What a step down needs to be felt: the queue on the way must drain. */
@@ -49,6 +51,8 @@ interface Memory {
 	/** The one that the tile wants. */
 	best: number;
 	cuts: number;
+	/** The rest of a group was given up since the last look. */
+	lost: boolean;
 	lateSince: number | null;
 }
 
@@ -77,7 +81,7 @@ export class Ladder {
 		if (memory === undefined) {
 			// Who comes while the network is full begins at the bottom.
 			const at = now < this.#holdUntil ? Math.min(best, 0) : best;
-			memory = { at, best, cuts: view.cuts, lateSince: null };
+			memory = { at, best, cuts: view.cuts, lost: false, lateSince: null };
 			this.#views.set(view.id, memory);
 		}
 		const had = memory.best;
@@ -88,6 +92,7 @@ export class Ladder {
 		else if (best > had && memory.at === had && now >= this.#holdUntil) memory.at = best;
 		const cut = view.cuts > memory.cuts;
 		memory.cuts = view.cuts;
+		memory.lost = cut;
 		if (view.lateMs === null || view.lateMs < LATE_MS) memory.lateSince = null;
 		else memory.lateSince ??= now;
 		return cut || (memory.lateSince !== null && now - memory.lateSince >= LATE_FOR_MS);
@@ -106,7 +111,9 @@ export class Ladder {
 		const cost = ({ id, rungs }: View) => rungs[this.#memory(id).at]?.bitrate ?? 0;
 		const [victim] = high.toSorted((a, b) => b.rank - a.rank || cost(b) - cost(a));
 		if (victim === undefined) return;
-		this.#memory(victim.id).at--;
+		// What comes a second late, or not at all, is far too much: no time for small steps.
+		const memory = this.#memory(victim.id);
+		memory.at = (victim.lateMs ?? 0) >= FAR_TOO_LATE_MS || memory.lost ? 0 : memory.at - 1;
 		this.#steppedAt = now;
 	}
 
@@ -122,7 +129,7 @@ export class Ladder {
 	}
 
 	#memory(id: number): Memory {
-		const memory = this.#views.get(id) ?? { at: -1, best: -1, cuts: 0, lateSince: null };
+		const memory = this.#views.get(id) ?? { at: -1, best: -1, cuts: 0, lost: false, lateSince: null };
 		this.#views.set(id, memory);
 		return memory;
 	}
