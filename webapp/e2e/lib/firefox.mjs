@@ -56,7 +56,7 @@ export async function launchFirefox() {
   const firefox = launch(EXECUTABLE, args, { PULSE_SERVER: `unix:${pulse.socket}`, HOME: folder });
   const address = await firefox.said(/WebDriver BiDi listening on (ws:\/\/\S+)/, START_MS);
   const bidi = await Bidi.open(`${address}/session`);
-  await bidi.send('session.new', { capabilities: {} });
+  await bidi.send('session.new', { capabilities: {} }, START_MS);
   await bidi.send('session.subscribe', { events: ['log.entryAdded'] });
   return {
     hz: MICROPHONE_HZ,
@@ -146,14 +146,14 @@ class Bidi {
     socket.on('error', () => {});
   }
 
-  send(method, params = {}) {
+  send(method, params = {}, ms = COMMAND_MS) {
     return new Promise((resolve, reject) => {
       this.#last += 1;
       const id = this.#last;
       const timer = setTimeout(() => {
         this.#waiting.delete(id);
-        reject(new Error(`Firefox did not answer ${method} in ${COMMAND_MS} ms: ${JSON.stringify(params).slice(0, 300)}`));
-      }, COMMAND_MS);
+        reject(new Error(`Firefox did not answer ${method} in ${ms} ms: ${JSON.stringify(params).slice(0, 300)}`));
+      }, ms);
       this.#waiting.set(id, { resolve, reject, timer });
       this.#socket.send(JSON.stringify({ id, method, params }));
     });
