@@ -32,6 +32,9 @@ let engine: MediaEngine = media;
 let video: VideoEngine | null = null;
 let number = 0;
 
+/** Nothing was drawn: it has the size that canvases are born with. */
+const isFresh = ({ width, height }: HTMLCanvasElement): boolean => width === 300 && height === 150;
+
 function theVideo(): VideoEngine {
 	if (video === null) throw new Error("not begun");
 	return video;
@@ -100,7 +103,7 @@ const stage = {
 		watched.set(`${participant} ${source}`, { watch, canvas, seen });
 		const look = () => {
 			requestAnimationFrame(look);
-			if (canvas.width === 300 && canvas.height === 150) return; // Nothing was drawn.
+			if (isFresh(canvas)) return;
 			const at = epochNow();
 			const now = read(canvas);
 			const last = seen.at(-1);
@@ -123,6 +126,12 @@ const stage = {
 
 	/** How many there are since then. */
 	count: (participant: string, source: VideoSource) => watched.get(`${participant} ${source}`)?.seen.length ?? 0,
+
+	/** The width of what a tile shows; 0: nothing yet. */
+	width(participant: string, source: VideoSource) {
+		const canvas = watched.get(`${participant} ${source}`)?.canvas;
+		return canvas === undefined || isFresh(canvas) ? 0 : canvas.width;
+	},
 
 	/** The mean brightness of a tile, and how much it varies, to tell a picture from a black one. */
 	light(participant: string, source: VideoSource) {
