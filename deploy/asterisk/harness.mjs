@@ -17,7 +17,7 @@
 
 import { spawn, execFile } from 'node:child_process';
 import { createSocket } from 'node:dgram';
-import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -263,6 +263,47 @@ export async function startLamp({ asterisk, number }) {
         await new Promise((resolve) => setTimeout(resolve, 50));
       }
     },
+    async stop() {
+      await program.stop();
+      remove(state);
+    },
+  };
+}
+
+/**
+ * Starts a telephone (sipp) that calls two numbers as bob and transfers the first to the second after a word, by REFER with
+ * Replaces. Whom it calls hears itself.
+ *
+ * @param {object} options
+ * @param {{ports: {sip: number}}} options.asterisk what `startAsterisk` returned
+ * @param {string} options.first whom it calls first and transfers
+ * @param {string} options.second to whom
+ * @param {boolean} [options.wrong] it names a call that nobody knows
+ * @returns a handle: `up()` waits until both calls are up, `told(status)` until it was told that of the transfer,
+ *   `over()` until both calls have ended, `log()`, `stop()`
+ */
+export async function startTransfer({ asterisk, first, second, wrong = false }) {
+  const state = folder('transfer');
+  const [port, media] = [await freePort('udp'), await freePort('udp')];
+  const scenario = readFileSync(join(here, 'sipp', 'transfer.xml'), 'utf8');
+  writeFileSync(join(state, 'transfer.xml'), scenario.replaceAll('REPLACED', wrong ? 'nobody' : '2%2F%2F%2F[call_id]'));
+  const files = ['-sf', '/asterisk-state/transfer.xml', '-trace_logs', '-log_file', '/asterisk-state/transfer.log', '-trace_err', '-error_file', '/asterisk-state/error.log'];
+  const where = ['-i', '127.0.0.1', '-p', `${port}`, '-mi', '127.0.0.1', '-min_rtp_port', `${media}`, '-max_rtp_port', `${media + 2}`, '-rtp_echo'];
+  const what = ['-key', 'first', first, '-key', 'second', second, '-cid_str', 'transfer-%u-%p', '-m', '1', '-default_behaviors', 'all,-abortunexp,-bye', '-nostdin', `127.0.0.1:${asterisk.ports.sip}`];
+  const program = launch('inside', [state, '/usr/bin/sipp', ...files, ...where, ...what], { TERM: 'dumb' });
+  const read = (name) => (existsSync(join(state, name)) ? readFileSync(join(state, name), 'utf8') : '');
+  const logged = async (wanted, ms = EVENT_MS) => {
+    const until = Date.now() + ms;
+    while (!wanted.test(read('transfer.log'))) {
+      if (Date.now() > until) throw new Error(`no ${wanted} of the transfer in ${ms} ms, but ${read('transfer.log')}${read('error.log').slice(-1500)}${program.log().slice(-1500)}`);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  };
+  return {
+    log: program.log,
+    up: (ms) => logged(/transfer both are up/, ms),
+    told: (status, ms) => logged(new RegExp(`transfer status SIP/2.0 ${status}`), ms),
+    over: (ms = EVENT_MS) => program.logged(/Successful call\s+\|\s+\d+\s+\|\s+1/, ms),
     async stop() {
       await program.stop();
       remove(state);

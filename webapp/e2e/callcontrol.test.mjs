@@ -1,7 +1,7 @@
 // Hold, transfers and calls of three, asked for by the web phone and by SIP telephones, through a real Asterisk.
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
-import { startLamp } from '../../deploy/asterisk/harness.mjs';
+import { startLamp, startTransfer } from '../../deploy/asterisk/harness.mjs';
 import { isNear, listen, near, pause } from './lib/ear.mjs';
 import { asterisksRow, recorded } from './lib/records.mjs';
 import { ariToml, startSite } from './lib/site.mjs';
@@ -208,6 +208,44 @@ describe('a SIP telephone transfers', () => {
 
     await anna.hears(1004);
     await anna.call('up');
+  });
+});
+
+describe('a SIP telephone transfers after a word (REFER with Replaces)', () => {
+  test('a browser to another one; the two hear each other, and it is told so', async () => {
+    const transfer = await startTransfer({ asterisk, first: ANNA, second: BERT });
+    try {
+      await anna.answer();
+      await bert.answer();
+      await transfer.up();
+
+      await transfer.told('200');
+      await transfer.over();
+      await Promise.all([anna.call('up'), bert.call('up')]);
+      assert.deepEqual([await anna.text('call-name'), await bert.text('call-name')], ['Bert', 'Anna']);
+      await Promise.all([anna.hears(bert.hz), bert.hears(anna.hz)]);
+    } finally {
+      await transfer.stop();
+    }
+  });
+
+  test('to a call that nobody knows: it is told so, and both calls go on', async () => {
+    const transfer = await startTransfer({ asterisk, first: ANNA, second: BERT, wrong: true });
+    try {
+      await anna.answer();
+      await bert.answer();
+      await transfer.up();
+
+      await transfer.told('[45]\\d\\d');
+      await Promise.all([anna.call('up'), bert.call('up')]);
+      // It sends back what it hears.
+      await Promise.all([anna.hears(anna.hz), bert.hears(bert.hz)]);
+      await anna.hangUp();
+      await bert.hangUp();
+      await transfer.over();
+    } finally {
+      await transfer.stop();
+    }
   });
 });
 
