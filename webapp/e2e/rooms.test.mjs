@@ -98,6 +98,8 @@ describe('three telephones in a room', () => {
         number: BOARD,
         locked: false,
         lobby: false,
+        recording: false,
+        listening: [],
         people: [
           ['p1', 'telephone', 'speaker', 'here', false, 1],
           ['p2', 'telephone', 'speaker', 'here', false, undefined],

@@ -252,6 +252,40 @@ fn who_comes_into_the_mix_and_leaves_it_does_not_click() {
     assert!(all[own_end..].iter().all(|sample| *sample == 0));
 }
 
+#[test]
+fn a_voice_that_a_host_made_softer_is_so_for_all_and_without_a_click() {
+    let mut mixer = Mixer::new(config());
+    let mut tone = Tone::sine(RATE, 400.0, -25.0);
+    let mut frame = vec![0; mixer.frame_samples()];
+    let mut tick = |mixer: &mut Mixer<u32>| {
+        tone.fill(&mut frame);
+        mixer.put(1, &frame);
+        mixer.mix();
+        mixer.shared().to_vec()
+    };
+    let peak = |samples: &[i16]| samples.iter().map(|it| it.unsigned_abs()).max().unwrap();
+    for _ in 0..20 {
+        tick(&mut mixer);
+    }
+    let before = tick(&mut mixer);
+
+    mixer.set_level(1, -12);
+    let change = tick(&mut mixer);
+    let after = tick(&mut mixer);
+
+    // A quarter, in decibels 12.04.
+    let ratio = f64::from(peak(&after)) / f64::from(peak(&before));
+    assert!((ratio - 0.251).abs() < 0.003, "{ratio}");
+    let jump = |a: &[i16]| {
+        let pairs = a.windows(2);
+        pairs.map(|it| it[0].abs_diff(it[1])).max().unwrap()
+    };
+    assert!(jump(&change) <= jump(&before) + 1, "a click");
+    mixer.set_level(1, 0);
+    tick(&mut mixer);
+    assert_eq!(peak(&tick(&mut mixer)), peak(&before));
+}
+
 fn config() -> Config {
     Config {
         rate: RATE,

@@ -463,6 +463,11 @@ impl Bridge {
         self.seats.add(place);
     }
 
+    /// Makes the voice of a place so many decibels louder in its room's mixes, -20 to 10, as long as the room has any.
+    pub fn set_level(&self, place: Place, db: i8) {
+        self.wheel.level(place, db);
+    }
+
     /// Takes the voice of a place out of its room's mix and seats.
     pub fn remove_voice(&self, place: Place) {
         self.wheel.remove(place.clone());

@@ -32,6 +32,9 @@ pub(crate) const RATE: SampleRate = SampleRate::Hz16000;
 /// Voices of one room that are mixed. Each has a decoder and a buffer of some 40 KB.
 const VOICES_MAX: usize = 128;
 
+/// Levels of one room that hosts have set, those of people who have left included.
+const LEVELS_MAX: usize = 1024;
+
 /// Rooms with telephones in them; each has one at least, and legs have a limit of their own.
 const ROOMS_MAX: usize = 1024;
 
@@ -60,6 +63,8 @@ enum Order {
     Add(Place),
     /// A voice is no longer part of it.
     Remove(Place),
+    /// A voice is to be so many decibels louder, now or when it comes.
+    Level(Place, i8),
     /// Somebody hears the room it is in.
     Hear(Place, mpsc::Sender<Mix>),
     /// A room's mix is a track at that place.
@@ -106,6 +111,10 @@ impl Wheel {
 
     pub(crate) fn remove(&self, place: Place) {
         self.tell(Order::Remove(place));
+    }
+
+    pub(crate) fn level(&self, place: Place, db: i8) {
+        self.tell(Order::Level(place, db));
     }
 
     /// Begins to send what is heard at `place`: the room without its voice. It ends when the receiver is dropped.
@@ -163,6 +172,8 @@ struct Turning {
 /// One room, known from its first voice or listener to its last.
 struct Room {
     voices: BTreeMap<String, Voice>,
+    /// Decibels of those who are to be louder or softer, whether or not their voices are there.
+    levels: BTreeMap<String, i8>,
     listeners: Vec<Listener>,
     track: Option<MixTrack>,
     /// Whether it is mixed.
@@ -216,6 +227,11 @@ impl Turning {
         match order {
             Order::Add(place) => self.add(&place),
             Order::Remove(place) => self.remove(&place),
+            Order::Level(place, db) => {
+                if let Some(room) = self.rooms.get_mut(place.room()) {
+                    room.set_level(place.participant(), db);
+                }
+            }
             Order::Hear(place, frames) => {
                 if let Some(room) = self.room(place.room()) {
                     room.listeners.push(Listener {
@@ -266,6 +282,9 @@ impl Turning {
         room.next += 1;
         if room.turning {
             voice.open(&relay, jitter);
+        }
+        if let Some(db) = room.levels.get(place.participant()) {
+            room.mixer.set_level(voice.name, *db);
         }
         room.voices.insert(place.participant().to_owned(), voice);
     }
@@ -369,6 +388,7 @@ impl Room {
         };
         Self {
             voices: BTreeMap::new(),
+            levels: BTreeMap::new(),
             listeners: Vec::new(),
             track: None,
             turning: false,
@@ -386,8 +406,21 @@ impl Room {
 
     fn begin(&mut self, relay: &Relay, jitter: jitter::Config) {
         self.turning = true;
-        for voice in self.voices.values_mut() {
+        for (participant, voice) in &mut self.voices {
             voice.open(relay, jitter);
+            if let Some(db) = self.levels.get(participant) {
+                self.mixer.set_level(voice.name, *db);
+            }
+        }
+    }
+
+    fn set_level(&mut self, participant: &str, db: i8) {
+        if self.levels.len() >= LEVELS_MAX && !self.levels.contains_key(participant) {
+            return;
+        }
+        self.levels.insert(participant.to_owned(), db);
+        if let Some(voice) = self.voices.get(participant) {
+            self.mixer.set_level(voice.name, db);
         }
     }
 

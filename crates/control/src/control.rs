@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use moqrelay_room::conference::{Role, RoomId};
 use moqrelay_room::{
     CallId, DeviceId, Event, Number, ParticipantId, Reason, Refusal, User, UserId,
 };
@@ -17,9 +18,10 @@ use tokio::sync::{mpsc, watch};
 use crate::config::{Config, Guests, Limits};
 use crate::guest::{Entry, GuestBook, GuestError, Surroundings};
 use crate::listener::{self, Connections, Listener};
-use crate::rate::{Bucket, ByAddress, Rate, Verdict};
-use crate::request::{Request, Requests};
-use crate::session::{Session, Sessions};
+use crate::place::{self, PlaceKey};
+use crate::rate::{Bucket, ByAddress, Rate, Verdict, household};
+use crate::request::{Request, Requests, Visitor};
+use crate::session::{Session, Sessions, encode_event};
 use crate::token::{Claims, LEEWAY};
 use crate::{http, translate};
 
@@ -128,6 +130,60 @@ impl Control {
         }
     }
 
+    /// Tells several devices the same.
+    pub fn tell_all(&self, devices: impl IntoIterator<Item = DeviceId>, event: &signal::Event) {
+        let text = encode_event(event);
+        for session in self.sessions_of(devices) {
+            session.tell(&text);
+        }
+    }
+
+    /// Shows several devices how something is now. It is not kept for their return: whoever tells must show it anew
+    /// then.
+    pub fn show_all(&self, devices: impl IntoIterator<Item = DeviceId>, event: &signal::Event) {
+        let text = encode_event(event);
+        for session in self.sessions_of(devices) {
+            session.show(&text);
+        }
+    }
+
+    fn sessions_of(&self, devices: impl IntoIterator<Item = DeviceId>) -> Vec<Arc<Session>> {
+        let sessions = self.shared.sessions();
+        let devices = devices.into_iter();
+        devices.filter_map(|device| sessions.get(device)).collect()
+    }
+
+    /// Returns the token of a participant of a room: it hears the room, and publishes as itself when its role speaks.
+    pub fn room_token(&self, room: RoomId, participant: ParticipantId, role: Role) -> String {
+        let own = || format!("room/{room}/{participant}");
+        let end = SystemTime::now() + place::TTL;
+        self.shared.config.keys.sign(&Claims {
+            sub: None,
+            name: None,
+            number: None,
+            put: role.speaks().then(own).into_iter().collect(),
+            get: vec![format!("room/{room}")],
+            participant: Some(own()),
+            nbf: None,
+            exp: end.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+        })
+    }
+
+    /// Returns when the last of the tokens of rooms that were made until now ends.
+    pub fn room_tokens_end(&self) -> SystemTime {
+        SystemTime::now() + place::TTL + LEEWAY
+    }
+
+    /// Returns the text of a key that gives a place in a room back.
+    pub fn sign_place(&self, place: &PlaceKey) -> String {
+        self.shared.config.keys.sign_place(place)
+    }
+
+    /// Returns what such a text says, if it is one of ours.
+    pub fn read_place(&self, text: &str) -> Option<PlaceKey> {
+        self.shared.config.keys.read_place(text, SystemTime::now())
+    }
+
     /// Forgets a device's session: it cannot be resumed any more, and a socket it still has closes.
     pub fn forget(&self, device: DeviceId) {
         self.shared.remove_session(device);
@@ -209,6 +265,7 @@ impl Shared {
                 reply.send(Err(busy()));
             }
             Request::Signal { reply, .. } => reply.send(Err(busy())),
+            Request::Room { reply, .. } => reply.send(Err(busy())),
             Request::Ticket { reply, .. } => reply.send(Err(busy())),
             Request::Dropped { .. } => {}
         }
@@ -333,6 +390,15 @@ impl Shared {
             wall,
         };
         lock(&self.guests).admit(user, exp, &around)
+    }
+
+    /// Returns as whom rooms know a user who came from an address.
+    pub(crate) fn visitor(&self, user: User, address: IpAddr) -> Visitor {
+        let caller = match lock(&self.guests).knows(&user.id) {
+            true => format!("guest at {}", household(address)),
+            false => user.id.to_string(),
+        };
+        Visitor { user, caller }
     }
 
     pub(crate) fn guests_rate(&self, address: IpAddr, config: &Guests, now: Instant) -> Verdict {

@@ -15,6 +15,7 @@ mod listener;
 pub mod media;
 mod ops;
 mod page;
+mod place;
 mod random;
 mod rate;
 mod request;
@@ -32,4 +33,5 @@ pub use ops::{
     Backlog, Cache, NoLog, Ops, RelayOps, RelaySession, RelaySessions, RelayTrack, RelayTracks,
     Traffic, Trunk, serve_ops,
 };
-pub use request::{Reply, Request, Requests};
+pub use place::PlaceKey;
+pub use request::{Reply, Request, Requests, RoomRequest, Visitor};

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use moqrelay_room::{Arrival, Attachment, DeviceId, Refusal, Snapshot, User};
+use moqrelay_room::{Arrival, Attachment, DeviceId, Refusal, Snapshot, User, conference::Denied};
+use moqrelay_wire::signal;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
@@ -41,6 +42,19 @@ pub enum Request {
         /// Takes the answer.
         reply: Reply<()>,
     },
+    /// For `Conferences`.
+    Room {
+        /// Who asks.
+        device: DeviceId,
+        /// By which of its sockets.
+        attachment: Attachment,
+        /// As whom.
+        visitor: Visitor,
+        /// What.
+        request: RoomRequest,
+        /// Takes the answer.
+        reply: Reply<signal::Done>,
+    },
     /// For `Input::Dropped`.
     Dropped {
         /// The device.
@@ -57,6 +71,27 @@ pub enum Request {
     },
 }
 
+/// Who asks about rooms.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Visitor {
+    /// Who is signed in.
+    pub user: User,
+    /// Whose wrong PINs are counted together: the user, or the address of a guest, who can have as many names as it
+    /// likes.
+    pub caller: String,
+}
+
+/// What is wanted of rooms.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RoomRequest {
+    /// To come in.
+    Join(signal::Join),
+    /// To go.
+    Leave(signal::RoomId),
+    /// To do something inside.
+    Act(signal::RoomId, signal::Act),
+}
+
 /// Takes the one answer to a request. Dropped without one, it answers with a fault of the server.
 ///
 /// Answer before passing on the events that the request has caused: the device sees them in that
@@ -68,6 +103,8 @@ pub struct Reply<T>(Option<Sink<T>>);
 pub(crate) enum Failure {
     /// The switchboard refuses.
     Refused(Refusal),
+    /// The conference denies it.
+    Denied(Denied),
     /// The daemon dropped the request.
     Dropped,
 }
@@ -77,6 +114,13 @@ type Sink<T> = Box<dyn FnOnce(Result<T, Failure>) + Send>;
 impl<T> Reply<T> {
     pub(crate) fn new(sink: impl FnOnce(Result<T, Failure>) + Send + 'static) -> Self {
         Self(Some(Box::new(sink)))
+    }
+
+    /// Answers that a conference denies it.
+    pub fn deny(mut self, denied: Denied) {
+        if let Some(sink) = self.0.take() {
+            sink(Err(Failure::Denied(denied)));
+        }
     }
 
     /// Answers.

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::extract::ws::Utf8Bytes;
 use moqrelay_room::{Attachment, DeviceId, UserId};
-use moqrelay_wire::signal::{Code, Event, Notice, Request, Sequenced, ServerMessage};
+use moqrelay_wire::signal::{Code, Event, Notice, Request, ServerMessage};
 use tokio::sync::{mpsc, oneshot};
 
 /// Events kept for a resume: ten seconds of a busy call and of a hundred people's presence.
@@ -146,15 +146,24 @@ impl Session {
 
     /// Numbers an event, keeps it and sends it.
     pub(crate) fn notify(&self, event: Event) {
+        self.tell(&encode_event(&event));
+    }
+
+    /// As [`notify`](Self::notify), with the text of an event by [`encode_event`].
+    pub(crate) fn tell(&self, event: &str) {
         let mut state = self.lock();
-        state.seq += 1;
-        let seq = state.seq;
-        let text = Utf8Bytes::from(ServerMessage::Event(Sequenced { seq, event }).encode());
-        if state.events.len() >= EVENTS_KEPT_MAX {
-            state.events.pop_front();
-        }
-        state.events.push_back((seq, text.clone()));
+        let text = state.number(event);
+        state.keep(text.clone());
         state.send(text);
+    }
+
+    /// Sends the text of an event that is not kept: what it says is said anew when a socket comes back.
+    pub(crate) fn show(&self, event: &str) {
+        let mut state = self.lock();
+        if state.outbound.is_some() {
+            let text = state.number(event);
+            state.send(text);
+        }
     }
 
     /// Sends what need not be kept.
@@ -211,6 +220,20 @@ impl Session {
 }
 
 impl State {
+    /// Puts the next number before an event's other fields.
+    fn number(&mut self, event: &str) -> Utf8Bytes {
+        self.seq += 1;
+        let fields = event.strip_prefix('{').unwrap_or(event);
+        format!("{{\"seq\":{},{fields}", self.seq).into()
+    }
+
+    fn keep(&mut self, text: Utf8Bytes) {
+        if self.events.len() >= EVENTS_KEPT_MAX {
+            self.events.pop_front();
+        }
+        self.events.push_back((self.seq, text));
+    }
+
     /// A socket that has let its queue fill up does not read: it is cut, and may come back for what
     /// is kept.
     fn send(&mut self, text: Utf8Bytes) {
@@ -221,6 +244,11 @@ impl State {
             cut(self.outbound.take(), Cut::TooSlow);
         }
     }
+}
+
+/// Returns the text of an event without its number.
+pub(crate) fn encode_event(event: &Event) -> String {
+    event.encode()
 }
 
 /// Returns the text of a notice.
@@ -307,7 +335,7 @@ impl Sessions {
 
 #[cfg(test)]
 mod tests {
-    use moqrelay_wire::signal::{CallId, Done};
+    use moqrelay_wire::signal::{CallId, Done, Sequenced};
 
     use super::*;
 
@@ -335,6 +363,18 @@ mod tests {
         let received = received(&mut socket);
         assert_eq!(received.len(), 1 + EVENTS_KEPT_MAX);
         assert_eq!(received[1], "11");
+    }
+
+    #[test]
+    fn what_is_shown_is_numbered_and_not_repeated() {
+        let session = session();
+        let mut first = attach(&session, 0);
+        session.notify(ringing(1));
+        session.show(&encode_event(&ringing(2)));
+        session.notify(ringing(3));
+
+        assert_eq!(received(&mut first), ["ok", "1", "2", "3"]);
+        assert_eq!(received(&mut attach(&session, 0)), ["ok", "1", "3"]);
     }
 
     #[test]

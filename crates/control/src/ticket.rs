@@ -91,7 +91,9 @@ async fn issue(shared: &Shared, headers: &HeaderMap, body: Bytes) -> Result<Uuid
     match answered.await {
         Ok(Ok(uuid)) => Ok(uuid),
         Ok(Err(Failure::Refused(refusal))) => Err(refused(&refusal)),
-        Ok(Err(Failure::Dropped)) | Err(_) => Err((StatusCode::SERVICE_UNAVAILABLE, "internal")),
+        Ok(Err(Failure::Dropped | Failure::Denied(_))) | Err(_) => {
+            Err((StatusCode::SERVICE_UNAVAILABLE, "internal"))
+        }
     }
 }
 

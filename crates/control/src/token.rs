@@ -11,7 +11,7 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPai
 use jsonwebtoken::errors::{Error, ErrorKind};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use moqrelay_room::{Number, UserId};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::random;
@@ -241,6 +241,16 @@ impl Keys {
         self.usable().verify(token, now)
     }
 
+    /// Returns what a signed text says that is no token: the caller checks its audience and time.
+    pub(crate) fn open<T: DeserializeOwned>(&self, text: &str) -> Result<T, TokenError> {
+        self.usable().open(text)
+    }
+
+    /// Returns a signed text that is no token.
+    pub(crate) fn seal<T: Serialize>(&self, claims: &T) -> String {
+        self.usable().seal(claims)
+    }
+
     /// Returns a token that says so.
     pub fn sign(&self, claims: &Claims) -> String {
         self.usable().sign(claims)
@@ -292,6 +302,10 @@ impl Usable {
     }
 
     fn verify(&self, token: &str, now: SystemTime) -> Result<Claims, TokenError> {
+        self.open::<RawClaims>(token)?.check(now)
+    }
+
+    fn open<T: DeserializeOwned>(&self, token: &str) -> Result<T, TokenError> {
         if token.len() > LEN_MAX {
             return Err(TokenError::Malformed);
         }
@@ -311,7 +325,7 @@ impl Usable {
         let mut fault = TokenError::Algorithm;
         for key in named.filter(|key| key.algorithm == header.alg) {
             match key.decode(token) {
-                Ok(claims) => return claims.check(now),
+                Ok(claims) => return Ok(claims),
                 Err(error) => fault = error,
             }
         }
@@ -319,8 +333,11 @@ impl Usable {
     }
 
     fn sign(&self, claims: &Claims) -> String {
-        let claims = RawClaims::from(claims);
-        jsonwebtoken::encode(&self.signer.header, &claims, &self.signer.key)
+        self.seal(&RawClaims::from(claims))
+    }
+
+    fn seal<T: Serialize>(&self, claims: &T) -> String {
+        jsonwebtoken::encode(&self.signer.header, claims, &self.signer.key)
             .expect("the key was loaded for this algorithm")
     }
 }
@@ -345,13 +362,13 @@ impl UsableKey {
         kid.is_none_or(|kid| self.kid.as_deref() == Some(kid))
     }
 
-    fn decode(&self, token: &str) -> Result<RawClaims, TokenError> {
+    fn decode<T: DeserializeOwned>(&self, token: &str) -> Result<T, TokenError> {
         let mut validation = Validation::new(self.algorithm);
         // Checked below, against a time that is given and with words of our own.
         validation.required_spec_claims.clear();
         validation.validate_exp = false;
         validation.validate_aud = false;
-        let decoded = jsonwebtoken::decode::<RawClaims>(token, &self.verify, &validation);
+        let decoded = jsonwebtoken::decode::<T>(token, &self.verify, &validation);
         decoded
             .map(|decoded| decoded.claims)
             .map_err(|error| TokenError::from(&error))

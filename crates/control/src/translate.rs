@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use moqrelay_room as room;
+use moqrelay_room::conference::Denied;
 use moqrelay_wire::signal;
 
 use crate::random;
@@ -11,12 +12,15 @@ use crate::random;
 pub(crate) type Mint<'a> = &'a dyn Fn(room::CallId, room::ParticipantId) -> String;
 
 /// Returns what the switchboard is asked, and the call that it would begin; `None` for `register`,
-/// which is not the switchboard's to read.
+/// and what concerns rooms, which is not the switchboard's to read.
 pub(crate) fn request(request: signal::Request) -> Option<(room::Request, Option<signal::CallId>)> {
     let call = |call: signal::CallId| room::CallId(call.0);
     Some((
         match request {
-            signal::Request::Register { .. } => return None,
+            signal::Request::Register { .. }
+            | signal::Request::Join(_)
+            | signal::Request::Leave { .. }
+            | signal::Request::Room { .. } => return None,
             signal::Request::Presence { state } => room::Request::Presence(own_presence(state)),
             signal::Request::Rules(wanted) => room::Request::Rules(wanted_rules(wanted)),
             signal::Request::Park { call: id } => room::Request::Park(call(id)),
@@ -242,6 +246,27 @@ pub(crate) fn code(reason: room::Reason) -> signal::Code {
         room::Reason::TrunkDown => signal::Code::TrunkDown,
         room::Reason::TooMany => signal::Code::TooMany,
         room::Reason::ShuttingDown => signal::Code::ShuttingDown,
+    }
+}
+
+/// Returns the code of what a conference denies.
+pub(crate) fn denied(denied: Denied) -> signal::Code {
+    match denied {
+        Denied::NoSuchRoom | Denied::NotIn | Denied::BadName => signal::Code::NoSuchRoom,
+        Denied::PinWanted => signal::Code::PinRequired,
+        Denied::WrongPin | Denied::BadPin => signal::Code::PinWrong,
+        Denied::TooManyTries | Denied::TooFast => signal::Code::RateLimited,
+        Denied::Locked => signal::Code::Locked,
+        Denied::Full => signal::Code::Full,
+        Denied::Banned => signal::Code::Banned,
+        Denied::NotHost => signal::Code::NotHost,
+        Denied::NoSuchParticipant => signal::Code::NotFound,
+        Denied::AlreadyIn | Denied::WrongState => signal::Code::WrongState,
+        Denied::NothingToShow => signal::Code::BadMessage,
+        Denied::Taken => signal::Code::Busy,
+        Denied::TooManyRooms => signal::Code::TooMany,
+        Denied::ShuttingDown => signal::Code::ShuttingDown,
+        _ => signal::Code::Internal,
     }
 }
 

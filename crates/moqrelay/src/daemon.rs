@@ -246,6 +246,7 @@ pub(crate) async fn run(
         inherited,
         cdr,
         rooms: config.rooms.conferences()?,
+        seats: config.rooms.seats,
         relay: relay.clone(),
         processors,
         trunks,

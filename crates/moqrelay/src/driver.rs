@@ -58,6 +58,8 @@ pub(crate) struct Engines {
     pub(crate) cdr: Option<Cdr>,
     /// What rooms go by.
     pub(crate) rooms: conference::Config,
+    /// Seats that each room has for those who decode voices themselves.
+    pub(crate) seats: usize,
     /// Where the daemon publishes what it says in rooms.
     pub(crate) relay: Relay,
     pub(crate) processors: Processors,
@@ -147,7 +149,7 @@ impl Driver {
             inherited: BTreeMap::new(),
             legs: BTreeMap::new(),
             by_bridge: BTreeMap::new(),
-            rooms: Rooms::new(engines.rooms, engines.relay),
+            rooms: Rooms::new(engines.rooms, engines.seats, engines.relay),
             processors: engines.processors,
             ledger: Ledger::new(engines.cdr),
             trunks: engines.trunks,
@@ -199,7 +201,7 @@ impl Driver {
 
     fn pass_time(&mut self, now: Instant) {
         self.board.handle_timeout(now);
-        self.rooms.handle_timeout(now);
+        self.pass_time_in_rooms(now);
         let bridge = &self.bridge;
         self.inherited.retain(|id, (_, until)| {
             let good = *until > now;
@@ -244,6 +246,7 @@ impl Driver {
                 reply,
             } => {
                 reply.send(self.board.resume(device, attachment));
+                self.room_device_back(device, attachment);
             }
             Request::Signal {
                 device,
@@ -252,7 +255,15 @@ impl Driver {
             } => {
                 reply.send(self.board.request(device, request, now));
             }
+            Request::Room {
+                device,
+                attachment,
+                visitor,
+                request,
+                reply,
+            } => self.room_request(device, attachment, visitor, request, reply),
             Request::Dropped { device, attachment } => {
+                self.room_device_lost(device, attachment);
                 self.handle(Input::Dropped { device, attachment });
             }
             Request::Ticket { arrival, reply } => reply.send(self.ticket(arrival)),

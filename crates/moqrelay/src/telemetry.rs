@@ -262,6 +262,10 @@ const COUNTERS: &[(&str, &str)] = &[
         "Seats of rooms that somebody has got.",
     ),
     (
+        "moqrelay_room_messages_total",
+        "Messages in rooms, by kind: public or private.",
+    ),
+    (
         "moqrelay_processor_answers_dropped_total",
         "Answers of a media processor that were not used, by cause: malformed, or too many texts.",
     ),

@@ -29,6 +29,12 @@ pub struct Roster {
     pub locked: bool,
     /// Whether a host lets people in one by one.
     pub lobby: bool,
+    /// Whether somebody keeps what is said.
+    #[serde(default)]
+    pub recording: bool,
+    /// The names of programs that listen.
+    #[serde(default)]
+    pub listening: Vec<String>,
     /// Everyone, in the order in which they came.
     pub people: Vec<Person>,
 }
@@ -51,6 +57,53 @@ pub struct Person {
     /// The order of the raised hands: the first has 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hand: Option<u32>,
+    /// Whether it is heard at the moment.
+    #[serde(default)]
+    pub speaking: bool,
+    /// How much louder everyone is to play it, in decibels.
+    #[serde(default)]
+    pub level_db: i8,
+    /// Whether it is not listening for the moment.
+    #[serde(default)]
+    pub held: bool,
+    /// How well it is heard: a mean opinion score.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quality: Option<Mos>,
+    /// What is to be seen of it.
+    #[serde(default)]
+    pub video: Vec<Video>,
+}
+
+/// What is to be seen of a participant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Video {
+    /// A camera.
+    Camera,
+    /// A screen that is shown.
+    Screen,
+}
+
+/// A mean opinion score to the hundredth, 1 to 5.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "f64", into = "f64")]
+pub struct Mos(u16);
+
+impl From<f64> for Mos {
+    fn from(mos: f64) -> Self {
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "100 to 500; what is no number becomes 1"
+        )]
+        Self((mos.max(1.0).min(5.0) * 100.0).round() as u16)
+    }
+}
+
+impl From<Mos> for f64 {
+    fn from(mos: Mos) -> Self {
+        Self::from(mos.0) / 100.0
+    }
 }
 
 /// What a participant is.
@@ -160,10 +213,29 @@ pub enum What {
         /// Which.
         role: Role,
     },
+    /// Is made louder or softer for everyone.
+    Level {
+        /// Who.
+        participant: String,
+        /// By how many decibels.
+        db: i8,
+    },
+    /// Is not listening for the moment, or again.
+    Held {
+        /// Who.
+        participant: String,
+        /// True: not listening.
+        held: bool,
+    },
     /// The room is locked, or no longer.
     Locked {
         /// True: nobody is let in.
         locked: bool,
+    },
+    /// A host lets people in one by one, or no longer.
+    Lobby {
+        /// True: one by one.
+        lobby: bool,
     },
 }
 

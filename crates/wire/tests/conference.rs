@@ -1,7 +1,8 @@
 //! Rosters and events of rooms.
 
 use moqrelay_wire::conference::{
-    BYTES_MAX, DecodeError, Happened, Kind, Leaving, Person, Presence, Role, Roster, VERSION, What,
+    BYTES_MAX, DecodeError, Happened, Kind, Leaving, Mos, Person, Presence, Role, Roster, VERSION,
+    Video, What,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -15,12 +16,14 @@ fn a_roster_is_the_json_of_the_protocol() {
         value,
         json!({
             "version": 1, "room": "0f", "name": "tea", "title": "Tea", "number": "8001",
-            "locked": false, "lobby": true,
+            "locked": false, "lobby": true, "recording": true, "listening": ["Minutes"],
             "people": [
                 {"participant": "p1", "name": "<b>Anna</b>", "kind": "browser", "role": "host",
-                 "presence": "here", "muted": false},
+                 "presence": "here", "muted": false, "speaking": true, "level_db": -6, "held": false,
+                 "quality": 4.25, "video": ["camera", "screen"]},
                 {"participant": "p2", "name": "1001", "kind": "telephone", "role": "speaker",
-                 "presence": "away", "muted": true, "hand": 1},
+                 "presence": "away", "muted": true, "hand": 1, "speaking": false, "level_db": 0,
+                 "held": true, "video": []},
             ],
         })
     );
@@ -75,6 +78,24 @@ fn events_are_the_json_of_the_protocol() {
                 role: Role::Listener,
             },
             json!({"type": "role", "participant": "p2", "role": "listener"}),
+        ),
+        (
+            What::Level {
+                participant: p(),
+                db: -6,
+            },
+            json!({"type": "level", "participant": "p2", "db": -6}),
+        ),
+        (
+            What::Held {
+                participant: p(),
+                held: true,
+            },
+            json!({"type": "held", "participant": "p2", "held": true}),
+        ),
+        (
+            What::Lobby { lobby: true },
+            json!({"type": "lobby", "lobby": true}),
         ),
         (
             What::Locked { locked: true },
@@ -135,6 +156,30 @@ fn another_version_and_what_is_too_long_are_refused() {
 }
 
 #[test]
+fn a_score_that_cannot_be_is_brought_within_the_scale() {
+    for (said, kept) in [(f64::NAN, 1.0), (-3.0, 1.0), (1e300, 5.0), (4.256, 4.26)] {
+        assert!((f64::from(Mos::from(said)) - kept).abs() < 1e-9, "{said}");
+    }
+}
+
+#[test]
+fn a_roster_of_a_writer_that_knows_less_is_read() {
+    let text = json!({
+        "version": 1, "room": "0f", "name": "tea", "title": "Tea", "locked": false, "lobby": false,
+        "people": [{"participant": "p1", "name": "Anna", "kind": "browser", "role": "host",
+                    "presence": "here", "muted": false}],
+    });
+
+    let roster = Roster::decode(text.to_string().as_bytes()).unwrap();
+
+    assert!(!roster.recording && roster.listening.is_empty());
+    assert_eq!(
+        (roster.people[0].level_db, roster.people[0].held),
+        (0, false)
+    );
+}
+
+#[test]
 fn what_is_cut_off_is_refused() {
     let text = roster().to_json();
     for len in 0..text.len() {
@@ -167,6 +212,11 @@ fn roster() -> Roster {
         presence: Presence::Here,
         muted: false,
         hand: None,
+        speaking: true,
+        level_db: -6,
+        held: false,
+        quality: Some(Mos::from(4.2499)),
+        video: vec![Video::Camera, Video::Screen],
     };
     let bob = Person {
         participant: "p2".into(),
@@ -176,6 +226,11 @@ fn roster() -> Roster {
         presence: Presence::Away,
         muted: true,
         hand: Some(1),
+        speaking: false,
+        level_db: 0,
+        held: true,
+        quality: None,
+        video: Vec::new(),
     };
     Roster {
         version: VERSION,
@@ -185,6 +240,8 @@ fn roster() -> Roster {
         number: Some("8001".into()),
         locked: false,
         lobby: true,
+        recording: true,
+        listening: vec!["Minutes".into()],
         people: vec![anna, bob],
     }
 }

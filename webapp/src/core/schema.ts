@@ -153,8 +153,163 @@ export type Code =
 	| "trunk_down"
 	| "too_many"
 	| "rate_limited"
+	| "no_such_room"
+	| "pin_required"
+	| "pin_wrong"
+	| "locked"
+	| "full"
+	| "banned"
+	| "not_host"
 	| "shutting_down"
 	| "internal";
+
+/** An open room: 32 lower-case hex digits, others each time it opens. */
+export type RoomId = string;
+
+/** What a participant of a room is. */
+export type RoomKind = "browser" | "telephone" | "recorder" | "program";
+
+/** What a participant of a room may. */
+export type RoomRole = "host" | "speaker" | "listener" | "recorder";
+
+/** How a participant is there. */
+export type RoomPresence = "waiting" | "here" | "away";
+
+/** What is to be seen of a participant. */
+export type VideoSource = "camera" | "screen";
+
+/** One of a roster. `quality` is a mean opinion score. */
+export interface RosterPerson {
+	participant: string;
+	name: string;
+	kind: RoomKind;
+	role: RoomRole;
+	presence: RoomPresence;
+	muted: boolean;
+	hand?: number;
+	speaking: boolean;
+	level_db: number;
+	held: boolean;
+	quality?: number;
+	video: VideoSource[];
+}
+
+/** Everyone in a room and what holds for it; also the track `roster`. */
+export interface Roster {
+	version: number;
+	room: string;
+	name: string;
+	title: string;
+	number?: string;
+	locked: boolean;
+	lobby: boolean;
+	recording: boolean;
+	listening: string[];
+	people: RosterPerson[];
+}
+
+/** Why somebody is in a room no more. */
+export type RoomLeaving =
+	| "left"
+	| "lost"
+	| "removed"
+	| "banned"
+	| "ended"
+	| "shutdown"
+	| "elsewhere";
+
+/** What happened in a room. */
+export type RoomWhat =
+	| { type: "joined"; participant: string }
+	| { type: "waiting"; participant: string }
+	| { type: "away"; participant: string }
+	| { type: "back"; participant: string }
+	| { type: "left"; participant: string; why: RoomLeaving }
+	| { type: "muted"; participant: string; muted: boolean }
+	| { type: "all_muted" }
+	| { type: "hand"; participant: string; raised: boolean }
+	| { type: "role"; participant: string; role: RoomRole }
+	| { type: "level"; participant: string; db: number }
+	| { type: "held"; participant: string; held: boolean }
+	| { type: "locked"; locked: boolean }
+	| { type: "lobby"; lobby: boolean };
+
+/** What happened in a room, and who did it; also the track `events`. */
+export type RoomHappened = { seq: number; by?: string } & RoomWhat;
+
+/** Who wants to come into a room, and how. */
+export interface Join {
+	room: string;
+	name?: string;
+	pin?: string;
+	key?: string;
+	listen?: boolean;
+}
+
+/** What somebody in a room wants. */
+export type RoomAct =
+	| { act: "mute"; participant: string; muted: boolean }
+	| { act: "mute_all" }
+	| { act: "hand"; participant: string; raised: boolean }
+	| { act: "lock"; locked: boolean }
+	| { act: "lobby"; lobby: boolean }
+	| { act: "admit"; participant: string }
+	| { act: "remove"; participant: string }
+	| { act: "ban"; participant: string }
+	| { act: "role"; participant: string; role: RoomRole }
+	| { act: "level"; participant: string; db: number }
+	| { act: "end" }
+	| { act: "hold"; held: boolean }
+	| { act: "dial"; number: string }
+	| { act: "say"; text: string; to?: string }
+	| { act: "react"; emoji: string }
+	| { act: "video"; camera: boolean; screen: boolean };
+
+/** What names a room to people. */
+export interface RoomView {
+	id: RoomId;
+	name: string;
+	title?: string;
+	number?: string;
+}
+
+/** Where somebody in a room publishes and whom to hear. No `seats`: each participant's own track. */
+export interface RoomMedia {
+	room: RoomId;
+	participant: string;
+	namespace: string[];
+	token: string;
+	seats: number;
+	video: boolean;
+}
+
+/** Whether one is in a room or waits to be let in. */
+export type PlaceState = "here" | "waiting";
+
+/** Something said in words: to all, or to one alone. */
+export interface ChatMessage {
+	n: number;
+	from: string;
+	name: string;
+	to?: string;
+	text: string;
+	at_ms: number;
+}
+
+/** How far the call of a telephone into a room has come. */
+export type DialState = "calling" | "ringing" | "up" | "ended";
+
+/** What `ok` carries for `join`. No `media` while waiting. */
+export interface Joined {
+	room: RoomView;
+	participant: string;
+	key: string;
+	role: RoomRole;
+	state: PlaceState;
+	media?: RoomMedia;
+	roster: Roster;
+	chat: ChatMessage[];
+}
 
 /** The session to take over. */
 export interface Resume {
@@ -180,7 +335,10 @@ export type Request =
 	| { type: "transfer"; call: CallId; to: string }
 	| { type: "park"; call: CallId }
 	| { type: "connect"; call: CallId; with: CallId }
-	| { type: "merge"; call: CallId; with: CallId };
+	| { type: "merge"; call: CallId; with: CallId }
+	| ({ type: "join" } & Join)
+	| { type: "leave"; room: RoomId }
+	| { type: "room"; room: RoomId; do: RoomAct };
 
 /** What the server allows a device. */
 export interface Limits {
@@ -226,11 +384,19 @@ export type Event =
 	| { type: "messages"; waiting: boolean }
 	| ({ type: "parked" } & ParkedCall)
 	| { type: "unparked"; slot: string }
+	| { type: "room_admitted"; room: RoomId; key: string; role: RoomRole; media: RoomMedia; roster: Roster; chat: ChatMessage[] }
+	| { type: "room_media"; room: RoomId; key: string; role: RoomRole; media: RoomMedia }
+	| { type: "roster"; room: RoomId; roster: Roster }
+	| { type: "room_event"; room: RoomId; event: RoomHappened }
+	| { type: "chat"; room: RoomId; message: ChatMessage }
+	| { type: "reaction"; room: RoomId; from: string; emoji: string }
+	| { type: "room_dial"; room: RoomId; number: string; state: DialState; cause?: Cause }
+	| { type: "room_left"; room: RoomId; why: RoomLeaving }
 	| { type: "ended"; call: CallId; cause: Cause; reason: string };
 
 /** An answer, or a word about the connection. */
 export type Notice =
-	| ({ type: "ok"; id: number } & Partial<Registered> & { call?: CallId })
+	| ({ type: "ok"; id: number } & Partial<Registered> & Partial<Joined> & { call?: CallId })
 	| { type: "refused"; id: number; code: Code; reason: string }
 	| { type: "error"; code: Code; reason: string }
 	| { type: "ping" }

@@ -201,6 +201,9 @@ impl Socket {
         Ok(Live {
             session,
             attachment,
+            visitor: self
+                .shared
+                .visitor(application.user.clone(), self.address.ip()),
             messages,
             cut,
             until,

@@ -16,7 +16,7 @@ use tokio::time::{self, timeout};
 
 use crate::control::Shared;
 use crate::rate::{Bucket, Rate, Verdict};
-use crate::request::{Failure, Reply, Request};
+use crate::request::{Failure, Reply, Request, RoomRequest, Visitor};
 use crate::session::{Begun, Cut, Session, encode, refused};
 use crate::translate;
 
@@ -99,6 +99,7 @@ struct Socket {
 struct Live {
     session: Arc<Session>,
     attachment: Attachment,
+    visitor: Visitor,
     messages: mpsc::Receiver<Utf8Bytes>,
     cut: oneshot::Receiver<Cut>,
     /// When the token ends.
@@ -232,6 +233,11 @@ impl Socket {
             Ok(ClientMessage::Request { id, .. }) if verdict == Verdict::Refused => {
                 session.send(refused(id, Code::RateLimited, "too many messages"));
             }
+            // Asking again gives the same place: there is nothing to keep for a repeat.
+            Ok(ClientMessage::Request {
+                id,
+                request: signal::Request::Join(join),
+            }) => self.ask_room(live, id, RoomRequest::Join(join)),
             Ok(ClientMessage::Request { id, request }) => {
                 match session.begin(id, &request, live.registered_id) {
                     Begun::New => self.ask(live, id, request),
@@ -243,7 +249,38 @@ impl Socket {
         Ok(())
     }
 
+    /// Asks the conference.
+    fn ask_room(&self, live: &Live, id: u64, request: RoomRequest) {
+        let session = Arc::clone(&live.session);
+        let reply = Reply::new(move |result: Result<Done, Failure>| {
+            let notice = match result {
+                Ok(done) => Notice::Ok { id, done },
+                Err(failure) => failed(id, failure),
+            };
+            session.answer(id, notice);
+        });
+        self.shared.ask(Request::Room {
+            device: live.session.device,
+            attachment: live.attachment,
+            visitor: live.visitor.clone(),
+            request,
+            reply,
+        });
+    }
+
     fn ask(&self, live: &Live, id: u64, request: signal::Request) {
+        let request = match request {
+            signal::Request::Join(join) => {
+                return self.ask_room(live, id, RoomRequest::Join(join));
+            }
+            signal::Request::Leave { room } => {
+                return self.ask_room(live, id, RoomRequest::Leave(room));
+            }
+            signal::Request::Room { room, r#do: act } => {
+                return self.ask_room(live, id, RoomRequest::Act(room, act));
+            }
+            other => other,
+        };
         let session = Arc::clone(&live.session);
         let device = session.device;
         let Some((request, call)) = translate::request(request) else {
@@ -337,6 +374,7 @@ fn fault(error: DecodeError) -> Notice {
 fn failed(id: u64, failure: Failure) -> Notice {
     let notice = match failure {
         Failure::Refused(refusal) => refused(id, translate::code(refusal.reason), refusal.text),
+        Failure::Denied(denied) => refused(id, translate::denied(denied), denied.to_string()),
         Failure::Dropped => refused(id, Code::Internal, "the server did not answer"),
     };
     if let Notice::Refused { code, .. } = &notice {

@@ -11,7 +11,7 @@ use moqrelay_control::token::{Claims, Key, Keys, Material};
 use moqrelay_control::{
     Calls, Config, Control, Directory, Limits, Request, Requests, Transport, TransportSource, Web,
 };
-use moqrelay_room::{self as room, Input, Output, Switchboard};
+use moqrelay_room::{self as room, Input, Output, Switchboard, conference::Denied};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -295,6 +295,8 @@ pub(crate) fn handle(board: &mut Switchboard, request: Request) {
         } => {
             reply.send(board.request(device, request, now));
         }
+        // This daemon has no rooms.
+        Request::Room { reply, .. } => reply.deny(Denied::NoSuchRoom),
         Request::Dropped { device, attachment } => {
             board.handle(Input::Dropped { device, attachment }, now);
         }

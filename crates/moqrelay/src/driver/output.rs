@@ -40,8 +40,10 @@ impl Driver {
             .send_if_modified(|old| std::mem::replace(old, counts) != counts);
         if self.retired {
             let names = |users: BTreeSet<UserId>| users.iter().map(ToString::to_string).collect();
+            let mut in_calls: BTreeSet<String> = names(self.board.users_in_calls());
+            in_calls.extend(self.users_in_rooms());
             let staying = Some(Staying {
-                in_calls: names(self.board.users_in_calls()),
+                in_calls,
                 unanswered: names(self.board.users_unanswered()),
             });
             self.shown
@@ -59,7 +61,10 @@ impl Driver {
     pub(super) fn output(&mut self, output: Output) {
         match output {
             Output::Notify { device, event } => self.control.notify(device, event),
-            Output::Forget(device) => self.control.forget(device),
+            Output::Forget(device) => {
+                self.room_device_gone(device);
+                self.control.forget(device);
+            }
             Output::Dial {
                 leg,
                 call,

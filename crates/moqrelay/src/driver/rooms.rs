@@ -1,29 +1,29 @@
 //! The driver's part for rooms: carries out what [`Conferences`] decide.
 
+mod browsers;
+mod tracks;
+
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant, SystemTime},
 };
 
-use bytes::Bytes;
 use moqrelay_bridge::{
     self as bridge, Chime, Place, ari,
     leg::{Beep, OutRate, Spec},
 };
-use moqrelay_relay::{
-    FullTrackName, Namespace, Relay, Rights,
-    track::{Info, Object, Writer},
-};
+use moqrelay_relay::{Relay, Rights};
 use moqrelay_room::{
-    Arrival, Caller, Cause, Digit, LegId, ParticipantId, Reason, Refusal,
+    Arrival, Attachment, Caller, Cause, DeviceId, Digit, LegId, ParticipantId, Reason, Refusal,
     conference::{
         self, Applicant, Conferences, Denied, Fresh, Happened, Input, Key, Kind, Leaving, Output,
         Prompt, Role, RoomId, RoomName, What, Who,
     },
 };
-use moqrelay_wire::conference as wire;
+use moqrelay_wire::{conference as wire, signal};
 use uuid::Uuid;
 
+use self::tracks::Tracks;
 use super::{
     ATTACH_TIMEOUT, Driver, Road,
     words::{to_ari, to_bridge, to_wire, told, told_ari},
@@ -31,9 +31,6 @@ use super::{
 
 /// Legs of rooms have names from here on, those of calls below, so that each event finds the one who knows the leg.
 const LEGS_FIRST: u64 = 1 << 48;
-
-/// How often a roster is written again, for those who came since: the relay keeps a track for a minute.
-const ROSTER_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Tickets for rooms that wait for their connection.
 const TICKETS_MAX: usize = 500;
@@ -46,33 +43,33 @@ pub(super) struct Rooms {
     /// Telephones that were promised a connection, and what they dialled.
     tickets: BTreeMap<LegId, (String, Caller)>,
     legs: u64,
-    roster_due: Instant,
-}
-
-/// What the daemon itself publishes in a room.
-struct Tracks {
-    roster: Writer,
-    events: Writer,
-    rosters: u64,
-    happened: u64,
+    /// Browsers' sessions in rooms: their sockets, and whose they are.
+    devices: BTreeMap<DeviceId, (Attachment, String)>,
+    /// When this server was started: places that were given out before can be had back.
+    started: SystemTime,
+    /// Seats that each room has for those who decode voices themselves.
+    seats: u32,
 }
 
 impl Rooms {
-    pub(super) fn new(config: conference::Config, relay: Relay) -> Self {
+    pub(super) fn new(config: conference::Config, seats: usize, relay: Relay) -> Self {
         Self {
             board: Conferences::new(config),
             relay,
             tracks: BTreeMap::new(),
             tickets: BTreeMap::new(),
             legs: LEGS_FIRST,
-            roster_due: Instant::now(),
+            devices: BTreeMap::new(),
+            started: SystemTime::now(),
+            // 16 at most.
+            seats: u32::try_from(seats).unwrap_or(u32::MAX),
         }
     }
 
     /// Returns when something is due.
     pub(super) fn due(&self) -> Option<Instant> {
-        let rosters = (!self.tracks.is_empty()).then_some(self.roster_due);
-        self.board.poll_timeout().into_iter().chain(rosters).min()
+        let tracks = self.tracks.values().filter_map(Tracks::due);
+        self.board.poll_timeout().into_iter().chain(tracks).min()
     }
 
     /// Tells whether nobody is in any room.
@@ -93,63 +90,24 @@ impl Rooms {
     }
 
     fn open(&mut self, room: RoomId, name: &RoomName) {
-        let track = |track: &'static str| {
-            let room = room.to_string();
-            let fields = ["room", &room].map(|field| Bytes::copy_from_slice(field.as_bytes()));
-            let name = FullTrackName::new(Namespace::new(fields)?, track);
-            Ok::<_, anyhow::Error>(self.relay.publish(&name?, Info::default())?)
-        };
-        match (track("roster"), track("events")) {
-            (Ok(roster), Ok(events)) => {
-                let tracks = Tracks {
-                    roster,
-                    events,
-                    rosters: 0,
-                    happened: 0,
-                };
-                self.tracks.insert(room, tracks);
-            }
-            (Err(error), _) | (_, Err(error)) => {
+        match Tracks::publish(&self.relay, room) {
+            Ok(tracks) => drop(self.tracks.insert(room, tracks)),
+            Err(error) => {
                 tracing::warn!(%room, %name, %error, "the room's roster is not published");
             }
         }
     }
 
-    fn write_roster(&mut self, room: RoomId) {
-        let (Some(tracks), Some(roster)) = (self.tracks.get_mut(&room), self.board.roster(room))
-        else {
-            return;
-        };
-        let text = to_wire_roster(&roster).to_json();
-        let object = whole_group(tracks.rosters, text);
-        tracks.rosters += 1;
-        if let Err(error) = tracks.roster.write(object) {
-            tracing::debug!(%room, %error, "a roster was not published");
-        }
-    }
-
-    fn write_event(&mut self, room: RoomId, happened: Happened) {
+    fn write_event(&mut self, room: RoomId, happened: &Happened) {
         tracing::info!(%room, seq = happened.seq, by = ?happened.by, what = ?happened.what, "in the room");
-        let Some(tracks) = self.tracks.get_mut(&room) else {
-            return;
-        };
-        let object = whole_group(tracks.happened, to_wire_event(happened).to_json());
-        tracks.happened += 1;
-        if let Err(error) = tracks.events.write(object) {
-            tracing::debug!(%room, %error, "an event was not published");
+        if let Some(tracks) = self.tracks.get_mut(&room) {
+            tracks.write_event(&to_wire_event(*happened));
         }
     }
 
-    /// Does what is due at `now`.
-    pub(super) fn handle_timeout(&mut self, now: Instant) {
-        self.board.handle_timeout(now);
-        if now < self.roster_due {
-            return;
-        }
-        self.roster_due = now + ROSTER_INTERVAL;
-        let rooms: Vec<RoomId> = self.tracks.keys().copied().collect();
-        for room in rooms {
-            self.write_roster(room);
+    fn write_chat(&mut self, room: RoomId, message: &signal::ChatMessage) {
+        if let Some(tracks) = self.tracks.get_mut(&room) {
+            tracks.write_message(message.clone(), Instant::now());
         }
     }
 }
@@ -312,9 +270,64 @@ impl Driver {
                 who,
                 why,
             } => self.leave_room(room, participant, who, why),
+            Output::Admitted { who, .. } => {
+                if let Who::Device(device) = who {
+                    self.tell_admitted(device);
+                }
+            }
+            Output::Level {
+                room,
+                participant,
+                db,
+            } => {
+                if let Some(place) = room_place(room, participant) {
+                    self.bridge.set_level(place, db);
+                }
+            }
+            Output::Said(room, message) => self.tell_said(room, message),
+            Output::Reacted { room, from, emoji } => self.tell_reacted(room, from, emoji),
             Output::HangUp(leg, cause) => self.hang_up(leg, cause),
-            Output::Happened(room, happened) => self.rooms.write_event(room, happened),
-            Output::Roster(room) => self.rooms.write_roster(room),
+            Output::Happened(room, happened) => {
+                self.rooms.write_event(room, &happened);
+                self.tell_happened(room, happened);
+            }
+            Output::Roster(room) => self.roster_changed(room),
+        }
+    }
+
+    fn roster_changed(&mut self, room: RoomId) {
+        let Some(roster) = self.rooms.board.roster(room) else {
+            return;
+        };
+        let Some(tracks) = self.rooms.tracks.get_mut(&room) else {
+            return;
+        };
+        if tracks.roster_changed(roster.people.len(), Instant::now()) {
+            self.write_roster(room);
+        }
+    }
+
+    fn write_roster(&mut self, room: RoomId) {
+        let (Some(roster), Some(tracks)) = (
+            self.rooms.board.roster(room),
+            self.rooms.tracks.get_mut(&room),
+        ) else {
+            return;
+        };
+        let roster = to_wire_roster(&roster);
+        if tracks.write_roster(&roster, Instant::now()) {
+            self.show_roster(room, roster);
+        }
+    }
+
+    /// Does what is due at `now`.
+    pub(super) fn pass_time_in_rooms(&mut self, now: Instant) {
+        self.rooms.board.handle_timeout(now);
+        let tracks = self.rooms.tracks.iter_mut();
+        let due = tracks.filter_map(|(room, it)| it.handle_timeout(now).then_some(*room));
+        let due: Vec<RoomId> = due.collect();
+        for room in due {
+            self.write_roster(room);
         }
     }
 
@@ -355,6 +368,9 @@ impl Driver {
         });
         let silent = !role.speaks() || person.is_some_and(|it| it.muted);
         self.silence_in_room(place, who, silent);
+        if let Who::Device(device) = who {
+            self.tell_role(room, participant, device);
+        }
     }
 
     fn mute_in_room(&mut self, room: RoomId, participant: ParticipantId, who: Who, muted: bool) {
@@ -384,6 +400,9 @@ impl Driver {
         if why != Leaving::Elsewhere {
             self.bridge.remove_voice(place.clone());
             self.bridge.chime(place.room(), Chime::Left);
+        }
+        if let Who::Device(device) = who {
+            self.tell_left(room, participant, device, why);
         }
         if let Who::Leg(leg) = who {
             let cause = match why {
@@ -426,6 +445,7 @@ fn applicant(leg: LegId, from: &Caller) -> Applicant {
         caller: number.unwrap_or_default(),
         pin: None,
         key: None,
+        was: None,
     }
 }
 
@@ -460,17 +480,6 @@ fn cause_of(denied: Denied) -> Cause {
     }
 }
 
-/// An object that is a group of its own: who comes later finds the newest whole.
-fn whole_group(group: u64, payload: Bytes) -> Object {
-    Object {
-        group,
-        subgroup: Some(0),
-        end_of_group: true,
-        payload,
-        ..Object::default()
-    }
-}
-
 fn to_wire_roster(roster: &conference::Roster) -> wire::Roster {
     let person = |it: &conference::Person| wire::Person {
         participant: it.participant.to_string(),
@@ -489,6 +498,21 @@ fn to_wire_roster(roster: &conference::Roster) -> wire::Roster {
         },
         muted: it.muted,
         hand: it.hand,
+        speaking: false,
+        level_db: it.level_db,
+        held: it.held,
+        quality: None,
+        video: [
+            (it.shown.camera, wire::Video::Camera),
+            (it.shown.screen, wire::Video::Screen),
+        ]
+        .into_iter()
+        .filter_map(|(on, video)| on.then_some(video))
+        .collect(),
+    };
+    let here = |kind: Kind| {
+        let people = roster.people.iter();
+        people.filter(move |it| it.kind == kind && it.presence != conference::Presence::Waiting)
     };
     wire::Roster {
         version: wire::VERSION,
@@ -498,6 +522,8 @@ fn to_wire_roster(roster: &conference::Roster) -> wire::Roster {
         number: roster.number.clone(),
         locked: roster.locked,
         lobby: roster.lobby,
+        recording: here(Kind::Recorder).next().is_some(),
+        listening: here(Kind::Program).map(|it| it.name.clone()).collect(),
         people: roster.people.iter().map(person).collect(),
     }
 }
@@ -543,7 +569,16 @@ fn to_wire_event(happened: Happened) -> wire::Happened {
             participant: name(it),
             role: to_wire_role(role),
         },
+        What::Level(it, db) => wire::What::Level {
+            participant: name(it),
+            db,
+        },
+        What::Held(it, held) => wire::What::Held {
+            participant: name(it),
+            held,
+        },
         What::Locked(locked) => wire::What::Locked { locked },
+        What::Lobby(lobby) => wire::What::Lobby { lobby },
     };
     wire::Happened {
         seq: happened.seq,

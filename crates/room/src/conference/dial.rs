@@ -43,6 +43,19 @@ impl Conferences {
         self.config.door.as_ref() == Some(&number) || self.numbers.contains_key(&number)
     }
 
+    /// Returns the name of the room that is meant by a name or a number.
+    ///
+    /// # Errors
+    ///
+    /// [`Denied::NoSuchRoom`] when it is neither a room's number nor what a name could be.
+    pub fn named(&self, text: &str) -> Result<RoomName, Denied> {
+        let number = Number::new(text).ok();
+        match number.and_then(|number| self.numbers.get(&number)) {
+            Some(name) => Ok(name.clone()),
+            None => RoomName::new(&text.to_lowercase()).map_err(|_| Denied::NoSuchRoom),
+        }
+    }
+
     /// Takes a telephone that dialled a number of ours. [`Applicant::who`] must be the leg.
     ///
     /// # Errors

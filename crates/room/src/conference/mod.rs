@@ -3,19 +3,22 @@
 //! A state machine like [`Switchboard`](crate::Switchboard), and beside it: calls between two are
 //! not here. Where the sound goes is the business of those who carry out the outputs.
 
+mod chat;
 mod config;
 mod dial;
 mod guard;
+mod inside;
 mod room;
 mod types;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
+pub use self::chat::{MESSAGES_MAX, Message, TEXT_CHARS_MAX};
 pub use self::config::{Config, KeyAction, Limits, Pin, RoomName, Spec};
 pub use self::types::{
     Action, Applicant, Denied, Fresh, Happened, Input, Key, Kind, Leaving, Output, Person, Place,
-    Presence, Prompt, Role, RoomId, Roster, What, Who,
+    Presence, Prompt, Role, RoomId, Roster, Shown, What, Who,
 };
 use self::{
     dial::Dial,
@@ -182,9 +185,11 @@ impl Conferences {
             Action::Hand(whom, raised) if whom != me && (!host || raised) => {
                 return Err(Denied::NotHost);
             }
-            Action::Mute(..) | Action::Hand(..) => {}
+            Action::Mute(..) | Action::Hand(..) | Action::Hold(_) | Action::Show(_) => {}
             Action::MuteAll
             | Action::Lock(_)
+            | Action::Lobby(_)
+            | Action::Level(..)
             | Action::Admit(_)
             | Action::Role(..)
             | Action::Remove(_)
@@ -196,6 +201,8 @@ impl Conferences {
             }
             Action::MuteAll
             | Action::Lock(_)
+            | Action::Lobby(_)
+            | Action::Level(..)
             | Action::Admit(_)
             | Action::Role(..)
             | Action::Remove(_)
@@ -391,6 +398,9 @@ impl Conferences {
     ) -> Result<Role, Denied> {
         let limits = self.config.limits;
         let Some(known) = self.rooms.get(name) else {
+            if let Some(role) = applicant.was.filter(|_| self.config.on_demand) {
+                return Ok(role);
+            }
             // On demand: for those whom somebody knows.
             let speaks = applicant.role.speaks();
             return match self.config.on_demand && applicant.user.is_some() && speaks {
@@ -398,10 +408,16 @@ impl Conferences {
                 false => Err(Denied::NoSuchRoom),
             };
         };
-        let none = Room::new(RoomId(0));
+        let none = Room::new(RoomId(0), known.spec.lobby);
         let room = known.open.as_ref().unwrap_or(&none);
         if room.has_banned(applicant) {
             return Err(Denied::Banned);
+        }
+        if let Some(role) = applicant.was {
+            return match room.people.len() >= limits.people {
+                true => Err(Denied::Full),
+                false => Ok(role),
+            };
         }
         let owner = known.spec.owner.is_some() && room.entitled(&known.spec, applicant);
         if let Some(pin) = known.spec.pin.as_ref().filter(|_| !owner) {
@@ -430,9 +446,9 @@ impl Conferences {
         });
         let room = known.open.get_or_insert_with(|| {
             outputs.push_back(Output::Opened(fresh.room, name.clone()));
-            Room::new(fresh.room)
+            Room::new(fresh.room, known.spec.lobby)
         });
-        let waiting = known.spec.lobby && role != Role::Host;
+        let waiting = room.lobby && role != Role::Host && applicant.was.is_none();
         let me = room.add(applicant, role, waiting, fresh.key);
         let what = if waiting {
             What::Waiting(me)
@@ -491,85 +507,6 @@ impl Conferences {
 
 /// Inside.
 impl Conferences {
-    fn apply(&mut self, name: &RoomName, by: ParticipantId, action: Action) -> Result<(), Denied> {
-        let limits = self.config.limits;
-        let room = self.rooms.get_mut(name).and_then(|it| it.open.as_mut());
-        let room = room.ok_or(Denied::NoSuchRoom)?;
-        let outputs = &mut self.outputs;
-        self.touched.insert(name.clone());
-        let whom = match action {
-            Action::Mute(whom, _)
-            | Action::Hand(whom, _)
-            | Action::Admit(whom)
-            | Action::Role(whom, _)
-            | Action::Remove(whom)
-            | Action::Ban(whom) => Some(whom),
-            Action::MuteAll | Action::Lock(_) | Action::Leave | Action::End => None,
-        };
-        if whom.is_some_and(|whom| !room.people.contains_key(&whom)) {
-            return Err(Denied::NoSuchParticipant);
-        }
-        match action {
-            Action::Mute(whom, muted) => mute(room, whom, muted, Some(by), outputs),
-            Action::MuteAll => {
-                let others = room.people.iter();
-                let others = others.filter(|(_, it)| it.role == Role::Speaker && !it.muted);
-                let others: Vec<_> = others.map(|(id, _)| *id).collect();
-                for whom in others {
-                    mute(room, whom, true, Some(by), outputs);
-                }
-                room.happened(Some(by), What::AllMuted, outputs);
-            }
-            Action::Hand(whom, raised) => {
-                if room.hand(whom, raised) {
-                    room.happened(Some(by), What::Hand(whom, raised), outputs);
-                }
-            }
-            Action::Lock(locked) => {
-                if std::mem::replace(&mut room.locked, locked) != locked {
-                    room.happened(Some(by), What::Locked(locked), outputs);
-                }
-            }
-            Action::Admit(whom) => admit(room, whom, by, outputs)?,
-            Action::Role(whom, role) => {
-                let speakers = room.people.values().filter(|it| it.role.speaks()).count();
-                set_role(room, whom, role, by, speakers >= limits.speakers, outputs)?;
-            }
-            Action::Remove(whom) => self.put_out(name, whom, by, Leaving::Removed)?,
-            Action::Ban(whom) => {
-                if whom != by {
-                    room.ban(whom, &limits);
-                }
-                self.put_out(name, whom, by, Leaving::Banned)?;
-            }
-            Action::Leave => {
-                if let Some(own) = room.people.get(&by) {
-                    let who = own.who;
-                    self.leave(who, Some(by), Leaving::Left);
-                }
-            }
-            Action::End => self.end(name, Some(by), Leaving::Ended),
-        }
-        Ok(())
-    }
-
-    fn put_out(
-        &mut self,
-        name: &RoomName,
-        whom: ParticipantId,
-        by: ParticipantId,
-        why: Leaving,
-    ) -> Result<(), Denied> {
-        let room = self.room(name).ok_or(Denied::NoSuchRoom)?;
-        let it = room.people.get(&whom).ok_or(Denied::NoSuchParticipant)?;
-        if whom == by {
-            return Err(Denied::WrongState);
-        }
-        let who = it.who;
-        self.leave(who, Some(by), why);
-        Ok(())
-    }
-
     /// A connection is lost: the place is kept for a while.
     fn lost(&mut self, who: Who, now: Instant) {
         let until = now + self.config.away;
@@ -683,95 +620,4 @@ impl Conferences {
             self.leave(who, by, why);
         }
     }
-}
-
-fn mute(
-    room: &mut Room,
-    whom: ParticipantId,
-    muted: bool,
-    by: Option<ParticipantId>,
-    outputs: &mut VecDeque<Output>,
-) {
-    let id = room.id;
-    let Some(it) = room.people.get_mut(&whom) else {
-        return;
-    };
-    if std::mem::replace(&mut it.muted, muted) == muted {
-        return;
-    }
-    outputs.push_back(Output::Mute {
-        room: id,
-        participant: whom,
-        who: it.who,
-        muted,
-    });
-    room.happened(by, What::Muted(whom, muted), outputs);
-}
-
-fn admit(
-    room: &mut Room,
-    whom: ParticipantId,
-    by: ParticipantId,
-    outputs: &mut VecDeque<Output>,
-) -> Result<(), Denied> {
-    let id = room.id;
-    let it = room.people.get_mut(&whom);
-    let it = it.ok_or(Denied::NoSuchParticipant)?;
-    it.state = match it.state {
-        State::Waiting => State::Here,
-        // It finds itself inside when it comes back.
-        State::Away {
-            until,
-            waiting: true,
-        } => State::Away {
-            until,
-            waiting: false,
-        },
-        State::Here | State::Away { waiting: false, .. } => return Ok(()),
-    };
-    outputs.push_back(Output::Enter {
-        room: id,
-        participant: whom,
-        who: it.who,
-        role: it.role,
-        muted: it.muted,
-    });
-    room.happened(Some(by), What::Joined(whom), outputs);
-    Ok(())
-}
-
-fn set_role(
-    room: &mut Room,
-    whom: ParticipantId,
-    role: Role,
-    by: ParticipantId,
-    crowded: bool,
-    outputs: &mut VecDeque<Output>,
-) -> Result<(), Denied> {
-    let id = room.id;
-    let hosts = room.people.values().filter(|it| it.role == Role::Host);
-    let last_host = hosts.count() == 1;
-    let it = room.people.get_mut(&whom);
-    let it = it.ok_or(Denied::NoSuchParticipant)?;
-    if it.role == role {
-        return Ok(());
-    }
-    // What keeps or writes the sound is not made a person, nor a person such a thing.
-    let recorder = it.role == Role::Recorder || role == Role::Recorder;
-    let orphans = it.role == Role::Host && last_host;
-    if recorder || orphans || it.state.is_waiting() {
-        return Err(Denied::WrongState);
-    }
-    if crowded && role.speaks() && !it.role.speaks() {
-        return Err(Denied::Full);
-    }
-    it.role = role;
-    outputs.push_back(Output::Role {
-        room: id,
-        participant: whom,
-        who: it.who,
-        role,
-    });
-    room.happened(Some(by), What::Role(whom, role), outputs);
-    Ok(())
 }

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
+use super::chat::{Chat, Pace, visible};
 use super::config::{Limits, Spec};
 use super::types::{
-    Applicant, Denied, Happened, Key, Kind, Output, Person, Presence, Role, RoomId, Roster, What,
-    Who,
+    Applicant, Denied, Happened, Key, Kind, Output, Person, Presence, Role, RoomId, Roster, Shown,
+    What, Who,
 };
 use crate::{ParticipantId, UserId};
 
@@ -18,6 +19,9 @@ const NAME_CHARS_MAX: usize = 64;
 pub(super) struct Room {
     pub(super) id: RoomId,
     pub(super) locked: bool,
+    /// Whether a host lets people in; begins as the room is set up.
+    pub(super) lobby: bool,
+    pub(super) chat: Chat,
     pub(super) people: BTreeMap<ParticipantId, Participant>,
     bans: BTreeSet<Banned>,
     next: u32,
@@ -40,13 +44,17 @@ pub(super) struct Participant {
     pub(super) key: Key,
     user: Option<UserId>,
     caller: String,
-    name: String,
+    pub(super) name: String,
     pub(super) kind: Kind,
     pub(super) role: Role,
     pub(super) state: State,
     pub(super) muted: bool,
     /// The order in which hands went up.
     pub(super) hand: Option<u32>,
+    pub(super) level_db: i8,
+    pub(super) held: bool,
+    pub(super) shown: Shown,
+    pub(super) pace: Pace,
 }
 
 /// How one is in a room.
@@ -63,10 +71,12 @@ pub(super) enum State {
 }
 
 impl Room {
-    pub(super) fn new(id: RoomId) -> Self {
+    pub(super) fn new(id: RoomId, lobby: bool) -> Self {
         Self {
             id,
             locked: false,
+            lobby,
+            chat: Chat::default(),
             people: BTreeMap::new(),
             bans: BTreeSet::new(),
             next: 1,
@@ -140,6 +150,10 @@ impl Room {
             state: if waiting { State::Waiting } else { State::Here },
             muted: false,
             hand: None,
+            level_db: 0,
+            held: false,
+            shown: Shown::default(),
+            pace: Pace::default(),
         };
         self.people.insert(id, participant);
         id
@@ -160,6 +174,11 @@ impl Room {
         let caller = || Banned::Caller(it.caller.clone());
         self.bans
             .insert(it.user.clone().map_or_else(caller, Banned::User));
+    }
+
+    /// Notes that the roster has changed without anything to tell.
+    pub(super) fn touch(&mut self) {
+        self.changed = true;
     }
 
     /// Raises a hand behind those that are up, or lowers it; false when it is so already.
@@ -218,6 +237,9 @@ impl Room {
             },
             muted: it.muted,
             hand: it.hand.and_then(place).map(|place| place as u32 + 1),
+            level_db: it.level_db,
+            held: it.held,
+            shown: it.shown,
         };
         Roster {
             room: self.id,
@@ -225,7 +247,7 @@ impl Room {
             title: spec.title.clone(),
             number: spec.number.as_ref().map(ToString::to_string),
             locked: self.locked,
-            lobby: spec.lobby,
+            lobby: self.lobby,
             people: self.people.iter().map(person).collect(),
         }
     }
@@ -239,18 +261,11 @@ impl State {
 
 /// Returns what of a name can be shown.
 fn shown(name: &str, id: ParticipantId) -> String {
-    let visible = name
-        .chars()
-        .filter(|c| !c.is_control() && !is_invisible(*c));
-    let short: String = visible.take(NAME_CHARS_MAX).collect();
-    let short = short.trim();
-    if short.is_empty() {
-        return id.to_string();
+    let short = visible(name, NAME_CHARS_MAX, |c| {
+        !matches!(c, '\n' | '\u{200c}' | '\u{200d}')
+    });
+    match short.is_empty() {
+        true => id.to_string(),
+        false => short,
     }
-    short.to_owned()
-}
-
-/// What turns the direction of the text around it, or takes no room: names must not change how others are read.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::chat::Message;
 use super::config::RoomName;
 use crate::{Cause, DeviceId, Digit, LegId, ParticipantId, UserId};
 
@@ -93,6 +94,9 @@ pub struct Applicant {
     pub pin: Option<String>,
     /// What it was given when it came in the first time.
     pub key: Option<Key>,
+    /// What it was in this room before the server was started anew, as its key says: it has said the PIN and was let in
+    /// then.
+    pub was: Option<Role>,
 }
 
 /// Names drawn at random for what may begin.
@@ -130,6 +134,8 @@ pub enum Action {
     Hand(ParticipantId, bool),
     /// Lets nobody in any more (true), or again. Hosts only.
     Lock(bool),
+    /// Lets people in one by one (true), or freely. Hosts only.
+    Lobby(bool),
     /// Lets one in who waits. Hosts only.
     Admit(ParticipantId),
     /// Makes somebody host, speaker or listener. Hosts only.
@@ -138,10 +144,25 @@ pub enum Action {
     Remove(ParticipantId),
     /// Puts somebody out until the room closes. Hosts only.
     Ban(ParticipantId),
+    /// Makes somebody so many decibels louder for everyone. Hosts only.
+    Level(ParticipantId, i8),
+    /// Is not listening for the moment (true), or again.
+    Hold(bool),
+    /// Tells what is to be seen of oneself.
+    Show(Shown),
     /// Goes.
     Leave,
     /// Ends the room for all. Hosts only.
     End,
+}
+
+/// What is to be seen of a participant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Shown {
+    /// The camera is on.
+    pub camera: bool,
+    /// A screen is shown.
+    pub screen: bool,
 }
 
 /// Something that happened outside.
@@ -249,6 +270,35 @@ pub enum Output {
         /// Whether it is silent now.
         muted: bool,
     },
+    /// Somebody who waited was let in: said after its [`Enter`](Self::Enter).
+    Admitted {
+        /// The room.
+        room: RoomId,
+        /// The place.
+        participant: ParticipantId,
+        /// Who.
+        who: Who,
+    },
+    /// Somebody is to be so many decibels louder in mixes.
+    Level {
+        /// The room.
+        room: RoomId,
+        /// The place.
+        participant: ParticipantId,
+        /// How much louder.
+        db: i8,
+    },
+    /// Somebody said something in words.
+    Said(RoomId, Message),
+    /// Somebody shows a sign.
+    Reacted {
+        /// The room.
+        room: RoomId,
+        /// Who.
+        from: ParticipantId,
+        /// Which.
+        emoji: String,
+    },
     /// Somebody is in the room no more. A telephone is to be hung up, unless it did so itself.
     Leave {
         /// The room.
@@ -302,8 +352,14 @@ pub enum What {
     Hand(ParticipantId, bool),
     /// Has another role.
     Role(ParticipantId, Role),
+    /// Is made so many decibels louder.
+    Level(ParticipantId, i8),
+    /// Is not listening for the moment, or again.
+    Held(ParticipantId, bool),
     /// The room is locked, or no longer.
     Locked(bool),
+    /// A host lets people in one by one, or no longer.
+    Lobby(bool),
 }
 
 /// Everyone in a room and what holds for it.
@@ -342,6 +398,12 @@ pub struct Person {
     pub muted: bool,
     /// When its hand went up: the first has 1.
     pub hand: Option<u32>,
+    /// How many decibels louder it is to be.
+    pub level_db: i8,
+    /// Whether it is not listening for the moment.
+    pub held: bool,
+    /// What is to be seen of it.
+    pub shown: Shown,
 }
 
 /// How somebody is in a room.
@@ -404,6 +466,12 @@ pub enum Denied {
     /// Nobody has that place.
     #[error("nobody has that place")]
     NoSuchParticipant,
+    /// More than anybody has to say.
+    #[error("that is too much at once")]
+    TooFast,
+    /// No text that can be shown.
+    #[error("there is nothing in it that can be shown")]
+    NothingToShow,
     /// It is not in a state for that.
     #[error("this cannot be done now")]
     WrongState,

@@ -322,6 +322,16 @@ fn the_lobby_holds_everyone_but_the_owner_until_a_host_admits() {
     world.act(1, Action::Admit(P1)).unwrap();
 
     let entered = world.outputs();
+    let admitted = |it: &Output| {
+        matches!(
+            it,
+            Output::Admitted {
+                participant: P1,
+                ..
+            }
+        )
+    };
+    assert_eq!(entered.iter().filter(|it| admitted(it)).count(), 1);
     assert!(entered.iter().any(|it| matches!(
         it,
         Output::Enter {
@@ -331,6 +341,47 @@ fn the_lobby_holds_everyone_but_the_owner_until_a_host_admits() {
     )));
     assert_eq!(world.presence("hall", P1), Some(Presence::Here));
     assert_eq!(world.act(1, Action::Admit(P1)), Ok(()), "again is fine");
+}
+
+#[test]
+fn who_was_in_the_room_before_a_restart_is_what_it_was_past_pin_lobby_and_lock() {
+    let mut world = World::furnished();
+    let was = |device, who, role| Applicant {
+        was: Some(role),
+        ..browser(device, who)
+    };
+
+    let bert = world.join("hall", was(2, "bert", Role::Speaker)).unwrap();
+    assert_eq!((bert.role, bert.waiting), (Role::Speaker, false));
+    let anna = world.join("den", was(1, "anna", Role::Host)).unwrap();
+    assert_eq!(anna.role, Role::Host);
+    world.act(1, Action::Lock(true)).unwrap();
+    let carla = world.join("den", was(3, "carla", Role::Listener)).unwrap();
+
+    assert_eq!(carla.role, Role::Listener);
+    let locked = world.join("den", browser(4, "dora"));
+    assert_eq!(locked.unwrap_err(), Denied::PinWanted);
+    // A room on demand is there again with the first of them, whatever that one is.
+    let tea = world.join("tea", was(5, "emil", Role::Listener)).unwrap();
+    assert_eq!(tea.role, Role::Listener);
+}
+
+#[test]
+fn a_room_is_meant_by_its_name_or_its_number() {
+    let world = World::furnished();
+
+    for text in ["den", "DEN", "8200"] {
+        assert_eq!(world.conferences.named(text), Ok(name("den")), "{text}");
+    }
+    // Nobody has that number: it may be the name of a room on demand.
+    assert_eq!(world.conferences.named("8201"), Ok(name("8201")));
+    for none in ["", "a b", "ä", "+8200"] {
+        assert_eq!(
+            world.conferences.named(none),
+            Err(Denied::NoSuchRoom),
+            "{none}"
+        );
+    }
 }
 
 #[test]

@@ -6,4 +6,5 @@ mod coming;
 mod dialling;
 mod moderation;
 mod random;
+mod talk;
 mod world;

@@ -1,7 +1,7 @@
 //! What hosts may and others may not.
 
 use moqrelay_room::conference::{
-    Action, Applicant, Config, Denied, Leaving, Limits, Output, Role, What,
+    Action, Applicant, Config, Denied, Leaving, Limits, Output, Role, Shown, What,
 };
 
 use crate::world::{P1, P2, P3, World, browser, device};
@@ -14,6 +14,8 @@ fn only_hosts_moderate() {
         Action::Hand(P1, false),
         Action::MuteAll,
         Action::Lock(true),
+        Action::Lobby(true),
+        Action::Level(P2, 3),
         Action::Admit(P3),
         Action::Role(P3, Role::Listener),
         Action::Remove(P3),
@@ -239,6 +241,61 @@ fn the_end_of_a_room_is_the_end_for_all() {
     assert_eq!(left.len(), 3);
     assert!(left.iter().all(|(_, why)| *why == Leaving::Ended));
     assert_eq!(world.conferences.counts().rooms, 0);
+}
+
+#[test]
+fn a_level_is_within_limits_told_once_and_known_to_all() {
+    let mut world = three();
+
+    world.act(1, Action::Level(P2, -99)).unwrap();
+    world.act(1, Action::Level(P2, -20)).unwrap();
+
+    let level = |it: &Output| {
+        matches!(
+            it,
+            Output::Level {
+                participant: P2,
+                db: -20,
+                ..
+            }
+        )
+    };
+    let outputs = world.outputs();
+    assert_eq!(outputs.iter().filter(|it| level(it)).count(), 1);
+    assert_eq!(world.roster("tea").people[1].level_db, -20);
+    world.act(1, Action::Level(P2, 99)).unwrap();
+    assert_eq!(world.happened(), [(Some(P1), What::Level(P2, 10))]);
+}
+
+#[test]
+fn who_holds_or_shows_itself_is_known_to_all() {
+    let mut world = three();
+    let shown = Shown {
+        camera: true,
+        screen: false,
+    };
+
+    world.act(2, Action::Hold(true)).unwrap();
+    world.act(2, Action::Hold(true)).unwrap();
+    assert_eq!(world.happened(), [(Some(P2), What::Held(P2, true))]);
+    world.act(2, Action::Show(shown)).unwrap();
+
+    assert!(matches!(world.outputs()[..], [Output::Roster(_)]));
+    let bert = world.roster("tea").people[1].clone();
+    assert_eq!((bert.held, bert.shown), (true, shown));
+}
+
+#[test]
+fn a_lobby_can_be_set_up_while_the_room_is_open_and_ends_with_it() {
+    let mut world = three();
+
+    world.act(1, Action::Lobby(true)).unwrap();
+    assert_eq!(world.happened(), [(Some(P1), What::Lobby(true))]);
+    assert!(world.enter("tea", 4, "dora").waiting);
+    world.act(1, Action::End).unwrap();
+
+    world.enter("tea", 1, "anna");
+    assert!(!world.enter("tea", 2, "bert").waiting);
 }
 
 fn three() -> World {

@@ -51,6 +51,9 @@ fn step() -> impl Strategy<Value = Step> {
         (place.clone(), any::<bool>()).prop_map(|(p, on)| Action::Hand(p, on)),
         Just(Action::MuteAll),
         any::<bool>().prop_map(Action::Lock),
+        any::<bool>().prop_map(Action::Lobby),
+        (place.clone(), any::<i8>()).prop_map(|(p, db)| Action::Level(p, db)),
+        any::<bool>().prop_map(Action::Hold),
         place.clone().prop_map(Action::Admit),
         (place.clone(), role).prop_map(|(p, role)| Action::Role(p, role)),
         place.clone().prop_map(Action::Remove),
@@ -162,7 +165,23 @@ fn follow(
         Output::Leave { who, .. } => {
             inside.remove(who);
         }
-        Output::Happened(room, _) | Output::Roster(room) => {
+        Output::Admitted {
+            room,
+            participant,
+            who,
+        } => {
+            let place = inside.get(who);
+            prop_assert_eq!(
+                place,
+                Some(&(room.0, *participant)),
+                "admitted before it entered"
+            );
+        }
+        Output::Happened(room, _)
+        | Output::Roster(room)
+        | Output::Said(room, _)
+        | Output::Reacted { room, .. }
+        | Output::Level { room, .. } => {
             prop_assert!(open.contains(&room.0), "a closed room has news");
         }
         Output::Mute { room, .. } | Output::Role { room, .. } => {

@@ -188,6 +188,7 @@ pub fn browser(device: u64, who: &str) -> Applicant {
         caller: who.to_owned(),
         pin: None,
         key: None,
+        was: None,
     }
 }
 
@@ -201,6 +202,7 @@ pub fn telephone(leg: u64) -> Applicant {
         caller: format!("0{leg}"),
         pin: None,
         key: None,
+        was: None,
     }
 }
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::room::{Act, Join, RoomId};
 use super::types::{CallId, Code, Digits, OwnPresence, Rules};
 use super::{MESSAGE_LEN_MAX, REQUEST_ID_MAX, TARGET_LEN_MAX, TOKEN_LEN_MAX};
 
@@ -116,6 +117,20 @@ pub enum Request {
         /// The other one, which ends.
         with: CallId,
     },
+    /// Comes into a room of many, or back into it.
+    Join(Join),
+    /// Leaves a room.
+    Leave {
+        /// Which.
+        room: RoomId,
+    },
+    /// Does something in a room.
+    Room {
+        /// In which.
+        room: RoomId,
+        /// What.
+        r#do: Act,
+    },
 }
 
 /// The session to take over.
@@ -193,6 +208,8 @@ fn check_lengths(request: &Request) -> Result<(), String> {
             let mut targets = targets.into_iter().flatten();
             targets.try_for_each(|to| within("target", to, TARGET_LEN_MAX))
         }
+        Request::Join(join) => join.check(),
+        Request::Room { r#do, .. } => r#do.check(),
         Request::Presence { .. }
         | Request::Ringing { .. }
         | Request::Answer { .. }
@@ -204,11 +221,12 @@ fn check_lengths(request: &Request) -> Result<(), String> {
         | Request::Dtmf { .. }
         | Request::Park { .. }
         | Request::Connect { .. }
-        | Request::Merge { .. } => Ok(()),
+        | Request::Merge { .. }
+        | Request::Leave { .. } => Ok(()),
     }
 }
 
-fn within(field: &str, value: &str, len_max: usize) -> Result<(), String> {
+pub(super) fn within(field: &str, value: &str, len_max: usize) -> Result<(), String> {
     if value.is_empty() || value.len() > len_max {
         return Err(format!(
             "{field} must be 1 to {len_max} bytes long, is {}",
@@ -284,6 +302,24 @@ mod tests {
             json!({"id": 3, "type": "rules", "busy": "x".repeat(65)}),
             json!({"id": 3, "type": "rules", "undisturbed": "yes"}),
             json!({"id": 3, "type": "rules", "after_s": -1}),
+            json!({"id": 3, "type": "join"}),
+            json!({"id": 3, "type": "join", "room": ""}),
+            json!({"id": 3, "type": "join", "room": "x".repeat(65)}),
+            json!({"id": 3, "type": "join", "room": "board", "pin": 1234}),
+            json!({"id": 3, "type": "join", "room": "board", "key": "x".repeat(1025)}),
+            json!({"id": 3, "type": "leave", "room": "board"}),
+            json!({"id": 3, "type": "room", "room": CALL}),
+            json!({"id": 3, "type": "room", "room": CALL, "do": {"act": "fly"}}),
+            json!({"id": 3, "type": "room", "room": CALL, "do": {"act": "mute", "muted": true}}),
+            json!({"id": 3, "type": "room", "room": CALL, "do": {"act": "say", "text": ""}}),
+            json!({"id": 3, "type": "room", "room": CALL,
+                "do": {"act": "level", "participant": "p1", "db": 11}}),
+            json!({"id": 3, "type": "room", "room": CALL,
+                "do": {"act": "level", "participant": "p1", "db": -21}}),
+            json!({"id": 3, "type": "room", "room": CALL,
+                "do": {"act": "role", "participant": "p1", "role": "king"}}),
+            json!({"id": 3, "type": "room", "room": CALL,
+                "do": {"act": "react", "emoji": "x".repeat(65)}}),
             json!({"id": 3, "type": "park"}),
             json!({"id": 3, "type": "merge", "call": CALL, "with": "x"}),
             json!({"id": 3, "type": "register", "token": "x".repeat(TOKEN_LEN_MAX + 1)}),
@@ -369,8 +405,8 @@ mod tests {
     fn hostile() -> impl Strategy<Value = serde_json::Value> {
         let kind = prop::sample::select(vec![
             "register", "presence", "call", "ringing", "answer", "reject", "cancel", "hangup",
-            "hold", "mute", "dtmf", "transfer", "connect", "merge", "rules", "park", "pong", "ok",
-            "",
+            "hold", "mute", "dtmf", "transfer", "connect", "merge", "rules", "park", "join",
+            "leave", "room", "pong", "ok", "",
         ]);
         let field = prop::sample::select(vec![
             "id",
@@ -390,6 +426,12 @@ mod tests {
             "busy",
             "no_answer",
             "after_s",
+            "room",
+            "name",
+            "pin",
+            "key",
+            "listen",
+            "do",
         ]);
         let value = prop_oneof![
             Just(json!(null)),
@@ -399,6 +441,8 @@ mod tests {
             any::<f64>().prop_map(|value| json!(value)),
             ".{0,80}".prop_map(|value| json!(value)),
             Just(json!({"session": "s", "key": "k", "seq": 1})),
+            Just(json!({"act": "say", "text": "hello", "to": "p2"})),
+            Just(json!({"act": "level", "participant": "p2", "db": -300})),
             Just(json!([[[]]])),
         ];
         let fields = prop::collection::btree_map(field, value, 0..6);

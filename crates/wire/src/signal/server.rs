@@ -2,9 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::room::{ChatMessage, DialState, Joined, RoomId, RoomMedia};
 use super::types::{
     CallId, CallView, Cause, Code, Heard, Media, ParkedCall, Party, Presence, Rules, Services,
 };
+use crate::conference::{Happened, Leaving, Role, Roster};
 
 /// A message to a client.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -156,6 +158,81 @@ pub enum Event {
         /// Which.
         slot: String,
     },
+    /// A host has let this device into a room.
+    RoomAdmitted {
+        /// The room.
+        room: RoomId,
+        /// What gives the place back from now on.
+        key: String,
+        /// What this device may there.
+        role: Role,
+        /// Where to publish and whom to hear.
+        media: RoomMedia,
+        /// Everyone.
+        roster: Box<Roster>,
+        /// What was said lately, oldest first.
+        chat: Vec<ChatMessage>,
+    },
+    /// This device may something else in a room now, or goes on with another token.
+    RoomMedia {
+        /// The room.
+        room: RoomId,
+        /// What gives the place back from now on.
+        key: String,
+        /// What this device may there.
+        role: Role,
+        /// Where to publish and whom to hear.
+        media: RoomMedia,
+    },
+    /// Who is in a room, and what holds for it; not repeated after a resume, but sent as it is then.
+    Roster {
+        /// The room.
+        room: RoomId,
+        /// Everyone.
+        roster: Box<Roster>,
+    },
+    /// Something happened in a room.
+    RoomEvent {
+        /// The room.
+        room: RoomId,
+        /// What.
+        event: Happened,
+    },
+    /// Somebody said something in words.
+    Chat {
+        /// The room.
+        room: RoomId,
+        /// What.
+        message: ChatMessage,
+    },
+    /// Somebody shows a sign.
+    Reaction {
+        /// The room.
+        room: RoomId,
+        /// Who.
+        from: String,
+        /// Which.
+        emoji: String,
+    },
+    /// A telephone is called into a room; said to its hosts.
+    RoomDial {
+        /// The room.
+        room: RoomId,
+        /// The telephone.
+        number: String,
+        /// How far it has come.
+        state: DialState,
+        /// Why it ended.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cause: Option<Cause>,
+    },
+    /// This device is in a room no more; exactly once for each place.
+    RoomLeft {
+        /// The room.
+        room: RoomId,
+        /// Why.
+        why: Leaving,
+    },
     /// The call is over; exactly once for each call.
     Ended {
         /// The call.
@@ -165,6 +242,18 @@ pub enum Event {
         /// For people.
         reason: String,
     },
+}
+
+impl Event {
+    /// Returns the JSON text without a number.
+    ///
+    /// # Panics
+    ///
+    /// Never: only text keys and finite numbers.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        serde_json::to_string(self).expect("only text keys and finite numbers")
+    }
 }
 
 /// An answer, or a word about the connection.
@@ -210,6 +299,8 @@ pub enum Notice {
 pub enum Done {
     /// To `register`.
     Registered(Box<Registered>),
+    /// To `join`.
+    Joined(Box<Joined>),
     /// To `call`.
     Called {
         /// The new call.

@@ -436,6 +436,20 @@ pub enum Code {
     TooMany,
     /// Requests come too fast.
     RateLimited,
+    /// No room has that name or number.
+    NoSuchRoom,
+    /// The room has a PIN, and none was given.
+    PinRequired,
+    /// That is not the PIN.
+    PinWrong,
+    /// Nobody is let into the room.
+    Locked,
+    /// The room is full.
+    Full,
+    /// A host has put this one out.
+    Banned,
+    /// Only a host may.
+    NotHost,
     /// The daemon goes down and takes nothing new.
     ShuttingDown,
     /// A fault of the server.
@@ -464,6 +478,13 @@ impl Code {
             Self::TrunkDown => "trunk_down",
             Self::TooMany => "too_many",
             Self::RateLimited => "rate_limited",
+            Self::NoSuchRoom => "no_such_room",
+            Self::PinRequired => "pin_required",
+            Self::PinWrong => "pin_wrong",
+            Self::Locked => "locked",
+            Self::Full => "full",
+            Self::Banned => "banned",
+            Self::NotHost => "not_host",
             Self::ShuttingDown => "shutting_down",
             Self::Internal => "internal",
         }

@@ -53,6 +53,8 @@ type Field = (&'static str, &'static str);
 enum Variant {
     /// `type` and fields.
     Tagged(&'static str, &'static [Field]),
+    /// `act` and fields.
+    Act(&'static str, &'static [Field]),
     /// `type` and the fields of another type.
     Wraps(&'static str, &'static str),
     /// Free text for what the table cannot say.
@@ -62,16 +64,19 @@ enum Variant {
 impl Variant {
     fn print(&self) -> String {
         match self {
-            Self::Tagged(tag, fields) => {
-                let fields = fields
-                    .iter()
-                    .map(|(name, kind)| format!("; {name}: {kind}"));
-                format!("{{ type: \"{tag}\"{} }}", fields.collect::<String>())
-            }
+            Self::Tagged(tag, fields) => tagged("type", tag, fields),
+            Self::Act(act, fields) => tagged("act", act, fields),
             Self::Wraps(tag, inner) => format!("({{ type: \"{tag}\" }} & {inner})"),
             Self::Verbatim(text) => (*text).to_owned(),
         }
     }
+}
+
+fn tagged(tag: &str, word: &str, fields: &[Field]) -> String {
+    let fields = fields
+        .iter()
+        .map(|(name, kind)| format!("; {name}: {kind}"));
+    format!("{{ {tag}: \"{word}\"{} }}", fields.collect::<String>())
 }
 
 fn quoted(words: &[&str]) -> Vec<String> {
@@ -100,6 +105,10 @@ fn block(fields: &[Field]) -> String {
 }
 
 const CALL: Field = ("call", "CallId");
+
+const ROOM: Field = ("room", "RoomId");
+
+const PARTICIPANT: Field = ("participant", "string");
 
 const TYPES: &[Type] = &[
     Type {
@@ -284,8 +293,202 @@ const TYPES: &[Type] = &[
             "trunk_down",
             "too_many",
             "rate_limited",
+            "no_such_room",
+            "pin_required",
+            "pin_wrong",
+            "locked",
+            "full",
+            "banned",
+            "not_host",
             "shutting_down",
             "internal",
+        ]),
+    },
+    Type {
+        doc: "An open room: 32 lower-case hex digits, others each time it opens.",
+        name: "RoomId",
+        shape: Shape::Alias("string"),
+    },
+    Type {
+        doc: "What a participant of a room is.",
+        name: "RoomKind",
+        shape: Shape::Words(&["browser", "telephone", "recorder", "program"]),
+    },
+    Type {
+        doc: "What a participant of a room may.",
+        name: "RoomRole",
+        shape: Shape::Words(&["host", "speaker", "listener", "recorder"]),
+    },
+    Type {
+        doc: "How a participant is there.",
+        name: "RoomPresence",
+        shape: Shape::Words(&["waiting", "here", "away"]),
+    },
+    Type {
+        doc: "What is to be seen of a participant.",
+        name: "VideoSource",
+        shape: Shape::Words(&["camera", "screen"]),
+    },
+    Type {
+        doc: "One of a roster. `quality` is a mean opinion score.",
+        name: "RosterPerson",
+        shape: Shape::Object(&[
+            PARTICIPANT,
+            ("name", "string"),
+            ("kind", "RoomKind"),
+            ("role", "RoomRole"),
+            ("presence", "RoomPresence"),
+            ("muted", "boolean"),
+            ("hand?", "number"),
+            ("speaking", "boolean"),
+            ("level_db", "number"),
+            ("held", "boolean"),
+            ("quality?", "number"),
+            ("video", "VideoSource[]"),
+        ]),
+    },
+    Type {
+        doc: "Everyone in a room and what holds for it; also the track `roster`.",
+        name: "Roster",
+        shape: Shape::Object(&[
+            ("version", "number"),
+            ("room", "string"),
+            ("name", "string"),
+            ("title", "string"),
+            ("number?", "string"),
+            ("locked", "boolean"),
+            ("lobby", "boolean"),
+            ("recording", "boolean"),
+            ("listening", "string[]"),
+            ("people", "RosterPerson[]"),
+        ]),
+    },
+    Type {
+        doc: "Why somebody is in a room no more.",
+        name: "RoomLeaving",
+        shape: Shape::Words(&[
+            "left",
+            "lost",
+            "removed",
+            "banned",
+            "ended",
+            "shutdown",
+            "elsewhere",
+        ]),
+    },
+    Type {
+        doc: "What happened in a room.",
+        name: "RoomWhat",
+        shape: Shape::OneOf(&[
+            Variant::Tagged("joined", &[PARTICIPANT]),
+            Variant::Tagged("waiting", &[PARTICIPANT]),
+            Variant::Tagged("away", &[PARTICIPANT]),
+            Variant::Tagged("back", &[PARTICIPANT]),
+            Variant::Tagged("left", &[PARTICIPANT, ("why", "RoomLeaving")]),
+            Variant::Tagged("muted", &[PARTICIPANT, ("muted", "boolean")]),
+            Variant::Tagged("all_muted", &[]),
+            Variant::Tagged("hand", &[PARTICIPANT, ("raised", "boolean")]),
+            Variant::Tagged("role", &[PARTICIPANT, ("role", "RoomRole")]),
+            Variant::Tagged("level", &[PARTICIPANT, ("db", "number")]),
+            Variant::Tagged("held", &[PARTICIPANT, ("held", "boolean")]),
+            Variant::Tagged("locked", &[("locked", "boolean")]),
+            Variant::Tagged("lobby", &[("lobby", "boolean")]),
+        ]),
+    },
+    Type {
+        doc: "What happened in a room, and who did it; also the track `events`.",
+        name: "RoomHappened",
+        shape: Shape::Alias("{ seq: number; by?: string } & RoomWhat"),
+    },
+    Type {
+        doc: "Who wants to come into a room, and how.",
+        name: "Join",
+        shape: Shape::Object(&[
+            ("room", "string"),
+            ("name?", "string"),
+            ("pin?", "string"),
+            ("key?", "string"),
+            ("listen?", "boolean"),
+        ]),
+    },
+    Type {
+        doc: "What somebody in a room wants.",
+        name: "RoomAct",
+        shape: Shape::OneOf(&[
+            Variant::Act("mute", &[PARTICIPANT, ("muted", "boolean")]),
+            Variant::Act("mute_all", &[]),
+            Variant::Act("hand", &[PARTICIPANT, ("raised", "boolean")]),
+            Variant::Act("lock", &[("locked", "boolean")]),
+            Variant::Act("lobby", &[("lobby", "boolean")]),
+            Variant::Act("admit", &[PARTICIPANT]),
+            Variant::Act("remove", &[PARTICIPANT]),
+            Variant::Act("ban", &[PARTICIPANT]),
+            Variant::Act("role", &[PARTICIPANT, ("role", "RoomRole")]),
+            Variant::Act("level", &[PARTICIPANT, ("db", "number")]),
+            Variant::Act("end", &[]),
+            Variant::Act("hold", &[("held", "boolean")]),
+            Variant::Act("dial", &[("number", "string")]),
+            Variant::Act("say", &[("text", "string"), ("to?", "string")]),
+            Variant::Act("react", &[("emoji", "string")]),
+            Variant::Act("video", &[("camera", "boolean"), ("screen", "boolean")]),
+        ]),
+    },
+    Type {
+        doc: "What names a room to people.",
+        name: "RoomView",
+        shape: Shape::Object(&[
+            ("id", "RoomId"),
+            ("name", "string"),
+            ("title?", "string"),
+            ("number?", "string"),
+        ]),
+    },
+    Type {
+        doc: "Where somebody in a room publishes and whom to hear. No `seats`: each participant's own track.",
+        name: "RoomMedia",
+        shape: Shape::Object(&[
+            ROOM,
+            PARTICIPANT,
+            ("namespace", "string[]"),
+            ("token", "string"),
+            ("seats", "number"),
+            ("video", "boolean"),
+        ]),
+    },
+    Type {
+        doc: "Whether one is in a room or waits to be let in.",
+        name: "PlaceState",
+        shape: Shape::Words(&["here", "waiting"]),
+    },
+    Type {
+        doc: "Something said in words: to all, or to one alone.",
+        name: "ChatMessage",
+        shape: Shape::Object(&[
+            ("n", "number"),
+            ("from", "string"),
+            ("name", "string"),
+            ("to?", "string"),
+            ("text", "string"),
+            ("at_ms", "number"),
+        ]),
+    },
+    Type {
+        doc: "How far the call of a telephone into a room has come.",
+        name: "DialState",
+        shape: Shape::Words(&["calling", "ringing", "up", "ended"]),
+    },
+    Type {
+        doc: "What `ok` carries for `join`. No `media` while waiting.",
+        name: "Joined",
+        shape: Shape::Object(&[
+            ("room", "RoomView"),
+            PARTICIPANT,
+            ("key", "string"),
+            ("role", "RoomRole"),
+            ("state", "PlaceState"),
+            ("media?", "RoomMedia"),
+            ("roster", "Roster"),
+            ("chat", "ChatMessage[]"),
         ]),
     },
     Type {
@@ -313,6 +516,9 @@ const TYPES: &[Type] = &[
             Variant::Tagged("park", &[CALL]),
             Variant::Tagged("connect", &[CALL, ("with", "CallId")]),
             Variant::Tagged("merge", &[CALL, ("with", "CallId")]),
+            Variant::Wraps("join", "Join"),
+            Variant::Tagged("leave", &[ROOM]),
+            Variant::Tagged("room", &[ROOM, ("do", "RoomAct")]),
         ]),
     },
     Type {
@@ -390,6 +596,40 @@ const TYPES: &[Type] = &[
             Variant::Tagged("messages", &[("waiting", "boolean")]),
             Variant::Wraps("parked", "ParkedCall"),
             Variant::Tagged("unparked", &[("slot", "string")]),
+            Variant::Tagged(
+                "room_admitted",
+                &[
+                    ROOM,
+                    ("key", "string"),
+                    ("role", "RoomRole"),
+                    ("media", "RoomMedia"),
+                    ("roster", "Roster"),
+                    ("chat", "ChatMessage[]"),
+                ],
+            ),
+            Variant::Tagged(
+                "room_media",
+                &[
+                    ROOM,
+                    ("key", "string"),
+                    ("role", "RoomRole"),
+                    ("media", "RoomMedia"),
+                ],
+            ),
+            Variant::Tagged("roster", &[ROOM, ("roster", "Roster")]),
+            Variant::Tagged("room_event", &[ROOM, ("event", "RoomHappened")]),
+            Variant::Tagged("chat", &[ROOM, ("message", "ChatMessage")]),
+            Variant::Tagged("reaction", &[ROOM, ("from", "string"), ("emoji", "string")]),
+            Variant::Tagged(
+                "room_dial",
+                &[
+                    ROOM,
+                    ("number", "string"),
+                    ("state", "DialState"),
+                    ("cause?", "Cause"),
+                ],
+            ),
+            Variant::Tagged("room_left", &[ROOM, ("why", "RoomLeaving")]),
             Variant::Tagged("ended", &[CALL, ("cause", "Cause"), ("reason", "string")]),
         ]),
     },
@@ -398,7 +638,7 @@ const TYPES: &[Type] = &[
         name: "Notice",
         shape: Shape::OneOf(&[
             Variant::Verbatim(
-                "({ type: \"ok\"; id: number } & Partial<Registered> & { call?: CallId })",
+                "({ type: \"ok\"; id: number } & Partial<Registered> & Partial<Joined> & { call?: CallId })",
             ),
             Variant::Tagged(
                 "refused",

@@ -108,7 +108,7 @@ export function digitsOf(typed: string): string | null {
 export type CallRequest = Exclude<Request, { type: "register" | "presence" | "rules" }>;
 
 /** What the server says of calls; the rest is about people and settings. */
-export type CallEvent = Exclude<Event, { type: "presence" | "rules" | "messages" | "parked" | "unparked" }>;
+export type CallEvent = Extract<Event, { call: CallId }>;
 
 /** What became of a call, for the list of recent calls. */
 export type Result = "answered" | "missed" | "declined" | "cancelled" | "elsewhere" | "failed";

@@ -7,6 +7,10 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::super::*;
+use crate::conference::{
+    Happened, Kind, Leaving, Person, Presence as InRoom, Role, Roster, Video, What,
+};
+
 use super::{Field, Shape, TYPES, Type, Variant, to_typescript};
 
 #[test]
@@ -22,6 +26,13 @@ fn the_words_are_serde_s_words() {
     assert_eq!(words("Cause"), variants::<Cause>(json!("?")));
     assert_eq!(words("Code"), variants::<Code>(json!("?")));
     assert_eq!(words("Silence"), variants::<Silence>(json!("?")));
+    assert_eq!(words("RoomKind"), variants::<Kind>(json!("?")));
+    assert_eq!(words("RoomRole"), variants::<Role>(json!("?")));
+    assert_eq!(words("RoomPresence"), variants::<InRoom>(json!("?")));
+    assert_eq!(words("VideoSource"), variants::<Video>(json!("?")));
+    assert_eq!(words("RoomLeaving"), variants::<Leaving>(json!("?")));
+    assert_eq!(words("PlaceState"), variants::<PlaceState>(json!("?")));
+    assert_eq!(words("DialState"), variants::<DialState>(json!("?")));
 }
 
 #[test]
@@ -29,6 +40,8 @@ fn the_kinds_of_message_are_serde_s_kinds() {
     let unknown = json!({"type": "?"});
     assert_eq!(tags("Request"), variants::<Request>(unknown.clone()));
     assert_eq!(tags("Event"), variants::<Event>(unknown.clone()));
+    assert_eq!(tags("RoomWhat"), variants::<What>(unknown.clone()));
+    assert_eq!(tags("RoomAct"), variants::<Act>(json!({"act": "?"})));
     let mut notices = tags("Notice");
     notices.insert("ok".into());
     assert_eq!(notices, variants::<Notice>(unknown));
@@ -69,6 +82,39 @@ fn events_have_the_fields_of_the_table() {
 }
 
 #[test]
+fn acts_and_happenings_have_the_fields_of_the_table() {
+    let acts = acts();
+    let known: BTreeSet<String> = acts
+        .iter()
+        .map(|act| {
+            serde_json::to_value(act).unwrap()["act"]
+                .as_str()
+                .unwrap()
+                .to_owned()
+        })
+        .collect();
+    assert_eq!(known, tags("RoomAct"), "a sample of each act");
+    for act in &acts {
+        check_both_ways(act, "RoomAct");
+    }
+    let happenings = happenings();
+    assert_eq!(
+        kinds(&happenings),
+        tags("RoomWhat"),
+        "a sample of each kind"
+    );
+    for what in &happenings {
+        check_both_ways(what, "RoomWhat");
+    }
+}
+
+#[test]
+fn an_ok_to_join_has_the_fields_of_the_table() {
+    check_both_ways(&joined(true), "Joined");
+    check_both_ways(&joined(false), "Joined");
+}
+
+#[test]
 fn an_ok_to_register_has_the_fields_of_the_table() {
     check_both_ways(&registered(), "Registered");
 }
@@ -98,6 +144,8 @@ fn server_messages_read_back_as_what_they_were() {
     let ok = |done| ServerMessage::Notice(Notice::Ok { id: 7, done });
     let mut messages = vec![
         ok(Done::Registered(Box::new(registered()))),
+        ok(Done::Joined(Box::new(joined(true)))),
+        ok(Done::Joined(Box::new(joined(false)))),
         ok(Done::Called { call: CallId(5) }),
         ok(Done::Plain {}),
         ServerMessage::Notice(Notice::Ping),
@@ -151,6 +199,16 @@ fn conforms(value: &Value, kind: &str) {
             .unwrap_or_else(|| panic!("{value} is no {kind}"));
         return items.iter().for_each(|value| conforms(value, item));
     }
+    if kind == "RoomHappened" {
+        let mut what = value.clone();
+        let fields = what.as_object_mut().unwrap();
+        assert!(fields.remove("seq").unwrap().is_number(), "{value}");
+        assert!(
+            fields.remove("by").is_none_or(|by| by.is_string()),
+            "{value}"
+        );
+        return conforms(&what, "RoomWhat");
+    }
     match kind {
         "string" => return assert!(value.is_string(), "{value} is no {kind}"),
         "number" => return assert!(value.is_number(), "{value} is no {kind}"),
@@ -162,14 +220,15 @@ fn conforms(value: &Value, kind: &str) {
         Shape::Words(words) => assert!(words.contains(&value.as_str().unwrap()), "{value}"),
         Shape::Object(fields) => has_fields(value, fields, None),
         Shape::OneOf(variants) => {
-            let tag = value["type"].as_str().unwrap();
+            let said = |tag: &str, name: &str| value[tag].as_str() == Some(name);
             let fields = variants.iter().find_map(|variant| match variant {
-                Variant::Tagged(name, fields) if *name == tag => Some(*fields),
-                Variant::Wraps(name, inner) if *name == tag => Some(fields(inner)),
+                Variant::Tagged(name, fields) if said("type", name) => Some(("type", *fields)),
+                Variant::Act(name, fields) if said("act", name) => Some(("act", *fields)),
+                Variant::Wraps(name, inner) if said("type", name) => Some(("type", fields(inner))),
                 _ => None,
             });
-            let fields = fields.unwrap_or_else(|| panic!("{tag} is no kind of {kind}"));
-            has_fields(value, fields, Some("type"));
+            let (tag, fields) = fields.unwrap_or_else(|| panic!("{value} is no kind of {kind}"));
+            has_fields(value, fields, Some(tag));
         }
     }
 }
@@ -215,7 +274,9 @@ fn tags(name: &str) -> BTreeSet<String> {
         panic!("{name} is no union")
     };
     let tag = |variant: &Variant| match variant {
-        Variant::Tagged(tag, _) | Variant::Wraps(tag, _) => Some((*tag).to_owned()),
+        Variant::Tagged(tag, _) | Variant::Act(tag, _) | Variant::Wraps(tag, _) => {
+            Some((*tag).to_owned())
+        }
         Variant::Verbatim(_) => None,
     };
     variants.iter().filter_map(tag).collect()
@@ -292,7 +353,188 @@ fn requests() -> Vec<Request> {
             call,
             with: CallId(2),
         },
+        Request::Join(Join {
+            room: "board".into(),
+            ..Join::default()
+        }),
+        Request::Join(Join {
+            room: "board".into(),
+            name: Some("Anna".into()),
+            pin: Some("1234".into()),
+            key: Some("k".into()),
+            listen: true,
+        }),
+        Request::Leave { room: call },
+        Request::Room {
+            room: call,
+            r#do: Act::Lock { locked: true },
+        },
     ]
+}
+
+fn acts() -> Vec<Act> {
+    let p = || "p2".to_owned();
+    vec![
+        Act::Mute {
+            participant: p(),
+            muted: true,
+        },
+        Act::MuteAll {},
+        Act::Hand {
+            participant: p(),
+            raised: true,
+        },
+        Act::Lock { locked: true },
+        Act::Lobby { lobby: true },
+        Act::Admit { participant: p() },
+        Act::Remove { participant: p() },
+        Act::Ban { participant: p() },
+        Act::Role {
+            participant: p(),
+            role: Role::Listener,
+        },
+        Act::Level {
+            participant: p(),
+            db: -6,
+        },
+        Act::End {},
+        Act::Hold { held: true },
+        Act::Dial {
+            number: "1001".into(),
+        },
+        Act::Say {
+            text: "hello".into(),
+            to: None,
+        },
+        Act::Say {
+            text: "hello".into(),
+            to: Some(p()),
+        },
+        Act::React {
+            emoji: "👍".into()
+        },
+        Act::Video {
+            camera: true,
+            screen: false,
+        },
+    ]
+}
+
+fn happenings() -> Vec<What> {
+    let participant = "p2".to_owned();
+    vec![
+        What::Joined {
+            participant: participant.clone(),
+        },
+        What::Waiting {
+            participant: participant.clone(),
+        },
+        What::Away {
+            participant: participant.clone(),
+        },
+        What::Back {
+            participant: participant.clone(),
+        },
+        What::Left {
+            participant: participant.clone(),
+            why: Leaving::Removed,
+        },
+        What::Muted {
+            participant: participant.clone(),
+            muted: true,
+        },
+        What::AllMuted {},
+        What::Hand {
+            participant: participant.clone(),
+            raised: true,
+        },
+        What::Role {
+            participant: participant.clone(),
+            role: Role::Host,
+        },
+        What::Level {
+            participant: participant.clone(),
+            db: 3,
+        },
+        What::Held {
+            participant,
+            held: true,
+        },
+        What::Locked { locked: true },
+        What::Lobby { lobby: true },
+    ]
+}
+
+fn joined(inside: bool) -> Joined {
+    Joined {
+        room: RoomView {
+            id: CallId(5),
+            name: "board".into(),
+            title: inside.then(|| "Board meeting".into()),
+            number: inside.then(|| "7810".into()),
+        },
+        participant: "p1".into(),
+        key: "k".into(),
+        role: Role::Host,
+        state: match inside {
+            true => PlaceState::Here,
+            false => PlaceState::Waiting,
+        },
+        media: inside.then(room_media),
+        roster: roster(),
+        chat: vec![message(None), message(Some("p2"))],
+    }
+}
+
+fn room_media() -> RoomMedia {
+    RoomMedia {
+        room: CallId(5),
+        participant: "p1".into(),
+        namespace: vec!["room".into(), "5".into(), "p1".into()],
+        token: "t".into(),
+        seats: 5,
+        video: true,
+    }
+}
+
+fn message(to: Option<&str>) -> ChatMessage {
+    ChatMessage {
+        n: 1,
+        from: "p1".into(),
+        name: "Anna".into(),
+        to: to.map(str::to_owned),
+        text: "hello".into(),
+        at_ms: 1_800_000_000_000,
+    }
+}
+
+fn roster() -> Roster {
+    let person = |whole: bool| Person {
+        participant: "p1".into(),
+        name: "Anna".into(),
+        kind: Kind::Browser,
+        role: Role::Host,
+        presence: InRoom::Here,
+        muted: false,
+        hand: whole.then_some(1),
+        speaking: true,
+        level_db: -3,
+        held: false,
+        quality: whole.then(|| 4.2.into()),
+        video: vec![Video::Camera],
+    };
+    Roster {
+        version: 1,
+        room: "5".into(),
+        name: "board".into(),
+        title: "Board meeting".into(),
+        number: Some("7810".into()),
+        locked: false,
+        lobby: false,
+        recording: true,
+        listening: vec!["Minutes".into()],
+        people: vec![person(true), person(false)],
+    }
 }
 
 fn events() -> Vec<Event> {
@@ -372,6 +614,57 @@ fn events() -> Vec<Event> {
         Event::Messages { waiting: true },
         Event::Parked(parked()),
         Event::Unparked { slot: "701".into() },
+        Event::RoomAdmitted {
+            room: call,
+            key: "k".into(),
+            role: Role::Speaker,
+            media: room_media(),
+            roster: Box::new(roster()),
+            chat: vec![message(None)],
+        },
+        Event::RoomMedia {
+            room: call,
+            key: "k".into(),
+            role: Role::Listener,
+            media: room_media(),
+        },
+        Event::Roster {
+            room: call,
+            roster: Box::new(roster()),
+        },
+        Event::RoomEvent {
+            room: call,
+            event: Happened {
+                seq: 4,
+                by: Some("p1".into()),
+                what: What::AllMuted {},
+            },
+        },
+        Event::Chat {
+            room: call,
+            message: message(Some("p2")),
+        },
+        Event::Reaction {
+            room: call,
+            from: "p1".into(),
+            emoji: "👍".into(),
+        },
+        Event::RoomDial {
+            room: call,
+            number: "1001".into(),
+            state: DialState::Ended,
+            cause: Some(Cause::Busy),
+        },
+        Event::RoomDial {
+            room: call,
+            number: "1001".into(),
+            state: DialState::Ringing,
+            cause: None,
+        },
+        Event::RoomLeft {
+            room: call,
+            why: Leaving::Removed,
+        },
         Event::Ended {
             call,
             cause: Cause::TooLong,

@@ -1,0 +1,244 @@
+//! What people in a room do.
+
+use std::collections::VecDeque;
+
+use super::Conferences;
+use super::config::RoomName;
+use super::room::{Room, State};
+use super::types::{Action, Denied, Leaving, Output, Role, What};
+use crate::ParticipantId;
+
+impl Conferences {
+    pub(super) fn apply(
+        &mut self,
+        name: &RoomName,
+        by: ParticipantId,
+        action: Action,
+    ) -> Result<(), Denied> {
+        let limits = self.config.limits;
+        let room = self.rooms.get_mut(name).and_then(|it| it.open.as_mut());
+        let room = room.ok_or(Denied::NoSuchRoom)?;
+        let outputs = &mut self.outputs;
+        self.touched.insert(name.clone());
+        let whom = match action {
+            Action::Mute(whom, _)
+            | Action::Hand(whom, _)
+            | Action::Admit(whom)
+            | Action::Role(whom, _)
+            | Action::Level(whom, _)
+            | Action::Remove(whom)
+            | Action::Ban(whom) => Some(whom),
+            Action::MuteAll
+            | Action::Lock(_)
+            | Action::Lobby(_)
+            | Action::Hold(_)
+            | Action::Show(_)
+            | Action::Leave
+            | Action::End => None,
+        };
+        if whom.is_some_and(|whom| !room.people.contains_key(&whom)) {
+            return Err(Denied::NoSuchParticipant);
+        }
+        match action {
+            Action::Mute(whom, muted) => mute(room, whom, muted, Some(by), outputs),
+            Action::MuteAll => {
+                let others = room.people.iter();
+                let others = others.filter(|(_, it)| it.role == Role::Speaker && !it.muted);
+                let others: Vec<_> = others.map(|(id, _)| *id).collect();
+                for whom in others {
+                    mute(room, whom, true, Some(by), outputs);
+                }
+                room.happened(Some(by), What::AllMuted, outputs);
+            }
+            Action::Hand(whom, raised) => {
+                if room.hand(whom, raised) {
+                    room.happened(Some(by), What::Hand(whom, raised), outputs);
+                }
+            }
+            Action::Lock(locked) => {
+                if std::mem::replace(&mut room.locked, locked) != locked {
+                    room.happened(Some(by), What::Locked(locked), outputs);
+                }
+            }
+            Action::Lobby(lobby) => {
+                if std::mem::replace(&mut room.lobby, lobby) != lobby {
+                    room.happened(Some(by), What::Lobby(lobby), outputs);
+                }
+            }
+            Action::Level(whom, db) => level(room, whom, db, by, outputs),
+            Action::Hold(held) => {
+                if let Some(own) = room.people.get_mut(&by)
+                    && std::mem::replace(&mut own.held, held) != held
+                {
+                    room.happened(Some(by), What::Held(by, held), outputs);
+                }
+            }
+            Action::Show(shown) => {
+                if let Some(own) = room.people.get_mut(&by)
+                    && std::mem::replace(&mut own.shown, shown) != shown
+                {
+                    room.touch();
+                }
+            }
+            Action::Admit(whom) => admit(room, whom, by, outputs)?,
+            Action::Role(whom, role) => {
+                let speakers = room.people.values().filter(|it| it.role.speaks()).count();
+                set_role(room, whom, role, by, speakers >= limits.speakers, outputs)?;
+            }
+            Action::Remove(whom) => self.put_out(name, whom, by, Leaving::Removed)?,
+            Action::Ban(whom) => {
+                if whom != by {
+                    room.ban(whom, &limits);
+                }
+                self.put_out(name, whom, by, Leaving::Banned)?;
+            }
+            Action::Leave => {
+                if let Some(own) = room.people.get(&by) {
+                    let who = own.who;
+                    self.leave(who, Some(by), Leaving::Left);
+                }
+            }
+            Action::End => self.end(name, Some(by), Leaving::Ended),
+        }
+        Ok(())
+    }
+
+    fn put_out(
+        &mut self,
+        name: &RoomName,
+        whom: ParticipantId,
+        by: ParticipantId,
+        why: Leaving,
+    ) -> Result<(), Denied> {
+        let room = self.room(name).ok_or(Denied::NoSuchRoom)?;
+        let it = room.people.get(&whom).ok_or(Denied::NoSuchParticipant)?;
+        if whom == by {
+            return Err(Denied::WrongState);
+        }
+        let who = it.who;
+        self.leave(who, Some(by), why);
+        Ok(())
+    }
+}
+
+fn mute(
+    room: &mut Room,
+    whom: ParticipantId,
+    muted: bool,
+    by: Option<ParticipantId>,
+    outputs: &mut VecDeque<Output>,
+) {
+    let id = room.id;
+    let Some(it) = room.people.get_mut(&whom) else {
+        return;
+    };
+    if std::mem::replace(&mut it.muted, muted) == muted {
+        return;
+    }
+    outputs.push_back(Output::Mute {
+        room: id,
+        participant: whom,
+        who: it.who,
+        muted,
+    });
+    room.happened(by, What::Muted(whom, muted), outputs);
+}
+
+fn level(
+    room: &mut Room,
+    whom: ParticipantId,
+    db: i8,
+    by: ParticipantId,
+    outputs: &mut VecDeque<Output>,
+) {
+    let id = room.id;
+    let Some(it) = room.people.get_mut(&whom) else {
+        return;
+    };
+    let db = db.clamp(LEVEL_DB.0, LEVEL_DB.1);
+    if std::mem::replace(&mut it.level_db, db) == db {
+        return;
+    }
+    outputs.push_back(Output::Level {
+        room: id,
+        participant: whom,
+        db,
+    });
+    room.happened(Some(by), What::Level(whom, db), outputs);
+}
+
+/// Below is as good as mute, above is shouting.
+const LEVEL_DB: (i8, i8) = (-20, 10);
+
+fn admit(
+    room: &mut Room,
+    whom: ParticipantId,
+    by: ParticipantId,
+    outputs: &mut VecDeque<Output>,
+) -> Result<(), Denied> {
+    let id = room.id;
+    let it = room.people.get_mut(&whom);
+    let it = it.ok_or(Denied::NoSuchParticipant)?;
+    it.state = match it.state {
+        State::Waiting => State::Here,
+        // It finds itself inside when it comes back.
+        State::Away {
+            until,
+            waiting: true,
+        } => State::Away {
+            until,
+            waiting: false,
+        },
+        State::Here | State::Away { waiting: false, .. } => return Ok(()),
+    };
+    outputs.push_back(Output::Enter {
+        room: id,
+        participant: whom,
+        who: it.who,
+        role: it.role,
+        muted: it.muted,
+    });
+    outputs.push_back(Output::Admitted {
+        room: id,
+        participant: whom,
+        who: it.who,
+    });
+    room.happened(Some(by), What::Joined(whom), outputs);
+    Ok(())
+}
+
+fn set_role(
+    room: &mut Room,
+    whom: ParticipantId,
+    role: Role,
+    by: ParticipantId,
+    crowded: bool,
+    outputs: &mut VecDeque<Output>,
+) -> Result<(), Denied> {
+    let id = room.id;
+    let hosts = room.people.values().filter(|it| it.role == Role::Host);
+    let last_host = hosts.count() == 1;
+    let it = room.people.get_mut(&whom);
+    let it = it.ok_or(Denied::NoSuchParticipant)?;
+    if it.role == role {
+        return Ok(());
+    }
+    // What keeps or writes the sound is not made a person, nor a person such a thing.
+    let recorder = it.role == Role::Recorder || role == Role::Recorder;
+    let orphans = it.role == Role::Host && last_host;
+    if recorder || orphans || it.state.is_waiting() {
+        return Err(Denied::WrongState);
+    }
+    if crowded && role.speaks() && !it.role.speaks() {
+        return Err(Denied::Full);
+    }
+    it.role = role;
+    outputs.push_back(Output::Role {
+        room: id,
+        participant: whom,
+        who: it.who,
+        role,
+    });
+    room.happened(Some(by), What::Role(whom, role), outputs);
+    Ok(())
+}
