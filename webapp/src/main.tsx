@@ -89,6 +89,7 @@ function expose(phone: Phone, engine: MediaEngine): void {
 		stats: () => engine.stats(),
 		probe: () => engine.probe(),
 		peakHz: async () => (await engine.probe()).peakHz,
+		tones: async () => (await engine.probe()).tones,
 	};
 	Object.defineProperty(globalThis, "__moqrelay", { value: Object.freeze(diagnostics) });
 }

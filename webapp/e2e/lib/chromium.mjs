@@ -10,7 +10,7 @@ const EXECUTABLE = process.env.CHROMIUM ?? '/usr/bin/chromium';
 const ACTION_MS = 10_000;
 
 /**
- * Returns { phone(options), close() }: a browser with a tone of `hz` in every microphone, or with what
+ * Returns { phone(options), kill(), close() }: a browser with a tone of `hz` in every microphone, or with what
  * `write` writes to the WAV file whose path it is given.
  */
 export async function launchChromium({ hz, write = (path) => writeTone(path, hz) }) {
@@ -39,6 +39,15 @@ export async function launchChromium({ hz, write = (path) => writeTone(path, hz)
       const phone = new WebPhone(driverOf(page, context), { hz });
       await phone.open(url);
       return phone;
+    },
+    /** Ends it as a crash does: it says nothing to anybody. */
+    async kill() {
+      const gone = new Promise((resolve) => browser.once('disconnected', resolve));
+      const session = await browser.newBrowserCDPSession();
+      // The answer dies with it.
+      session.send('Browser.crash').catch(() => {});
+      await gone;
+      rmSync(folder, { recursive: true, force: true });
     },
     async close() {
       await browser.close();

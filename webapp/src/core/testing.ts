@@ -231,7 +231,7 @@ export class FakeEngine implements MediaEngine {
 	}
 
 	async probe(): Promise<Probe> {
-		return { captured: [], played: [], peakHz: null, peakDb: -127, sounds: [], frame: 0 };
+		return { captured: [], played: [], peakHz: null, peakDb: -127, tones: [], sounds: [], frame: 0 };
 	}
 
 	async close(): Promise<void> {}

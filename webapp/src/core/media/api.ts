@@ -210,6 +210,8 @@ export interface Probe {
 	readonly peakHz: number | null;
 	/** Its level in dB, as AnalyserNode counts. */
 	readonly peakDb: number;
+	/** Every frequency that stands out of what is played, Hz, at most 16, the loudest first. */
+	readonly tones: readonly number[];
 	/** Loud stretches of what was played, in frames, closed by at least 10 ms of quiet: [start, end). At most 256. */
 	readonly sounds: readonly (readonly [number, number])[];
 	/** The AudioContext's frame now. */

@@ -290,11 +290,31 @@ function keep<T>(list: T[], value: T): void {
 	if (list.length > PROBE_MAX) list.shift();
 }
 
-function loudest(spectrum: AnalyserNode): { peakHz: number | null; peakDb: number } {
+function loudest(spectrum: AnalyserNode): { peakHz: number | null; peakDb: number; tones: number[] } {
 	const levels = new Float32Array(spectrum.frequencyBinCount);
 	spectrum.getFloatFrequencyData(levels);
 	let peak = 2; // The first two bins are the offset.
 	for (let i = peak; i < levels.length; i++) if ((levels[i] as number) > (levels[peak] as number)) peak = i;
 	const peakDb = levels[peak] as number;
-	return { peakHz: peakDb > QUIET_DB ? (peak * SAMPLE_RATE) / spectrum.fftSize : null, peakDb };
+	const hz = (bin: number) => (bin * SAMPLE_RATE) / spectrum.fftSize;
+	const tones = standingOut(levels, Math.max(QUIET_DB, peakDb - TONES_DB)).map(hz);
+	return { peakHz: peakDb > QUIET_DB ? hz(peak) : null, peakDb, tones };
+}
+
+/** What is so much softer than the loudest is what a codec adds. */
+const TONES_DB = 30;
+const TONES_MAX = 16;
+/** A tone spreads over so many bins to either side. */
+const SPREAD_BINS = 6;
+
+function standingOut(levels: Float32Array, above: number): number[] {
+	const at = (bin: number) => levels[bin] ?? Number.NEGATIVE_INFINITY;
+	const found: number[] = [];
+	for (let bin = 2; bin < levels.length; bin++) {
+		if (at(bin) <= above) continue;
+		let highest = true;
+		for (let by = 1; by <= SPREAD_BINS && highest; by++) highest = at(bin) >= at(bin - by) && at(bin) > at(bin + by);
+		if (highest) found.push(bin);
+	}
+	return found.sort((a, b) => at(b) - at(a)).slice(0, TONES_MAX);
 }
