@@ -93,6 +93,13 @@ describe("losing and coming back", () => {
 		expect(after({ type: "refused", request, code: "locked" }, again).place).toMatchObject({ name: "door", failure: "locked" });
 	});
 
+	it("stays for a server that is restarted, and asks for its place when that is back", () => {
+		const state = after({ type: "event", event: { type: "room_left", room: ROOM, why: "shutdown" } }, inside());
+		expect(state.place).toMatchObject({ name: "here", stay: { again: true } });
+
+		expect(run(state, { type: "registered", resumed: false }).effects).toMatchObject([{ request: { type: "join", key: "k1" } }]);
+	});
+
 	it("stands before the door again when nobody is signed in any more", () => {
 		expect(after({ type: "abandon" }, inside()).place).toMatchObject({ name: "door", room: "board", wish: null });
 		expect(after({ type: "abandon" })).toBe(NO_ROOM);

@@ -173,10 +173,15 @@ function registered(state: RoomState, resumed: boolean): Reduced {
 
 /** Asks for the place that we had. */
 function again(state: RoomState): Reduced {
+	const stay = stayOf(state);
+	return stay === null ? only(state) : { state: marked(state), effects: [asks(stay.wish, stay.key)] };
+}
+
+/** The place is to be asked for again. */
+function marked(state: RoomState): RoomState {
 	const { place } = state;
-	if (place.name !== "here" && place.name !== "waiting") return only(state);
-	const stay = { ...place.stay, again: true };
-	return { state: { ...state, place: { ...place, stay } }, effects: [asks(stay.wish, stay.key)] };
+	if (place.name !== "here" && place.name !== "waiting") return state;
+	return { ...state, place: { ...place, stay: { ...place.stay, again: true } } };
 }
 
 function mute(state: RoomState, muted: boolean): Reduced {
@@ -224,6 +229,8 @@ function event(state: RoomState, event: RoomEvent): Reduced {
 		case "room_dial":
 			return only({ ...state, dials: dialled(state.dials, { number: event.number, state: event.state, cause: event.cause ?? null }) });
 		case "room_left":
+			// The server goes, and most likely comes back: so do we, as soon as it does.
+			if (event.why === "shutdown") return only(marked(state));
 			return only({ ...NO_ROOM, counter: state.counter, place: { name: "left", wish: stay.wish, why: event.why } });
 	}
 }
