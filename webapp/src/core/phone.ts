@@ -5,7 +5,7 @@
  */
 import { NetworkCheck } from "../room/check.ts";
 import { Conference } from "../room/conference.ts";
-import { type RoomEvent, isRoomEvent } from "../room/messages.ts";
+import { isRoomEvent } from "../room/messages.ts";
 import { stayOf } from "../room/state.ts";
 import { reduce } from "./call/reduce.ts";
 import { type CallsEvent, type CallsState, type Effect, mediaOf, NO_CALLS, ongoing, targetOf } from "./call/state.ts";
@@ -441,7 +441,7 @@ export class Phone {
 		this.#dispatch({ type: "settled", alive, at: Date.now() });
 	}
 
-	#event(event: Event | RoomEvent): void {
+	#event(event: Event): void {
 		if (this.check.event(event)) return;
 		if (isRoomEvent(event)) {
 			this.room.event(event);

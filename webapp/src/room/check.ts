@@ -8,7 +8,6 @@ import type { MediaEngine, Way } from "../core/media/api.ts";
 import type { Event, Media } from "../core/schema.ts";
 import type { Done } from "../core/signal/line.ts";
 import { Store } from "../core/store.ts";
-import type { RoomEvent } from "./messages.ts";
 
 /** From the first packet that came back. */
 const MEASURED_MS = 1_000;
@@ -68,7 +67,7 @@ export class NetworkCheck {
 	}
 
 	/** Returns whether the event is about the check's own call, which nobody else has to hear of. */
-	event(event: Event | RoomEvent): boolean {
+	event(event: Event): boolean {
 		if (!("call" in event) || event.call !== this.#call) return false;
 		if (event.type === "up") this.#up?.(event.media);
 		if (event.type === "ended") {

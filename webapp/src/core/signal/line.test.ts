@@ -1,5 +1,4 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import type { RoomEvent } from "../../room/messages.ts";
 import type { Event, Registered } from "../schema.ts";
 import { FakeSocket, registeredAnswer } from "../testing.ts";
 import { Line, type LineState, type RequestError, SUBPROTOCOL } from "./line.ts";
@@ -326,7 +325,7 @@ const REGISTERED = (id: number, resumed = false) => registeredAnswer(id, { resum
 function bench({ onReady, hurried }: { onReady?: (line: Line) => void; hurried?: () => boolean } = {}) {
 	const sockets: FakeSocket[] = [];
 	const states: string[] = [];
-	const events: (Event | RoomEvent)[] = [];
+	const events: Event[] = [];
 	const registered: Registered[] = [];
 	const line = new Line({
 		url: "ws://phone/api/v1/signal",

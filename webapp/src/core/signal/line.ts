@@ -3,7 +3,6 @@
  *
  * Knows messages, not calls. Every timer is one of `setTimeout`'s; the socket can be replaced.
  */
-import type { RoomCode, RoomEvent, RoomRequest } from "../../room/messages.ts";
 import type { Code, Event, Registered, Request, Resume, ServerMessage } from "../schema.ts";
 
 export const SUBPROTOCOL = "moqrelay.v1";
@@ -53,7 +52,7 @@ export type LineState =
 	| { readonly name: "stopped"; readonly reason: StopReason };
 
 /** Why a request came to nothing. */
-export type RequestFailure = Code | RoomCode | "timeout" | "lost" | "queue_full";
+export type RequestFailure = Code  | "timeout" | "lost" | "queue_full";
 
 export class RequestError extends Error {
 	constructor(
@@ -69,7 +68,7 @@ export interface LineHandlers {
 	state(state: LineState): void;
 	/** Calls and presence as they are now; events that were missed follow when `resumed`. */
 	registered(registered: Registered): void;
-	event(event: Event | RoomEvent): void;
+	event(event: Event): void;
 	/** Something without an id was wrong. */
 	error(code: Code, reason: string): void;
 }
@@ -87,7 +86,7 @@ export interface LineOptions {
 /** What an `ok` carries; which of it, the request says. */
 export type Done = { readonly call?: string } & Readonly<Record<string, unknown>>;
 
-type PlainRequest = Exclude<Request, { type: "register" }> | RoomRequest;
+type PlainRequest = Exclude<Request, { type: "register" }>;
 
 interface Pending {
 	readonly text: string;
