@@ -24,8 +24,12 @@ const DELAY_MS_MAX = 1_000;
 
 /** Sound that is made up while the line is full, beyond twice what is by a wide one. */
 const MADE_UP_MS_MAX = 400;
-/** While the line fills for the first time its queue overflows, and packets of everybody are lost. */
-const VOICE_LOST_MAX = 0.03;
+const MADE_UP_AT_FIRST_MS_MAX = 1_500;
+/** Later than that is a line that carries less. */
+const IN_TIME_MS = 300;
+/** While the line fills its queue overflows, and packets of everybody are lost; from then on hardly any. */
+const LOST_AT_FIRST_MAX = 0.1;
+const LOST_MAX = 0.02;
 
 let daemon;
 let site;
@@ -55,6 +59,7 @@ afterEach(async (context) => {
   }
   await Promise.all(pages.splice(0).map((page) => page.close()));
   proxy.limit(Number.POSITIVE_INFINITY);
+  proxy.mend();
   assert.deepEqual(faults.splice(0), []);
 });
 
@@ -167,8 +172,11 @@ describe('Firefox', () => {
 });
 
 describe('a line of 500 kbit/s', () => {
-  test('carries the voice unharmed, and of the pictures what is left', async (context) => {
-    const [anna, bert] = await two({ port: proxy.port });
+  test('to the watcher carries the voice unharmed, and of the pictures what is left', (context) => narrow(context, { port: proxy.port }));
+  test('from the publisher does the same', (context) => narrow(context, { publisherPort: proxy.port }));
+
+  async function narrow(context, line) {
+    const [anna, bert] = await two(line);
     await anna.evaluate((card) => page.card('camera', card), CAMERA);
     await anna.evaluate((card) => page.card('screen', card), SCREEN);
     await Promise.all([anna.waitForFunction(() => page.log.includes('heard p2')), bert.waitForFunction(() => page.log.includes('heard p1'))]);
@@ -180,46 +188,75 @@ describe('a line of 500 kbit/s', () => {
     // What these pictures cost the voice where the line is wide: a busy machine starves the audio thread.
     const wide = await counts();
     await until(async () => (await counts()).received >= wide.received + 250, { what: '5 s of voice', ms: SLOW_MS });
-    const before = await counts();
-    const usual = (before.concealedMs - wide.concealedMs) / (before.received - wide.received);
+    const usually = await counts();
+    const usual = (usually.concealedMs - wide.concealedMs) / (usually.received - wide.received);
+
+    const tracks = async () => (await bert.evaluate(() => page.stats())).watched.map(({ track }) => track).join();
+    await until(async () => (await tracks()) === 'camera-h,screen', { what: 'the large sizes by a wide line', ms: SLOW_MS, poll: 200 });
 
     const began = Date.now();
     proxy.limit(500);
+    const before = await counts();
     const low = async () => {
       const { watched } = await bert.evaluate(() => page.stats());
-      return watched.every(({ track }) => track === 'camera-l' || track === 'screen-l') && watched.every(({ fps }) => fps > 0.5);
+      return watched.every(({ track, fps, lateMs }) => track !== 'camera-h' && fps > 0.5 && lateMs < IN_TIME_MS);
     };
-    await until(low, { what: 'both at their smallest', ms: SLOW_MS, poll: 200 });
-    context.diagnostic(`the small sizes after ${Date.now() - began} ms`);
+    await until(low, { what: 'sizes that the line carries in time', ms: SLOW_MS, poll: 200 });
+    const settled = await counts();
+    context.diagnostic(`sizes that fit after ${Date.now() - began} ms`);
     await bert.evaluate(() => [page.seen('p1', 'camera'), page.seen('p1', 'screen')]);
     await Promise.all([pass(bert, 'camera', 30, 'p1', SLOW_MS), pass(bert, 'screen', 5, 'p1', SLOW_MS)]);
 
     const now = await counts();
-    const lost = now.lost - before.lost;
-    const received = now.received - before.received;
-    const madeUpMs = now.concealedMs - before.concealedMs;
-    context.diagnostic(`voice: ${received} packets, ${lost} lost, ${Math.round(madeUpMs)} ms made up (by a wide line ${usual.toFixed(2)} ms for each), delay ${Math.round(now.delayMs)} ms`);
+    const phases = [
+      ['while it fills', before, settled, LOST_AT_FIRST_MAX, MADE_UP_AT_FIRST_MS_MAX],
+      ['from then on', settled, now, LOST_MAX, MADE_UP_MS_MAX],
+    ];
+    for (const [what, from, to, lostMax, madeUpMax] of phases) {
+      const [received, lost, madeUpMs] = ['received', 'lost', 'concealedMs'].map((name) => Math.round(to[name] - from[name]));
+      context.diagnostic(`voice ${what}: ${received} packets, ${lost} lost, ${madeUpMs} ms made up (by a wide line ${usual.toFixed(2)} ms for each)`);
+      assert.ok(lost <= received * lostMax + 1, `${lost} of ${received} voice packets were lost ${what}`);
+      assert.ok(madeUpMs <= madeUpMax + 2 * usual * received, `${madeUpMs} ms of sound were made up ${what}`);
+    }
     context.diagnostic(JSON.stringify((await bert.evaluate(() => page.stats())).watched));
     moves(context, 'camera', await bert.evaluate(() => page.seen('p1', 'camera')), await drawn(anna), 15, SLOW_MS);
-    assert.ok(lost <= received * VOICE_LOST_MAX, `${lost} of ${received} voice packets were lost`);
-    assert.ok(madeUpMs <= MADE_UP_MS_MAX + 2 * usual * received, `${madeUpMs} ms of sound were made up`);
+  }
+});
+
+describe('a WebSocket', () => {
+  test('carries pictures where UDP does not get through, after the voice', async (context) => {
+    const websocket = `ws://127.0.0.1:${daemon.ports.http}/moq`;
+    proxy.cut();
+    const [anna, bert] = await two({ port: proxy.port, publisherPort: proxy.port, websocket });
+    assert.deepEqual(await Promise.all([anna, bert].map((tab) => tab.evaluate(() => page.way()))), ['websocket', 'websocket']);
+    await anna.evaluate((card) => page.card('camera', card), { ...CAMERA, fps: 10 });
+    await bert.evaluate((size) => page.watch('p1', 'camera', size), MIDDLE);
+    await bert.waitForFunction(() => page.log.includes('camera of p1 seen'), null, { timeout: SLOW_MS });
+    await bert.evaluate(() => void page.seen('p1', 'camera'));
+
+    await pass(bert, 'camera', 20, 'p1', SLOW_MS);
+
+    moves(context, 'by TCP', await bert.evaluate(() => page.seen('p1', 'camera')), await drawn(anna), 10, SLOW_MS);
+    const { peers: [{ lost, received }] } = await bert.evaluate(() => page.mediaStats());
+    assert.ok(received > 50 && lost <= received * LOST_MAX, `${lost} of ${received} voice packets were lost`);
   });
 });
 
 /** Two pages in a room: p1 speaks and shows, p2 hears and watches. */
 async function two(options = {}) {
   const room = randomBytes(16).toString('hex');
-  const anna = await open('p1', ['p2'], { room });
-  const bert = await open('p2', ['p1'], { room, ...options });
+  const { publisherPort: port = daemon.ports.moq, websocket, ...rest } = options;
+  const anna = await open('p1', ['p2'], { room, port, websocket });
+  const bert = await open('p2', ['p1'], { room, websocket, ...rest });
   return [anna, bert];
 }
 
 let lastRoom = '';
 
-async function open(participant, peers, { room = lastRoom, port = daemon.ports.moq, ...options } = {}) {
+async function open(participant, peers, { room = lastRoom, port = daemon.ports.moq, websocket, ...options } = {}) {
   lastRoom = room;
   const { certificate_hashes: hashes } = await daemon.transport();
-  const address = { url: `https://127.0.0.1:${port}/moq`, hashes: hashes.map(({ value }) => value) };
+  const address = { url: `https://127.0.0.1:${port}/moq`, hashes: hashes.map(({ value }) => value), ...(websocket !== undefined && { websocket }) };
   const { firefox, ...begin } = options;
   const tab = await (firefox === undefined ? chromiumTab() : firefoxTab(firefox));
   pages.push(tab);
@@ -239,7 +276,10 @@ async function open(participant, peers, { room = lastRoom, port = daemon.ports.m
 async function chromiumTab() {
   const tab = await browser.newPage();
   tab.on('pageerror', (error) => faults.push(String(error)));
-  tab.on('console', (message) => message.type() === 'error' && faults.push(message.text()));
+  tab.on('console', (message) => {
+    // Where UDP is cut the browser says so; all else is a fault.
+    if (message.type() === 'error' && !/Failed to establish a connection/.test(message.text())) faults.push(message.text());
+  });
   await tab.goto(site.url);
   return tab;
 }

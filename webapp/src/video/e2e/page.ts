@@ -146,6 +146,8 @@ const stage = {
 
 	stats: (): Promise<VideoStats> => theVideo().stats(),
 	mediaStats: () => engine.stats(),
+	/** How the session travels. */
+	way: () => (engine.state.name === "connected" ? engine.state.way : engine.state.name),
 	probe: () => engine.probe(),
 	support: () => theVideo().support,
 	blur: (on: boolean) => theVideo().blur(on),

@@ -52,12 +52,12 @@ it("one late picture changes nothing", () => {
 it("on a narrow line the camera shrinks before the screen, step by step", () => {
 	const ladder = new Ladder();
 	run(ladder, [camera(), screen()], 0, 1_000);
-	const late = [camera({ lateMs: 800 }), screen({ lateMs: 800 })];
+	const late = [camera({ lateMs: 500 }), screen({ lateMs: 500 })];
 
 	expect(run(ladder, late, 1_200, 1_800)).toEqual([1, 1]);
-	expect(run(ladder, late, 2_000, 2_800)).toEqual([0, 1]);
-	expect(run(ladder, late, 3_000, 4_000)).toEqual([0, 0]);
-	expect(run(ladder, late, 4_200, 20_000)).toEqual([0, 0]);
+	expect(run(ladder, late, 2_000, 2_400)).toEqual([0, 1]);
+	expect(run(ladder, late, 2_600, 3_000)).toEqual([0, 0]);
+	expect(run(ladder, late, 3_200, 20_000)).toEqual([0, 0]);
 });
 
 it("a group that was given up counts at once", () => {
@@ -94,7 +94,7 @@ it("a step up that was one too many is tried less and less often", () => {
 	let before = 2;
 	for (let now = 400; now < 400_000; now += 200) {
 		// The line carries the middle size, not the large one.
-		const at = ladder.choose([camera({ lateMs: before === 2 ? 700 : 10 })], now).get(1) ?? 0;
+		const at = ladder.choose([camera({ lateMs: before === 2 ? 500 : 10 })], now).get(1) ?? 0;
 		if (at > before) ups.push(now);
 		before = at;
 	}

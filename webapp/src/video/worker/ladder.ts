@@ -30,11 +30,11 @@ export interface View {
 /** Later than this is more than the uneven arrival of a good network. */
 const LATE_MS = 300;
 /** Far more than a smaller size alone brings in time. */
-const FAR_TOO_LATE_MS = 1_000;
+const FAR_TOO_LATE_MS = 600;
 /** For so long: one large picture is no congestion. */
 const LATE_FOR_MS = 400;
 /** What a step down needs to be felt: the queue on the way must drain. */
-const SETTLE_MS = 1_000;
+const SETTLE_MS = 600;
 /** So long all must be well before a step up is tried. */
 const CALM_MS = 5_000;
 /** A step up that goes wrong within this was one too many. */
@@ -111,7 +111,7 @@ export class Ladder {
 		const cost = ({ id, rungs }: View) => rungs[this.#memory(id).at]?.bitrate ?? 0;
 		const [victim] = high.toSorted((a, b) => b.rank - a.rank || cost(b) - cost(a));
 		if (victim === undefined) return;
-		// What comes a second late, or not at all, is far too much: no time for small steps.
+		// Far too much: no time for small steps.
 		const memory = this.#memory(victim.id);
 		memory.at = (victim.lateMs ?? 0) >= FAR_TOO_LATE_MS || memory.lost ? 0 : memory.at - 1;
 		this.#steppedAt = now;
