@@ -295,7 +295,7 @@ const HARDENING: [(HeaderName, &str); 6] = [
     ),
     (
         HeaderName::from_static("permissions-policy"),
-        "microphone=(self), camera=(), geolocation=()",
+        "microphone=(self), camera=(self), display-capture=(self), geolocation=()",
     ),
 ];
 
