@@ -32,7 +32,12 @@ export function toggleScreen({ phone, video }: View): void {
 	const engine = video.value;
 	if (engine === null) return;
 	if (engine.sending.screen) engine.screenOff();
-	else void engine.screenOn().catch((error: unknown) => phone.room.pictureFailed(codeOf(error)));
+	else {
+		void engine.screenOn().catch((error: unknown) => {
+			// Whoever closes the browser's own question knows it.
+			if (codeOf(error) !== "blocked") phone.room.pictureFailed(codeOf(error));
+		});
+	}
 }
 
 export function toggleLayout({ roomScreen }: View): void {

@@ -18,6 +18,8 @@ import { NO_ROOM, type RoomInput, type RoomState, type Wish, roleOf, speaks, sta
 const RETRY_MS = 1_000;
 /** Sound above this is somebody's voice, dB below full scale. */
 const VOICE_DB_MIN = -45;
+/** Tracks of people where there are no seats: as many as the media engine takes. */
+const PEERS_MAX = 31;
 /** Telephones whose words are read: as many as are heard at a time. */
 const FOLLOWED_MAX = 5;
 /** Between words nobody's ring goes out. */
@@ -146,8 +148,7 @@ export class Conference {
 
 	/** Camera or screen did not come. */
 	pictureFailed(code: VideoErrorCode): void {
-		// Whoever closes the browser's own question knows it.
-		if (code !== "blocked") this.#dispatch({ type: "picture_failed", code });
+		this.#dispatch({ type: "picture_failed", code });
 	}
 
 	/** A reaction, or a piece of news, has been seen. */
@@ -309,6 +310,7 @@ function seatsOf(room: string, seats: number): readonly PeerTrack[] {
 function peersOf(room: string, own: string, roster: Roster | null): readonly PeerTrack[] {
 	return (roster?.people ?? [])
 		.filter(({ participant, presence, role }) => participant !== own && presence === "here" && speaks(role))
+		.slice(0, PEERS_MAX)
 		.map(({ participant }) => ({ participant, namespace: ["room", room, participant] }));
 }
 
