@@ -35,6 +35,8 @@ const CATALOG_MS = 5_000;
 const SOFT = 0.125;
 /** Who has lost a seat is heard to the end of what came: longer than any jitter buffer. */
 const TAIL_MS = 500;
+/** Groups that may be overtaken by newer ones; more means that a seat's numbers began anew. */
+const LATE_GROUPS = 16n;
 /** Packets whose time on the way is remembered. */
 const TIMES_MAX = 64;
 
@@ -397,7 +399,7 @@ export class Rooms {
 
 	#makePeer(room: Room, participant: string, offer: Offer): Peer {
 		const voice = this.#makeVoice(room, participant);
-		return { participant, voice, track: new Track(offer), received: 0, lost: 0, seconds: new Seconds(), heardAt: 0 };
+		return { participant, voice, since: 0n, track: new Track(offer), received: 0, lost: 0, seconds: new Seconds(), heardAt: 0 };
 	}
 
 	#makeVoice(room: Room, participant: string): Voice {
@@ -630,14 +632,19 @@ export class Rooms {
 
 	#packetOf(peer: Peer, room: Room, record: Record): void {
 		const holder = room.media.seats === true && record.participant > 0 ? `p${record.participant}` : peer.voice.participant;
-		if (holder !== peer.voice.participant) this.#takeSeat(room, peer, holder);
+		if (holder !== peer.voice.participant) {
+			// What comes late of the one before must not take the seat back.
+			if (record.group < peer.since && peer.since - record.group <= LATE_GROUPS) return;
+			this.#takeSeat(room, peer, holder);
+			peer.since = record.group;
+		}
 		const { voice } = peer;
 		const at = this.#lines?.place(voice.id, record) ?? null;
 		if (at === null) return;
 		voice.end = Math.max(voice.end, at + record.ticks);
 		peer.seconds.heard(record);
 		peer.heardAt = performance.now();
-if (record.bytes.length > 0 && record.at >= 0) this.#owner.heard(room.media.room, voice.participant, record.at);
+		if (record.bytes.length > 0 && record.at >= 0) this.#owner.heard(room.media.room, voice.participant, record.at);
 		if (room.held || voice.own || this.#playout === null) return;
 		if (record.bytes.length === 0) this.#play({ type: "pause", id: voice.id, at });
 		else voice.decoder.decode(record.bytes, at);

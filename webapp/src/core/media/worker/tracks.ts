@@ -121,6 +121,8 @@ export interface Peer {
 	readonly participant: string;
 	readonly track: Track;
 	voice: Voice;
+	/** The group with which the voice began. */
+	since: bigint;
 	/** What was counted of the voices before this one. */
 	received: number;
 	lost: number;
