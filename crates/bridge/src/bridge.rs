@@ -282,9 +282,14 @@ impl Bridge {
         let (orders, orders_rx) = mpsc::channel(COMMANDS_WAITING_MAX);
         let (events, events_rx) = mpsc::channel(EVENTS_WAITING_MAX);
         let level_control = config.shaping.rooms_level_control;
-        let (wheel, turning) =
-            Wheel::new(relay.clone(), config.coding, config.jitter, level_control);
         let (seats, seating) = Seats::new(relay.clone(), config.seats);
+        let (wheel, turning) = Wheel::new(
+            relay.clone(),
+            config.coding,
+            config.jitter,
+            level_control,
+            seats.clone(),
+        );
         let rooms = Rooms {
             wheel: wheel.clone(),
             seats: seats.clone(),

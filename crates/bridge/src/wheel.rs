@@ -8,9 +8,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use metrics::{Counter, counter};
 use moqrelay_audio::{
     SampleRate,
+    claims::MEASURE_TICKS,
     conference::{self, Chime, Mixer},
     jitter,
-    level::Level as Loudness,
+    level::{Level as Loudness, SILENCE},
     opus, speakers,
 };
 use moqrelay_relay::{FullTrackName, Relay, track::WriteError};
@@ -24,6 +25,7 @@ use crate::{
     Place,
     leg::{Arrived, Clock, Coding, Look, Source, Stats, frame_due},
     publication::Publication,
+    seats::Seats,
 };
 
 /// What mixes are made at: telephones have no more, and a decoder at 48 kHz costs twice as much.
@@ -85,6 +87,7 @@ impl Wheel {
         coding: Coding,
         jitter: jitter::Config,
         level_control: bool,
+        seats: Seats,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (orders, orders_rx) = mpsc::unbounded_channel();
         let now = Instant::now();
@@ -93,6 +96,7 @@ impl Wheel {
             coding,
             jitter,
             level_control,
+            seats,
             rooms: BTreeMap::new(),
             clock: Clock::new(now),
             start: now,
@@ -153,6 +157,8 @@ struct Turning {
     coding: Coding,
     jitter: jitter::Config,
     level_control: bool,
+    /// They are told how loud voices are.
+    seats: Seats,
     rooms: BTreeMap<String, Room>,
     clock: Clock,
     /// The clock's first deadline.
@@ -182,6 +188,8 @@ struct Room {
     next: u32,
     frame: Vec<i16>,
     stats: Stats,
+    /// Turns since the seats were told how loud voices are.
+    measured: u32,
 }
 
 struct Voice {
@@ -190,6 +198,8 @@ struct Voice {
     track: FullTrackName,
     /// There while somebody listens.
     source: Option<Source>,
+    /// The loudest 20 ms since the seats were told.
+    loudest: Loudness,
 }
 
 /// The mix as a track.
@@ -278,6 +288,7 @@ impl Turning {
             name: room.next,
             track: place.audio().clone(),
             source: None,
+            loudest: SILENCE,
         };
         room.next += 1;
         if room.turning {
@@ -363,7 +374,7 @@ impl Turning {
         // Whole objects, so that timestamps stay on one grid.
         let before = (self.start - self.epoch).as_millis() as u64 / 20;
         let (mut turns, mut mixes) = (0, 0);
-        for room in self.rooms.values_mut().filter(|room| room.turning) {
+        for (name, room) in self.rooms.iter_mut().filter(|(_, room)| room.turning) {
             room.take(self.arrivals);
             if due.skipped > 0 {
                 room.skip(due.skipped, frame_due(due.first - 1));
@@ -372,6 +383,9 @@ impl Turning {
                 mixes += room.turn(frame_due(index));
                 turns += 1;
                 room.publish((before + index) * OBJECT_TICKS, self.coding);
+            }
+            if room.measured >= MEASURE_TICKS {
+                self.seats.measure(name, room.measure());
             }
         }
         self.frames.increment(turns);
@@ -396,6 +410,7 @@ impl Room {
             next: 0,
             frame: vec![0; RATE.frame_samples()],
             stats: Stats::default(),
+            measured: 0,
         }
     }
 
@@ -469,9 +484,11 @@ impl Room {
             if let Some(source) = &mut voice.source
                 && source.hear(due, frame)
             {
+                voice.loudest = voice.loudest.min(Loudness::of(frame));
                 mixer.put(voice.name, frame);
             }
         }
+        self.measured += 1;
         mixer.mix();
         let mut shared: Option<Mix> = None;
         let mut made = 0;
@@ -497,6 +514,17 @@ impl Room {
             }
         }
         made
+    }
+
+    /// Returns how loud each voice was at most since the last time.
+    fn measure(&mut self) -> Vec<(String, Loudness)> {
+        self.measured = 0;
+        let voices = self.voices.iter_mut();
+        let measure = |(participant, voice): (&String, &mut Voice)| {
+            let loudest = std::mem::replace(&mut voice.loudest, SILENCE);
+            (participant.clone(), loudest)
+        };
+        voices.map(measure).collect()
     }
 
     /// Codes what all hear once, for however many subscribe.

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use common::{Scene, ended, objects, pass, place};
-use moqrelay_audio::{FRAME_DURATION, level::AudioLevel};
-use moqrelay_bridge::{Bridge, Place};
+use moqrelay_audio::{
+    FRAME_DURATION, Frame, SampleRate, level::AudioLevel, opus, packet::SILENCE, tone::Tone,
+};
+use moqrelay_bridge::{Bridge, LegId, Place};
 use moqrelay_relay::{
     FullTrackName, Namespace,
     track::{Event, Info, Object, Reader, Writer},
@@ -397,6 +399,52 @@ async fn a_telephone_s_voice_has_a_seat_like_any_other() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn where_a_telephone_hears_the_room_a_claim_counts_as_what_is_measured() {
+    for (telephone, holder) in [(false, 1), (true, 2)] {
+        let mut room = Room::of(1);
+        let mut seats = room.seats().await;
+        room.enter(1).await;
+        room.enter(2).await;
+        let phone = match telephone {
+            true => Some(room.scene.call(3).await),
+            false => None,
+        };
+        if telephone {
+            room.bridge().hear_room(LegId(3), place(3)).unwrap();
+        }
+        let rate = SampleRate::Hz16000;
+        let mut encoder = opus::Encoder::new(opus::Config::new(rate)).unwrap();
+        let mut frame = Frame::silence(rate);
+        let mut levels = [-30.0, -44.0].map(|dbov| Tone::sine(rate, 440.0, dbov));
+
+        // The first speaks most credibly and says nothing; the second is softer, and is there.
+        let speech = speech();
+        let claims = speech.iter().chain(&speech).filter(|it| it.voice);
+        for (tick, claim) in claims.take(300).enumerate() {
+            let lie = Properties::of_object(960 * tick as u64, to_wire(*claim));
+            room.send(1, lie.to_bytes(), Bytes::from_static(&SILENCE));
+            levels[tick / 10 % 2].fill(frame.samples_mut());
+            let truth = AudioLevel {
+                level: moqrelay_audio::level::Level::of(frame.samples()),
+                voice: true,
+            };
+            let truth = Properties::of_object(960 * tick as u64, to_wire(truth));
+            let said = encoder.encode(&frame).unwrap();
+            room.send(2, truth.to_bytes(), said);
+            pass(FRAME_DURATION).await;
+        }
+
+        let heard = taken(&mut seats[0]);
+        let last = &heard[heard.len() - 50..];
+        assert!(
+            last.iter().all(|it| participant(it) == holder),
+            "telephone: {telephone}"
+        );
+        drop(phone);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_seats_of_a_room_end_with_it_and_rooms_are_apart() {
     let mut room = Room::new();
     let mut seats = room.seats().await;
@@ -572,6 +620,10 @@ fn taken(reader: &mut Reader) -> Vec<Object> {
         }
     }
     taken
+}
+
+fn to_wire(level: AudioLevel) -> Level {
+    Level::from_byte(level.to_byte())
 }
 
 fn is_quiet(reader: &mut Reader) -> bool {

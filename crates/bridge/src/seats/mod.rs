@@ -16,7 +16,7 @@ use std::{
 };
 
 use metrics::{Counter, counter};
-use moqrelay_audio::FRAME_DURATION;
+use moqrelay_audio::{FRAME_DURATION, level::Level};
 use moqrelay_relay::Relay;
 use tokio::{
     sync::mpsc,
@@ -58,6 +58,8 @@ enum Order {
     Add(Place),
     /// It may not any more.
     Remove(Place),
+    /// How loud voices of a room were at most, since the last time, where they are decoded.
+    Measure(String, Vec<(String, Level)>),
     End,
 }
 
@@ -101,6 +103,10 @@ impl Seats {
 
     pub(crate) fn remove(&self, place: Place) {
         self.tell(Order::Remove(place));
+    }
+
+    pub(crate) fn measure(&self, room: &str, voices: Vec<(String, Level)>) {
+        self.tell(Order::Measure(room.to_owned(), voices));
     }
 
     pub(crate) fn end(&self) {
@@ -188,6 +194,7 @@ impl Seating {
             Order::Remove(place) => self.with(place.room(), |room, meters| {
                 room.remove(place.participant(), Instant::now(), meters);
             }),
+            Order::Measure(name, voices) => self.with(&name, |room, _| room.measure(voices)),
             Order::End => {}
         }
     }

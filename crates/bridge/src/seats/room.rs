@@ -6,7 +6,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use moqrelay_audio::speakers::{Config, Selector};
+use moqrelay_audio::{
+    level::Level,
+    speakers::{Config, Selector},
+};
 use moqrelay_relay::{
     FullTrackName, NameError, Namespace, PublishError, Relay,
     track::{Info, Object, WriteError, Writer},
@@ -198,6 +201,16 @@ impl Room {
             meters.refused.increment(refused);
         }
         speaks
+    }
+
+    /// Takes how loud voices are in truth.
+    pub(super) fn measure(&mut self, voices: Vec<(String, Level)>) {
+        for (participant, loudest) in voices {
+            let number = number_of(&participant);
+            if let Some(voice) = number.and_then(|number| self.voices.get_mut(&number)) {
+                voice.measure(loudest);
+            }
+        }
     }
 
     /// Gives out the seats anew; false when nobody speaks and everything was said.

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use moqrelay_audio::{
     FRAME_DURATION,
     claims::Claims,
-    level::{AudioLevel, Level},
+    level::{AudioLevel, Level, QUIET},
     packet,
 };
 use moqrelay_relay::{
@@ -200,6 +200,14 @@ impl Voice {
             None => self.before.clear(),
         }
         Some(())
+    }
+
+    /// Takes how loud it was at most for a while.
+    pub(super) fn measure(&mut self, loudest: Level) {
+        self.claims.measure(AudioLevel {
+            level: loudest,
+            voice: loudest < QUIET,
+        });
     }
 
     /// Ends a tick; returns how loud it was as far as that is believed.
