@@ -12,6 +12,7 @@ mod mixing;
 mod peers;
 mod proc;
 mod saving;
+mod seats;
 mod stages;
 mod table;
 mod voice;
@@ -104,6 +105,8 @@ enum Command {
     /// Example: moqrelay-load saving --speech /usr/share/asterisk/sounds/en_US_f_Allison
     #[command(verbatim_doc_comment)]
     Saving(saving::Args),
+    /// What the seats of rooms add to a voice, and what 500 rooms cost in which nobody speaks.
+    Seats(seats::Args),
     /// What each stage of a leg costs alone, and Opus at each complexity.
     Stages,
     /// The child process of `legs`.
@@ -156,6 +159,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Legs(args) => legs::measure(&args)?,
         Command::Mixing(args) => mixing::measure(&args)?,
         Command::Saving(args) => saving::measure(&args)?,
+        Command::Seats(args) => seats::measure(&args)?,
         Command::Stages => stages::measure()?,
         Command::LegsHouse(args) => {
             legs::house::run(&args)?;
