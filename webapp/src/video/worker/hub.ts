@@ -16,7 +16,7 @@ const PLACES_MAX = 16;
 
 /** The part of the rooms that pictures need. */
 export interface Catalogs {
-	extendCatalog(room: string, more: { tracks: object[]; decodes: readonly string[] }): void;
+	extendCatalog(room: string, more: { tracks: object[]; decodes: readonly string[] } | null): void;
 }
 
 export class VideoHub implements Board {
@@ -122,6 +122,7 @@ export class VideoHub implements Board {
 
 	#closed(place: Place): void {
 		this.#places.delete(place);
+		if (place.room !== null) this.#catalogs.extendCatalog(place.room, null);
 		if (this.#places.size > 0) return;
 		clearInterval(this.#timer);
 		this.#timer = undefined;

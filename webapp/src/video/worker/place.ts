@@ -126,8 +126,16 @@ export class Place {
 			return;
 		}
 		for (const source of this.#sources.values()) source.renew();
-		// What is watched with the old token goes on until the relay ends it; what comes gets the new one.
 		this.tellCatalog();
+		// Everything is asked for anew: the old token may have ended.
+		const now = performance.now();
+		for (const watched of this.#watched.values()) watched.take(-1, now);
+		for (const [participant, { wish }] of [...this.#people]) {
+			wish.stop();
+			this.#people.delete(participant);
+			this.#person(participant, wish.offer.namespace);
+		}
+		this.#owner.choose();
 	}
 
 	#show(source: VideoSource, frames: ReadableStream<VideoFrame> | null): void {

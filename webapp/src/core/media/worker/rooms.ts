@@ -199,16 +199,15 @@ export class Rooms {
 		this.#silence(peer.voice);
 	}
 
-	/** The catalog of a room lists other tracks of ours, too; before or after it is joined. */
-	extendCatalog(name: string, more: More): void {
-		if (!this.#more.has(name) && this.#more.size >= ROOMS_MAX) return;
-		this.#more.set(name, more);
+	/** The catalog of a room lists other tracks of ours, too; before or after it is joined. Null: no longer. */
+	extendCatalog(name: string, more: More | null): void {
+		if (more === null) this.#more.delete(name);
+		else if (this.#more.has(name) || this.#more.size < ROOMS_MAX) this.#more.set(name, more);
 		const room = this.#rooms.get(name);
 		if (room !== undefined) this.#sendCatalog(room);
 	}
 
 	leave(name: string): void {
-		this.#more.delete(name);
 		const room = this.#rooms.get(name);
 		if (room === undefined) return;
 		if (this.#replay?.room === room) this.stopReplay();
