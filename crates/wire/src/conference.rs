@@ -94,6 +94,7 @@ impl From<f64> for Mos {
         #[allow(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
+            clippy::manual_clamp,
             reason = "100 to 500; what is no number becomes 1"
         )]
         Self((mos.max(1.0).min(5.0) * 100.0).round() as u16)

@@ -117,7 +117,7 @@ impl Properties {
         while !rest.is_empty() {
             let delta = take_varint(&mut rest)?;
             kind = kind.checked_add(delta).ok_or(DecodeError::TypeTooLarge)?;
-            if kind % 2 == 0 {
+            if kind.is_multiple_of(2) {
                 let value = take_varint(&mut rest)?;
                 match kind {
                     TYPE_TIMESCALE => self.timescale = self.timescale.or(Some(value)),
