@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use moqrelay_wire::audio_object::{self, DecodeError};
 use moqrelay_wire::video_object::{CONFIG_BYTES_MAX, Marking, Properties, track_properties};
+use proptest::prelude::*;
 
 const KEY: Marking = Marking {
     independent: true,
@@ -91,4 +92,14 @@ fn a_track_says_its_timescale() {
         ..Properties::default()
     };
     assert_eq!(picture.timestamp_48k(Some(90_000)), Some(48_000));
+}
+
+proptest! {
+    #[test]
+    fn whatever_can_be_read_is_written_and_reads_the_same(block in proptest::collection::vec(any::<u8>(), 0..64)) {
+        if let Ok(properties) = Properties::decode(&block) {
+            let _timestamp = properties.timestamp_48k(Some(90_000));
+            prop_assert_eq!(Properties::decode(&properties.to_bytes()), Ok(properties));
+        }
+    }
 }
