@@ -1,5 +1,7 @@
 //! What is believed of levels that are somebody's word: of speech everything, of inventions little.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use moqrelay_audio::claims::{Claims, LOUDEST, MEASURE_TICKS, SOFT};
 use moqrelay_audio::level::{AudioLevel, Level, SILENCE};
 use moqrelay_audio::speakers::{Config, Selector};

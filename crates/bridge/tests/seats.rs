@@ -1,5 +1,7 @@
 //! Seats: those who speak are heard on a few tracks, whoever they are and however many listen.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod common;
 
 use std::time::Duration;
