@@ -49,6 +49,9 @@ pub(crate) struct Args {
     /// Never sleep: waking the telephones is then no part of what legs cost, as where Asterisk has a machine of its own.
     #[arg(long)]
     awake: bool,
+    /// Encoders work as they are told, whatever the load governor would say.
+    #[arg(long)]
+    ungoverned: bool,
     /// Legs in rooms of so many, each of which hears its room's mix. Otherwise they are in pairs.
     #[arg(long, value_parser = clap::value_parser!(u32).range(2..=128))]
     room: Option<u32>,
@@ -81,8 +84,6 @@ pub(crate) struct Taken {
     pub(crate) late: (u64, u64),
     /// Frames that were heard, and how many of them had sound.
     pub(crate) heard: (usize, u64),
-    /// The least complexity that the load governor allowed.
-    pub(crate) complexity: u8,
     /// Objects that listeners by MoQ had.
     pub(crate) mix_objects: u64,
 }
@@ -96,13 +97,14 @@ pub(crate) fn take(setting: Setting) -> Result<Taken> {
         core: setting.core,
         road: Road::Audiosocket,
         awake: false,
+        // What is compared must code alike.
+        ungoverned: true,
         room: setting.room,
         listeners: setting.listeners,
         idle_rooms: setting.idle_rooms,
     })?;
     let later = |snapshot: &Snapshot| later_than(&snapshot.ticks, LATE_MS);
     let all = |snapshot: &Snapshot| snapshot.ticks.iter().map(|(_, count)| count).sum::<u64>();
-    let complexity = seen.looks.iter().map(|look| look.complexity);
     Ok(Taken {
         used: seen.cpu.used.as_secs_f64() / seen.took.as_secs_f64(),
         late: (
@@ -113,7 +115,6 @@ pub(crate) fn take(setting: Setting) -> Result<Taken> {
             seen.heard.iter().map(|leg| leg.gaps.len()).sum(),
             seen.heard.iter().map(|leg| leg.loud).sum(),
         ),
-        complexity: complexity.min().unwrap_or_default(),
         mix_objects: seen.after.mix_objects - seen.before.mix_objects,
     })
 }
@@ -594,6 +595,7 @@ impl House {
                     .iter()
                     .flat_map(|size| ["--room".to_owned(), size.to_string()]),
             )
+            .args(args.ungoverned.then_some("--ungoverned"))
             .args(["--listeners", &args.listeners.to_string()])
             .args(["--idle-rooms", &args.idle_rooms.to_string()])
             .stdin(Stdio::piped())

@@ -39,6 +39,8 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) road: Road,
     #[arg(long)]
+    pub(crate) ungoverned: bool,
+    #[arg(long)]
     pub(crate) room: Option<u32>,
     #[arg(long)]
     pub(crate) listeners: u32,
@@ -125,6 +127,7 @@ async fn serve(args: &Args) -> Result<()> {
         ..relay::Config::default()
     });
     let config = Config {
+        governed: !args.ungoverned,
         legs_max: usize::try_from(count)?.max(Config::default().legs_max),
         coding: Coding {
             bitrate_bps: args.bitrate,
