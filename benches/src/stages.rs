@@ -16,7 +16,7 @@ use moqrelay_audio::{
 use moqrelay_wire::audio_object::{self, Properties};
 
 use crate::{
-    figures::{Runs, short},
+    figures::short,
     proc::Cpu,
     table::{Row, Verdict},
     voice,
@@ -26,8 +26,13 @@ use crate::{
 /// microsecond.
 const FRAMES: usize = 10_000;
 
-/// Runs, of which the median counts.
-const RUNS: usize = 3;
+/// Runs of a stage, of which the lowest counts: whatever else the machine does only adds to them. Dear stages have
+/// fewer.
+const RUNS: usize = 9;
+const DEAR_RUNS: usize = 3;
+
+/// 20 ms of a dear stage, in microseconds.
+const DEAR: f64 = 5.0;
 
 /// The rate of legs in the dialplan that we ship.
 const RATE: SampleRate = SampleRate::Hz16000;
@@ -67,8 +72,8 @@ fn row(what: &str, costs: &[Cost], method: &str) -> Row {
         .collect::<Vec<_>>()
         .join("; ");
     let method = format!(
-        "{method} CPU time of one thread, µs for 20 ms; median of {RUNS} runs of {FRAMES} frames, less what copying \
-         a frame takes."
+        "{method} CPU time of one thread, µs for 20 ms; the lowest of {RUNS} runs of {FRAMES} frames (dear stages \
+         {DEAR_RUNS}), less what copying a frame takes."
     );
     Row::new(what, format!("{figures} µs"), "", Verdict::Info, method)
 }
@@ -91,11 +96,17 @@ impl Voice {
     /// Returns what 20 ms through `stage` cost, in microseconds. It gets a copy of each frame, whose own cost is
     /// taken away.
     fn cost(&mut self, mut stage: impl FnMut(&mut Frame) -> Result<()>) -> Result<f64> {
-        let copying = self.run(&mut |_| Ok(()))?;
-        let costs: Vec<_> = (0..RUNS)
-            .map(|_| self.run(&mut stage))
-            .collect::<Result<_>>()?;
-        Ok((Runs::of(costs).median - copying).max(0.0))
+        let copying = self.lowest(&mut |_| Ok(()))?;
+        Ok((self.lowest(&mut stage)? - copying).max(0.0))
+    }
+
+    fn lowest(&mut self, stage: &mut dyn FnMut(&mut Frame) -> Result<()>) -> Result<f64> {
+        let mut lowest = self.run(stage)?;
+        let runs = if lowest > DEAR { DEAR_RUNS } else { RUNS };
+        for _ in 1..runs {
+            lowest = lowest.min(self.run(stage)?);
+        }
+        Ok(lowest)
     }
 
     fn run(&mut self, stage: &mut dyn FnMut(&mut Frame) -> Result<()>) -> Result<f64> {
