@@ -73,6 +73,29 @@ describe('two pages in a room', () => {
     await anna.tile(b, { hand: false });
   });
 
+  test('see a camera in its tile, and no more when it is off', async () => {
+    const [, b] = await meet();
+
+    await bert.phone.driver.press('v');
+    await bert.tile(b, { picture: true });
+    await anna.tile(b, { picture: true });
+    await anna.phone.wait(
+      'a picture of Bert',
+      (selector) => {
+        const canvas = document.querySelector(selector);
+        if (canvas === null || canvas.width === 0) return false;
+        const probe = new OffscreenCanvas(16, 16).getContext('2d');
+        probe.drawImage(canvas, 0, 0, 16, 16);
+        return new Set(probe.getImageData(0, 0, 16, 16).data.filter((_, index) => index % 4 !== 3)).size > 3;
+      },
+      `[data-testid="tile"][data-participant="${b}"] [data-testid="picture"]`,
+      20_000,
+    );
+
+    await bert.phone.driver.press('v');
+    await anna.tile(b, { picture: false });
+  });
+
   test('write to all and to one; a late one reads what was said', async (context) => {
     const [a, b] = await meet();
     await anna.say('hello all');
