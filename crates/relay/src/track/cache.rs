@@ -28,11 +28,6 @@ use crate::{
     limits::CachePolicy,
 };
 
-/// What an object costs beside properties and payload, in bytes: its places among the objects and in the order, and one
-/// for its group, which has no other object in a track of voice.
-const OBJECT_OVERHEAD: usize =
-    size_of::<(Location, Cached)>() + size_of::<(u64, Location)>() + size_of::<(u64, Group)>();
-
 /// Properties and payload up to this size together are copied: they may be small slices of large network buffers, which
 /// must not stay in memory for their sake. Larger ones fill most of theirs.
 const COPIED_MAX: usize = 4096;
@@ -168,6 +163,7 @@ impl Cache {
         let objects = &self.objects;
         self.groups
             .retain(|number, _| last_of(objects, *number).is_some());
+        self.weigh();
     }
 
     /// Keeps what happened; `position`: where the log will have it.
@@ -312,6 +308,7 @@ impl Cache {
         }
         if group.open == 0 && last_id.is_none() {
             self.groups.remove(number);
+            self.weigh();
         }
     }
 
@@ -433,6 +430,7 @@ impl Cache {
         if let Some(from) = &mut self.whole_from {
             *from = (*from).max(after(Some(location)));
         }
+        self.weigh();
         true
     }
 
@@ -452,12 +450,12 @@ impl Cache {
             self.pages.clear();
         }
         self.budget.went(reason);
-        self.weigh();
     }
 
     /// Finds out what all of it takes.
     fn weigh(&mut self) {
-        let bytes = self.objects.len() * OBJECT_OVERHEAD + self.pages.bytes() + self.shared_bytes;
+        let places = self.objects.bytes() + self.order.bytes() + self.groups.bytes();
+        let bytes = places + self.pages.bytes() + self.shared_bytes;
         self.budget.weigh(self.bytes, bytes);
         self.bytes = bytes;
     }

@@ -42,6 +42,14 @@ impl<K: Ord + Copy, V> Shelf<K, V> {
         self.len == 0
     }
 
+    /// Returns what it takes, in bytes: whole leaves, unless there is only one.
+    pub(super) fn bytes(&self) -> usize {
+        match self.leaves.len() {
+            0 | 1 => self.len * size_of::<(K, V)>(),
+            leaves => (leaves + usize::from(self.spare.is_some())) * LEAF_BYTES,
+        }
+    }
+
     pub(super) fn first(&self) -> Option<&(K, V)> {
         self.leaves.front()?.front()
     }
@@ -103,16 +111,16 @@ impl<K: Ord + Copy, V> Shelf<K, V> {
             let new = self.new_leaf();
             self.leaves.push_back(new);
         }
-        let entries = self.leaves.get_mut(leaf)?;
-        if entries.len() >= Self::FULL {
-            // In the middle: half of it makes room.
-            let half = Self::FULL / 2;
-            let upper: Leaf<K, V> = entries.drain(half..).collect();
+        let has_room = |leaf: &Leaf<K, V>| leaf.len() < Self::FULL;
+        if at == Self::FULL && self.leaves.get(leaf + 1).is_some_and(has_room) {
+            (leaf, at) = (leaf + 1, 0);
+        } else if !self.leaves.get(leaf).is_some_and(has_room) {
+            // It is parted where this belongs: what goes on there, upwards or downwards, fills leaves to the end.
             let mut new = self.new_leaf();
-            new.extend(upper);
+            new.extend(self.leaves.get_mut(leaf)?.drain(at..));
             self.leaves.insert(leaf + 1, new);
-            if at > half {
-                (leaf, at) = (leaf + 1, at - half);
+            if at == Self::FULL {
+                (leaf, at) = (leaf + 1, 0);
             }
         }
         self.leaves.get_mut(leaf)?.insert(at, (key, value));
@@ -126,6 +134,10 @@ impl<K: Ord + Copy, V> Shelf<K, V> {
         self.close_up(leaf);
         if let Some(before) = leaf.checked_sub(1) {
             self.close_up(before);
+        }
+        if self.leaves.len() < 2 {
+            // It is not needed soon.
+            self.spare = None;
         }
         Some(value)
     }
@@ -147,11 +159,7 @@ impl<K: Ord + Copy, V> Shelf<K, V> {
     fn close_up(&mut self, leaf: usize) {
         let len = |leaf: usize| self.leaves.get(leaf).map(VecDeque::len);
         match (len(leaf), len(leaf + 1)) {
-            (Some(0), _) => {
-                let empty = self.leaves.remove(leaf);
-                // The only one is let go: a shelf with nothing on it takes nothing.
-                self.spare = empty.filter(|_| !self.leaves.is_empty());
-            }
+            (Some(0), _) => self.spare = self.leaves.remove(leaf),
             (Some(here), Some(next)) if here + next <= Self::FULL / 2 => {
                 let next = self.leaves.remove(leaf + 1);
                 if let (Some(here), Some(next)) = (self.leaves.get_mut(leaf), next) {
@@ -236,8 +244,13 @@ mod tests {
             assert_eq!(shelf.len(), map.len());
             assert_eq!(shelf.first().map(|(key, _)| key), map.keys().next());
             assert_eq!(shelf.last().map(|(key, _)| key), map.keys().next_back());
-            let fill = shelf.len() as f64 / (16.0 * shelf.leaves.len() as f64);
-            assert!(shelf.leaves.len() < 3 || fill > 0.2, "{fill}");
+            let leaves = shelf.leaves.len() + usize::from(shelf.spare.is_some());
+            let bytes = if leaves < 2 {
+                256 * shelf.len()
+            } else {
+                4096 * leaves
+            };
+            assert_eq!(shelf.bytes(), bytes);
         }
         shelf.retain(|key, _| key % 3 == 0);
         map.retain(|key, _| key % 3 == 0);
@@ -270,6 +283,23 @@ mod tests {
             shelf.remove(key);
         }
         assert!(shelf.spare.is_none() && shelf.leaves.is_empty());
+    }
+
+    #[test]
+    fn what_goes_on_in_the_middle_fills_its_leaves() {
+        let mut shelf = Shelf::default();
+        // One goes down and three go up, in turn.
+        for step in 0..320_u64 {
+            for key in [999 - step, 1000 + step, 2000 + step, 3000 + step] {
+                shelf.insert(key, [key; 31]);
+            }
+        }
+
+        assert!(
+            shelf.leaves.len() <= 1280 / 16 + 4,
+            "{}",
+            shelf.leaves.len()
+        );
     }
 
     #[test]

@@ -274,8 +274,8 @@ fn the_oldest_go_when_there_are_too_many_or_they_are_too_large() {
             ..POLICY
         },
         CachePolicy {
-            // Their payloads fit the smallest page.
-            bytes: 4 * OBJECT_OVERHEAD + 256 - 1,
+            // Their payloads fit the smallest page, and of the groups there is one.
+            bytes: 4 * OBJECT + GROUP + 256 - 1,
             ..POLICY
         },
     ] {
@@ -307,7 +307,7 @@ fn nothing_is_kept_where_nothing_shall_be() {
 #[test]
 fn all_caches_together_keep_to_the_limit_and_the_largest_pays() {
     let meters = Arc::new(Meters::new());
-    let budget = Budget::new(100 * (OBJECT_OVERHEAD + 10), meters.clone());
+    let budget = Budget::new(TOTAL, meters.clone());
     let small = budget.cache(POLICY);
     let large = budget.cache(POLICY);
     let now = Instant::now();
@@ -318,7 +318,7 @@ fn all_caches_together_keep_to_the_limit_and_the_largest_pays() {
     for id in 0..1000 {
         super::super::lock(&large).insert(&object(1, id), Some(id), now);
         budget.enforce();
-        assert!(meters.snapshot().cache_bytes <= 100 * (OBJECT_OVERHEAD as u64 + 10));
+        assert!(meters.snapshot().cache_bytes <= TOTAL as u64);
     }
 
     assert_eq!(super::super::lock(&small).objects.len(), 10);
@@ -397,8 +397,9 @@ fn what_is_counted_is_what_is_there() {
             let object = cached.to_object(*at);
             object.payload.len()
         });
-        let least = payloads.sum::<usize>() + test.cache.objects.len() * OBJECT_OVERHEAD;
-        assert!((least..3 * least + 2 * 16_384).contains(&test.cache.bytes()));
+        let least = payloads.sum::<usize>() + test.cache.objects.len() * OBJECT;
+        let most = 3 * least + 2 * 16_384 + 6 * 4096;
+        assert!((least..most).contains(&test.cache.bytes()));
     }
     test.cache.shrink_to(0);
 
@@ -463,6 +464,13 @@ fn a_reader_can_begin_groups_or_time_back() {
         ]
     );
 }
+
+/// What an object takes beside its bytes, as long as there are few, and what a group takes.
+const OBJECT: usize = size_of::<(Location, Cached)>() + size_of::<(u64, Location)>();
+const GROUP: usize = size_of::<(u64, Group)>();
+
+/// For about 100 objects.
+const TOTAL: usize = 24 << 10;
 
 const POLICY: CachePolicy = CachePolicy {
     age: Duration::from_secs(60),
