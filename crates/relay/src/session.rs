@@ -11,6 +11,7 @@ mod deliver;
 mod due;
 mod fetch;
 mod fill;
+mod gather;
 mod host;
 mod ingest;
 mod mail;
@@ -41,6 +42,7 @@ pub(crate) use self::{
     access::Access,
     deliver::Batch,
     fill::{Fill, FillEnd},
+    gather::Habit,
     host::{Host, Hub},
     mail::Mail,
     signal::{Note, Signal},

@@ -17,7 +17,7 @@ use crate::{
     endpoint::{self, Route},
     fallback,
     handshake::{self, Accepted},
-    load::{Inflow, Overload, Watch},
+    load::{Inflow, Watch},
     server::{Drain, Inner},
     session::{self, Host, Hub},
     takeover::Ends,
@@ -104,9 +104,9 @@ impl Worker {
             Some(load) => load.clone(),
             None => Arc::default(),
         };
-        let overload = Overload::new(self.inner.limits().lag);
+        let limits = self.inner.limits();
         let meters = self.inner.shared.meters().clone();
-        let host = Host::new(meters, load.clone(), inflow, overload);
+        let host = Host::new(meters, load.clone(), inflow, &limits);
         let hub = host.hub();
         // Aborted when it is dropped: with everything else.
         let mut hosting = JoinSet::new();

@@ -64,6 +64,8 @@ pub(crate) struct Moq {
     pub(crate) fetches_per_session_max: usize,
     #[serde(with = "humantime_serde")]
     pub(crate) fetch_wait_max: Duration,
+    #[serde(with = "humantime_serde")]
+    pub(crate) gather: Duration,
     /// What differs below some prefixes.
     pub(crate) cache: Vec<Cached>,
 }
@@ -118,10 +120,14 @@ impl Default for Moq {
             cache_track_objects_max: 16_384,
             fetches_per_session_max: 16,
             fetch_wait_max: Duration::from_secs(5),
+            gather: Duration::from_millis(5),
             cache: Vec::new(),
         }
     }
 }
+
+/// A frame of voice: more is delay without a saving.
+const GATHER_MAX: Duration = Duration::from_millis(20);
 
 impl Moq {
     pub(super) fn check(&self) -> Result<()> {
@@ -129,6 +135,11 @@ impl Moq {
         within("moq.cache_age_max", self.cache_age_max, 0, 86_400)?;
         within("moq.cache_linger", self.cache_linger, 0, 86_400)?;
         within("moq.fetch_wait_max", self.fetch_wait_max, 0, 60)?;
+        ensure!(
+            self.gather <= GATHER_MAX,
+            "moq.gather is {:?}: allowed are 0 ms to {GATHER_MAX:?}",
+            self.gather
+        );
         https("moq.url", self.url.as_ref())?;
         https("moq.goaway_uri", self.goaway_uri.as_ref())?;
         let second = |rate: u64| usize::try_from(rate).unwrap_or(usize::MAX);

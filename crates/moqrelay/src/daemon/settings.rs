@@ -171,6 +171,7 @@ pub(crate) fn moq_limits(moq: &config::Moq) -> relay::Limits {
         rendezvous: moq.rendezvous_max,
         fetches: moq.fetches_per_session_max,
         fill: moq.fetch_wait_max,
+        gather: moq.gather,
         ..relay::Limits::default()
     }
 }

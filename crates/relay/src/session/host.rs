@@ -21,10 +21,14 @@ use std::{
 };
 
 use futures_util::task::AtomicWaker;
-use tokio::sync::oneshot;
+use tokio::{
+    sync::oneshot,
+    time::{Sleep, sleep_until},
+};
 
-use super::{Driver, Farewell, Setup, deliver::Batch, signal::Signal};
+use super::{Driver, Farewell, Setup, deliver::Batch, gather::Gather, signal::Signal};
 use crate::{
+    limits::Limits,
     load::{Inflow, Load, Overload},
     slab::Slab,
     stats::{Meters, Tally},
@@ -72,6 +76,9 @@ pub(crate) struct Host {
     load: Arc<Load>,
     inflow: Arc<Inflow>,
     overload: Overload,
+    gather: Gather,
+    /// For what is gathered; set once something was.
+    clock: Option<Pin<Box<Sleep>>>,
     tally: Tally,
     rounds: u32,
 
@@ -82,6 +89,8 @@ pub(crate) struct Host {
     batches: Vec<Batch>,
     /// Sessions with something due that have not had their turn in this round.
     touched: VecDeque<u32>,
+    /// When this round took what is new.
+    taken: Instant,
 }
 
 struct Seat {
@@ -89,6 +98,8 @@ struct Seat {
     span: tracing::Span,
     /// Subscriptions that have something to send in this round.
     due: Vec<Delivery>,
+    /// When it got something, from the time of its round.
+    served: Instant,
     ended_tx: oneshot::Sender<Ended>,
 }
 
@@ -139,7 +150,7 @@ impl Host {
         meters: Arc<Meters>,
         load: Arc<Load>,
         inflow: Arc<Inflow>,
-        overload: Overload,
+        limits: &Limits,
     ) -> Self {
         let hub = Hub {
             inbox: Mutex::default(),
@@ -152,7 +163,9 @@ impl Host {
             meters,
             load,
             inflow,
-            overload,
+            overload: Overload::new(limits.lag),
+            gather: Gather::new(limits),
+            clock: None,
             tally: Tally::default(),
             rounds: 0,
             newcomers: Vec::new(),
@@ -160,6 +173,7 @@ impl Host {
             outlets: Vec::new(),
             batches: Vec::new(),
             touched: VecDeque::new(),
+            taken: Instant::now(),
         }
     }
 
@@ -198,6 +212,8 @@ impl Host {
             driver,
             span,
             due: Vec::new(),
+            // Long enough ago for what it gets first.
+            served: self.taken,
             ended_tx,
         };
         self.seats.put(number, Box::new(seat));
@@ -245,12 +261,14 @@ impl Host {
     /// Finds out what is new, and for whom.
     fn collect(&mut self) {
         mem::swap(&mut self.hub.inbox().outlets, &mut self.outlets);
+        let now = Instant::now();
+        self.gather.hold(&mut self.outlets, now);
         if self.outlets.is_empty() {
             return;
         }
-        let now = Instant::now();
+        self.taken = now;
         let mut late = false;
-        for (index, outlet) in self.outlets.drain(..).enumerate() {
+        for (index, outlet) in self.outlets.iter().enumerate() {
             if self.batches.len() == index {
                 self.batches.push(Batch::default());
             }
@@ -271,6 +289,29 @@ impl Host {
             });
         }
         self.overload.note(late, now);
+        let seats = &self.seats;
+        self.gather.learn(&self.outlets, now, |seat| {
+            let seat = seats.get(seat)?;
+            Some((seat.due.len(), seat.served))
+        });
+        self.outlets.clear();
+    }
+
+    /// Sees to it that what is gathered goes out in time.
+    fn set_clock(&mut self, cx: &mut Context<'_>) {
+        let Some(until) = self.gather.until() else {
+            return;
+        };
+        let until = until.into();
+        let clock = self
+            .clock
+            .get_or_insert_with(|| Box::pin(sleep_until(until)));
+        if clock.deadline() != until {
+            clock.as_mut().reset(until);
+        }
+        if clock.as_mut().poll(cx).is_ready() {
+            self.hub.wake();
+        }
     }
 
     /// Notes, now and then, how long the oldest object of a round took through the relay.
@@ -289,6 +330,7 @@ impl Host {
         let Some(seat) = self.seats.get_mut(number) else {
             return;
         };
+        seat.served = self.taken;
         let batches = &self.batches;
         let delivered = catch_unwind(AssertUnwindSafe(|| {
             // A span costs more than a delivery.
@@ -353,6 +395,7 @@ impl Future for Host {
             // Connections have their turn first.
             self.hub.wake();
         }
+        self.set_clock(cx);
         Poll::Pending
     }
 }

@@ -14,12 +14,15 @@ use futures_util::task::AtomicWaker;
 use super::Track;
 use crate::{
     load::Overload,
-    session::{Batch, Hub},
+    session::{Batch, Habit, Hub},
 };
 
 /// Entries of one track that a worker takes at a time, before other tracks have their turn: a
 /// second of voice.
 const BATCH: usize = 64;
+
+/// Sessions that are asked what else they get: enough to know what most of a crowd do.
+const ASKED: usize = 8;
 
 /// Names one reader of one track.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -80,6 +83,8 @@ struct Readers {
     /// The next entry that the worker has not taken.
     cursor: u64,
     taps: Vec<SessionTap>,
+    /// Whether it is worth to wait for other tracks.
+    habit: Habit,
 }
 
 impl Outlet {
@@ -91,6 +96,7 @@ impl Outlet {
             readers: Mutex::new(Readers {
                 cursor,
                 taps: Vec::new(),
+                habit: Habit::default(),
             }),
         }
     }
@@ -148,6 +154,34 @@ impl Outlet {
             self.ring(); // There may be more.
         }
         late
+    }
+
+    /// Returns since when something waits to be taken, if it may wait for other tracks.
+    pub(crate) fn gathers_since(&self) -> Option<Instant> {
+        let track = self.track.upgrade()?;
+        let readers = self.readers();
+        if !readers.habit.is_shared() {
+            return None;
+        }
+        let log = track.log();
+        log.get(readers.cursor).map(|entry| entry.at)
+    }
+
+    /// Asks some of the readers, when there are at least so many, whether they get something else at about the same
+    /// time.
+    pub(crate) fn learn(&self, crowd: usize, shares: impl Fn(u32) -> bool) {
+        let Readers { taps, habit, .. } = &mut *self.readers();
+        if taps.len() < crowd {
+            *habit = Habit::default();
+            return;
+        }
+        let asked = taps.iter().step_by(taps.len().div_ceil(ASKED).max(1));
+        let (mut all, mut some) = (0, 0);
+        for tap in asked {
+            all += 1;
+            some += usize::from(shares(tap.seat));
+        }
+        habit.note(some * 2 >= all);
     }
 
     /// Calls `each` with every reader.
