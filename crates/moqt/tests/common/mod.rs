@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, dead_code, unreachable_pub)]
 
 pub mod arbitrary;
+pub mod drafts;
 pub mod pair;
 
 use bytes::{Bytes, BytesMut};
