@@ -13,14 +13,15 @@ use moqrelay_room::{
 };
 use moqrelay_wire::signal::{self, MESSAGE_LEN_MAX};
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::config::{Config, Guests, Limits};
 use crate::guest::{Entry, GuestBook, GuestError, Surroundings};
 use crate::listener::{self, Connections, Listener};
+use crate::ops::Operated;
 use crate::place::{self, PlaceKey};
 use crate::rate::{Bucket, ByAddress, Rate, Verdict, household};
-use crate::request::{Request, Requests, Visitor};
+use crate::request::{Failure, Operation, Reply, Request, Requests, Visitor};
 use crate::session::{Session, Sessions, encode_event};
 use crate::token::{Claims, LEEWAY};
 use crate::{http, translate};
@@ -184,6 +185,17 @@ impl Control {
         self.shared.config.keys.read_place(text, SystemTime::now())
     }
 
+    /// Asks for what an operator wants of rooms.
+    pub(crate) async fn operate(&self, operation: Operation) -> Result<Operated, Failure> {
+        let (answer, answered) = oneshot::channel();
+        let reply = Reply::new(move |result| {
+            // Without a receiver the operator has hung up.
+            let _gone = answer.send(result);
+        });
+        self.shared.ask(Request::Operate { operation, reply });
+        answered.await.unwrap_or(Err(Failure::Dropped))
+    }
+
     /// Forgets a device's session: it cannot be resumed any more, and a socket it still has closes.
     pub fn forget(&self, device: DeviceId) {
         self.shared.remove_session(device);
@@ -266,6 +278,7 @@ impl Shared {
             }
             Request::Signal { reply, .. } => reply.send(Err(busy())),
             Request::Room { reply, .. } => reply.send(Err(busy())),
+            Request::Operate { reply, .. } => reply.send(Err(busy())),
             Request::Ticket { reply, .. } => reply.send(Err(busy())),
             Request::Dropped { .. } => {}
         }

@@ -30,8 +30,9 @@ pub use control::{Control, Counts};
 pub use directory::Directory;
 pub use listener::secure;
 pub use ops::{
-    Backlog, Cache, NoLog, Ops, RelayOps, RelaySession, RelaySessions, RelayTrack, RelayTracks,
-    Traffic, Trunk, serve_ops,
+    Backlog, Cache, NoLog, Operated, Ops, RelayOps, RelaySession, RelaySessions, RelayTrack,
+    RelayTracks, Room, Traffic, Trunk, serve_ops,
 };
 pub use place::PlaceKey;
-pub use request::{Reply, Request, Requests, RoomRequest, Visitor};
+pub use request::{Operation, Reply, Request, Requests, RoomRequest, Visitor};
+pub use translate::{action, participant};

@@ -2,10 +2,15 @@
 
 use std::fmt;
 
-use moqrelay_room::{Arrival, Attachment, DeviceId, Refusal, Snapshot, User, conference::Denied};
+use moqrelay_room::{
+    Arrival, Attachment, DeviceId, Refusal, Snapshot, User,
+    conference::{Action, Denied, RoomName, Spec},
+};
 use moqrelay_wire::signal;
 use tokio::sync::mpsc;
 use uuid::Uuid;
+
+use crate::ops::Operated;
 
 /// The daemon's end of the queue; it ends when every [`Control`](crate::Control) is dropped.
 pub type Requests = mpsc::Receiver<Request>;
@@ -55,6 +60,13 @@ pub enum Request {
         /// Takes the answer.
         reply: Reply<signal::Done>,
     },
+    /// For `Conferences`, by an operator.
+    Operate {
+        /// What.
+        operation: Operation,
+        /// Takes the answer.
+        reply: Reply<Operated>,
+    },
     /// For `Input::Dropped`.
     Dropped {
         /// The device.
@@ -79,6 +91,21 @@ pub struct Visitor {
     /// Whose wrong PINs are counted together: the user, or the address of a guest, who can have as many names as it
     /// likes.
     pub caller: String,
+}
+
+/// What operators want of rooms.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Operation {
+    /// To see every room.
+    List,
+    /// To see who is in one.
+    Roster(RoomName),
+    /// To set one up.
+    Create(Spec),
+    /// To have one no more.
+    Forget(RoomName),
+    /// To do something in one.
+    Act(RoomName, Action),
 }
 
 /// What is wanted of rooms.

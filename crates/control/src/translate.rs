@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use moqrelay_room as room;
-use moqrelay_room::conference::Denied;
-use moqrelay_wire::signal;
+use moqrelay_room::conference::{Action, Denied, Role, Shown};
+use moqrelay_wire::{conference as wire, signal};
 
 use crate::random;
 
@@ -246,6 +246,54 @@ pub(crate) fn code(reason: room::Reason) -> signal::Code {
         room::Reason::TrunkDown => signal::Code::TrunkDown,
         room::Reason::TooMany => signal::Code::TooMany,
         room::Reason::ShuttingDown => signal::Code::ShuttingDown,
+    }
+}
+
+/// Returns what somebody in a room, or an operator, wants; `None`: that is no action.
+///
+/// # Errors
+///
+/// When it names no participant.
+pub fn action(act: &signal::Act) -> Result<Option<Action>, Denied> {
+    use signal::Act;
+    let whom = |text: &str| participant(text).ok_or(Denied::NoSuchParticipant);
+    Ok(Some(match act {
+        Act::Mute { participant, muted } => Action::Mute(whom(participant)?, *muted),
+        Act::MuteAll {} => Action::MuteAll,
+        Act::Hand {
+            participant,
+            raised,
+        } => Action::Hand(whom(participant)?, *raised),
+        Act::Lock { locked } => Action::Lock(*locked),
+        Act::Lobby { lobby } => Action::Lobby(*lobby),
+        Act::Admit { participant } => Action::Admit(whom(participant)?),
+        Act::Remove { participant } => Action::Remove(whom(participant)?),
+        Act::Ban { participant } => Action::Ban(whom(participant)?),
+        Act::Role { participant, role } => Action::Role(whom(participant)?, room_role(*role)),
+        Act::Level { participant, db } => Action::Level(whom(participant)?, *db),
+        Act::End {} => Action::End,
+        Act::Hold { held } => Action::Hold(*held),
+        Act::Video { camera, screen } => Action::Show(Shown {
+            camera: *camera,
+            screen: *screen,
+        }),
+        Act::Dial { .. } | Act::Say { .. } | Act::React { .. } => return Ok(None),
+    }))
+}
+
+/// Reads the name of a participant: `p1`, `p2`, ….
+pub fn participant(text: &str) -> Option<room::ParticipantId> {
+    let number = text.strip_prefix('p')?;
+    let plain = !number.starts_with(['0', '+']) && !number.is_empty();
+    plain.then(|| number.parse().ok().map(room::ParticipantId))?
+}
+
+fn room_role(role: wire::Role) -> Role {
+    match role {
+        wire::Role::Host => Role::Host,
+        wire::Role::Speaker => Role::Speaker,
+        wire::Role::Listener => Role::Listener,
+        wire::Role::Recorder => Role::Recorder,
     }
 }
 

@@ -262,6 +262,10 @@ impl Driver {
                 request,
                 reply,
             } => self.room_request(device, attachment, visitor, request, reply),
+            Request::Operate { operation, reply } => match self.operate_rooms(operation) {
+                Ok(done) => reply.send(Ok(done)),
+                Err(denied) => reply.deny(denied),
+            },
             Request::Dropped { device, attachment } => {
                 self.room_device_lost(device, attachment);
                 self.handle(Input::Dropped { device, attachment });

@@ -1,12 +1,14 @@
 //! Metrics, health and a look into the relay, on a listener of their own.
 
 mod relay;
+mod rooms;
 mod trunks;
 
 pub use self::relay::{
     Backlog, Cache, NoLog, RelayOps, Session as RelaySession, Sessions as RelaySessions,
     Track as RelayTrack, Tracks as RelayTracks, Traffic,
 };
+pub use self::rooms::{Operated, Room};
 pub use self::trunks::Trunk;
 
 use std::fmt;
@@ -25,6 +27,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
 
+use crate::control::Control;
 use crate::http::{self, fault};
 use crate::listener::{Connections, Limits, Listener, Remote};
 use crate::random;
@@ -47,7 +50,9 @@ pub struct Ops {
     pub relay: Arc<dyn RelayOps>,
     /// The trunks, for `/api/v1/trunks`.
     pub trunks: Arc<dyn Fn() -> Vec<Trunk> + Send + Sync>,
-    /// What `/api/v1/relay/*` and `/api/v1/trunks` want as `Authorization: Bearer`. Without it, only this machine's own
+    /// Who knows of rooms, for `/api/v1/rooms`.
+    pub control: Control,
+    /// What `/api/v1/relay/*`, `/api/v1/trunks` and `/api/v1/rooms` want as `Authorization: Bearer`. Without it, only this machine's own
     /// programs may use it, and no web page may.
     pub bearer: Option<Arc<str>>,
 }
@@ -58,7 +63,7 @@ impl fmt::Debug for Ops {
     }
 }
 
-/// Serves `/metrics`, `/health/live`, `/health/ready`, `/api/v1/relay/*` and `/api/v1/trunks` until `shutdown` completes.
+/// Serves `/metrics`, `/health/live`, `/health/ready`, `/api/v1/relay/*`, `/api/v1/trunks` and `/api/v1/rooms` until `shutdown` completes.
 ///
 /// # Errors
 ///
@@ -70,6 +75,7 @@ pub async fn serve_ops(
 ) -> io::Result<()> {
     let guarded = relay::router()
         .merge(trunks::router())
+        .merge(rooms::router())
         .route_layer(from_fn_with_state(ops.clone(), guard));
     let router = Router::new()
         .merge(guarded)

@@ -11,7 +11,7 @@ use moqrelay_control::{
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-use crate::world::{Answer, patient, raw_http};
+use crate::world::{Answer, nobody, patient, raw_http};
 
 #[tokio::test]
 async fn metrics_and_health_are_what_the_daemon_says() {
@@ -32,6 +32,7 @@ async fn metrics_and_health_are_what_the_daemon_says() {
         }),
         relay: Arc::new(OneSession::default()),
         trunks: Arc::new(Vec::new),
+        control: nobody(),
         bearer: None,
     };
     let served = tokio::spawn(serve_ops(listener, ops, async move { _ = stopped.await }));
@@ -238,6 +239,15 @@ impl Api {
     }
 }
 
+#[tokio::test]
+async fn rooms_are_for_those_who_may_and_a_daemon_that_is_gone_is_said_to_be() {
+    let (closed, _) = api(Some("let me in")).await;
+    let (open, _) = api(None).await;
+
+    assert_eq!(closed.get("/api/v1/rooms").await.status, 403);
+    assert_eq!(open.get("/api/v1/rooms").await.status, 503);
+}
+
 /// Serves a relay with one session until the test's runtime ends.
 async fn api(bearer: Option<&str>) -> (Api, Arc<OneSession>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -248,6 +258,7 @@ async fn api(bearer: Option<&str>) -> (Api, Arc<OneSession>) {
         ready: Arc::new(|| Ok(())),
         relay: relay.clone(),
         trunks: Arc::new(|| vec![carrier()]),
+        control: nobody(),
         bearer: bearer.map(Arc::from),
     };
     tokio::spawn(serve_ops(listener, ops, std::future::pending()));

@@ -71,27 +71,7 @@ impl Server {
         };
         let keys = Arc::new(Keys::new([key]).unwrap());
         let mut room = room::Config::default();
-        let mut config = Config {
-            keys: keys.clone(),
-            directory: Arc::new(Directory::default()),
-            guests: Some(moqrelay_control::Guests::default()),
-            asterisk_secret: Some(SECRET.into()),
-            transport: TransportSource(Arc::new(|host| Transport {
-                url: format!("https://{}:4443/moq", host.unwrap_or("nowhere")),
-                fallback_url: Some("/moq".into()),
-                others: vec!["https://other.example:4443/moq".into()],
-                drafts: vec!["moqt-18".into()],
-                certificate_hashes: vec!["ab".repeat(32)],
-                renewed_before: Some("2026-12-01T10:00:00Z".into()),
-            })),
-            media: None,
-            tls: None,
-            web: Web::Embedded,
-            origins: Vec::new(),
-            calls: Calls::from(&room),
-            services: moqrelay_wire::signal::Services::default(),
-            limits: Limits::default(),
-        };
+        let mut config = config(keys.clone(), &room);
         change(&mut config, &mut room);
         let (control, requests) = Control::new(config);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -297,6 +277,7 @@ pub(crate) fn handle(board: &mut Switchboard, request: Request) {
         }
         // This daemon has no rooms.
         Request::Room { reply, .. } => reply.deny(Denied::NoSuchRoom),
+        Request::Operate { reply, .. } => reply.deny(Denied::NoSuchRoom),
         Request::Dropped { device, attachment } => {
             board.handle(Input::Dropped { device, attachment }, now);
         }
@@ -460,4 +441,38 @@ pub(crate) async fn until(mut holds: impl FnMut() -> bool) {
         }
     })
     .await;
+}
+
+fn config(keys: Arc<Keys>, room: &room::Config) -> Config {
+    Config {
+        keys,
+        directory: Arc::new(Directory::default()),
+        guests: Some(moqrelay_control::Guests::default()),
+        asterisk_secret: Some(SECRET.into()),
+        transport: TransportSource(Arc::new(|host| Transport {
+            url: format!("https://{}:4443/moq", host.unwrap_or("nowhere")),
+            fallback_url: Some("/moq".into()),
+            others: vec!["https://other.example:4443/moq".into()],
+            drafts: vec!["moqt-18".into()],
+            certificate_hashes: vec!["ab".repeat(32)],
+            renewed_before: Some("2026-12-01T10:00:00Z".into()),
+        })),
+        media: None,
+        tls: None,
+        web: Web::Embedded,
+        origins: Vec::new(),
+        calls: Calls::from(room),
+        services: moqrelay_wire::signal::Services::default(),
+        limits: Limits::default(),
+    }
+}
+
+/// A server of which nobody takes the requests.
+pub(crate) fn nobody() -> Control {
+    let key = Key {
+        kid: None,
+        material: Material::Hs256(vec![7; 32]),
+    };
+    let keys = Arc::new(Keys::new([key]).unwrap());
+    Control::new(config(keys, &room::Config::default())).0
 }

@@ -61,6 +61,8 @@ pub(crate) struct Room {
     #[serde(default)]
     pub(crate) lobby: bool,
     pub(crate) owner: Option<String>,
+    /// How many it takes.
+    pub(crate) people_max: Option<usize>,
 }
 
 impl Rooms {
@@ -114,6 +116,7 @@ impl Room {
                 .map(|pin| Pin::new(pin.expose()))
                 .transpose()?,
             lobby: self.lobby,
+            people_max: self.people_max,
             owner: self.owner.as_deref().map(UserId::new).transpose()?,
             name,
         })

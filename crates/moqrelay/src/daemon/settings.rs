@@ -377,6 +377,7 @@ pub(super) fn ops_config(
     relay: &Relay,
     trunks: watch::Receiver<Vec<control::Trunk>>,
 ) -> Ops {
+    let rooms = control.clone();
     let runtime = tokio::runtime::Handle::current();
     let render = move || {
         let now = *counts.borrow();
@@ -409,6 +410,7 @@ pub(super) fn ops_config(
         ready: Arc::new(ready),
         relay: Arc::new(Inspect(relay.clone())),
         trunks: Arc::new(move || trunks.borrow().clone()),
+        control: rooms,
         bearer: None,
     }
 }

@@ -1,6 +1,7 @@
 //! The driver's part for rooms: carries out what [`Conferences`] decide.
 
 mod browsers;
+mod operators;
 mod tracks;
 
 use std::{

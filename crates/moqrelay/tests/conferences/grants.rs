@@ -77,8 +77,15 @@ async fn who_is_removed_has_no_rights_left_and_who_comes_again_has_new_ones() {
     anna.act(remove).await.unwrap();
     assert_eq!(bert.event("room_left", |_| true).await["why"], "removed");
 
-    // Its session has ended: the token was all it had.
-    assert_eq!(foreign.publish(&first, "p2").await, Err(ServeError::Done));
+    // The token was all that its session had, so that it ends; the request may come before that.
+    let refused = foreign.publish(&first, "p2").await;
+    assert!(
+        matches!(
+            refused,
+            Err(ServeError::Done | ServeError::Closed(UNAUTHORIZED))
+        ),
+        "{refused:?}"
+    );
     let again = bert.join("board").await;
     assert_eq!(again["participant"], "p3");
     let mut foreign = Foreign::connect(daemon.moq, &token(&again)).await;

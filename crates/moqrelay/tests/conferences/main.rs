@@ -4,6 +4,7 @@
 #[path = "../../../relay/tests/common/mod.rs"]
 mod common;
 mod grants;
+mod operators;
 mod page;
 mod places;
 #[path = "../life/program.rs"]

@@ -123,6 +123,8 @@ pub struct Spec {
     pub lobby: bool,
     /// Who is host whenever present, and needs neither PIN nor admission.
     pub owner: Option<UserId>,
+    /// How many it takes, the waiting ones included, when that is less than [`Limits::people`].
+    pub people_max: Option<usize>,
 }
 
 impl Spec {
@@ -136,6 +138,7 @@ impl Spec {
             pin: None,
             lobby: false,
             owner: None,
+            people_max: None,
         }
     }
 }

@@ -9,10 +9,36 @@ use super::types::{Action, Denied, Leaving, Output, Role, What};
 use crate::ParticipantId;
 
 impl Conferences {
+    /// Does what an operator wants in an open room. What holds already is accepted again.
+    ///
+    /// # Errors
+    ///
+    /// When nobody is in it, or it cannot be done; nothing has changed then.
+    pub fn operate(&mut self, name: &RoomName, action: Action) -> Result<(), Denied> {
+        match action {
+            // Nobody opens another one's microphone, or speaks up for another.
+            Action::Mute(_, false) | Action::Hand(_, true) => return Err(Denied::NotHost),
+            Action::Hold(_) | Action::Show(_) | Action::Leave => return Err(Denied::NotIn),
+            Action::Mute(_, true)
+            | Action::Hand(_, false)
+            | Action::MuteAll
+            | Action::Lock(_)
+            | Action::Lobby(_)
+            | Action::Admit(_)
+            | Action::Role(..)
+            | Action::Level(..)
+            | Action::Remove(_)
+            | Action::Ban(_)
+            | Action::End => {}
+        }
+        self.apply(name, None, action)
+    }
+
+    /// `by`: who does it; `None`: an operator.
     pub(super) fn apply(
         &mut self,
         name: &RoomName,
-        by: ParticipantId,
+        by: Option<ParticipantId>,
         action: Action,
     ) -> Result<(), Denied> {
         let limits = self.config.limits;
@@ -40,41 +66,43 @@ impl Conferences {
             return Err(Denied::NoSuchParticipant);
         }
         match action {
-            Action::Mute(whom, muted) => mute(room, whom, muted, Some(by), outputs),
+            Action::Mute(whom, muted) => mute(room, whom, muted, by, outputs),
             Action::MuteAll => {
                 let others = room.people.iter();
                 let others = others.filter(|(_, it)| it.role == Role::Speaker && !it.muted);
                 let others: Vec<_> = others.map(|(id, _)| *id).collect();
                 for whom in others {
-                    mute(room, whom, true, Some(by), outputs);
+                    mute(room, whom, true, by, outputs);
                 }
-                room.happened(Some(by), What::AllMuted, outputs);
+                room.happened(by, What::AllMuted, outputs);
             }
             Action::Hand(whom, raised) => {
                 if room.hand(whom, raised) {
-                    room.happened(Some(by), What::Hand(whom, raised), outputs);
+                    room.happened(by, What::Hand(whom, raised), outputs);
                 }
             }
             Action::Lock(locked) => {
                 if std::mem::replace(&mut room.locked, locked) != locked {
-                    room.happened(Some(by), What::Locked(locked), outputs);
+                    room.happened(by, What::Locked(locked), outputs);
                 }
             }
             Action::Lobby(lobby) => {
                 if std::mem::replace(&mut room.lobby, lobby) != lobby {
-                    room.happened(Some(by), What::Lobby(lobby), outputs);
+                    room.happened(by, What::Lobby(lobby), outputs);
                 }
             }
             Action::Level(whom, db) => level(room, whom, db, by, outputs),
             Action::Hold(held) => {
-                if let Some(own) = room.people.get_mut(&by)
+                if let Some(me) = by
+                    && let Some(own) = room.people.get_mut(&me)
                     && std::mem::replace(&mut own.held, held) != held
                 {
-                    room.happened(Some(by), What::Held(by, held), outputs);
+                    room.happened(by, What::Held(me, held), outputs);
                 }
             }
             Action::Show(shown) => {
-                if let Some(own) = room.people.get_mut(&by)
+                if let Some(me) = by
+                    && let Some(own) = room.people.get_mut(&me)
                     && std::mem::replace(&mut own.shown, shown) != shown
                 {
                     room.touch();
@@ -87,18 +115,18 @@ impl Conferences {
             }
             Action::Remove(whom) => self.put_out(name, whom, by, Leaving::Removed)?,
             Action::Ban(whom) => {
-                if whom != by {
+                if by != Some(whom) {
                     room.ban(whom, &limits);
                 }
                 self.put_out(name, whom, by, Leaving::Banned)?;
             }
             Action::Leave => {
-                if let Some(own) = room.people.get(&by) {
+                if let Some(own) = by.and_then(|me| room.people.get(&me)) {
                     let who = own.who;
-                    self.leave(who, Some(by), Leaving::Left);
+                    self.leave(who, by, Leaving::Left);
                 }
             }
-            Action::End => self.end(name, Some(by), Leaving::Ended),
+            Action::End => self.end(name, by, Leaving::Ended),
         }
         Ok(())
     }
@@ -107,16 +135,16 @@ impl Conferences {
         &mut self,
         name: &RoomName,
         whom: ParticipantId,
-        by: ParticipantId,
+        by: Option<ParticipantId>,
         why: Leaving,
     ) -> Result<(), Denied> {
         let room = self.room(name).ok_or(Denied::NoSuchRoom)?;
         let it = room.people.get(&whom).ok_or(Denied::NoSuchParticipant)?;
-        if whom == by {
+        if by == Some(whom) {
             return Err(Denied::WrongState);
         }
         let who = it.who;
-        self.leave(who, Some(by), why);
+        self.leave(who, by, why);
         Ok(())
     }
 }
@@ -148,7 +176,7 @@ fn level(
     room: &mut Room,
     whom: ParticipantId,
     db: i8,
-    by: ParticipantId,
+    by: Option<ParticipantId>,
     outputs: &mut VecDeque<Output>,
 ) {
     let id = room.id;
@@ -164,7 +192,7 @@ fn level(
         participant: whom,
         db,
     });
-    room.happened(Some(by), What::Level(whom, db), outputs);
+    room.happened(by, What::Level(whom, db), outputs);
 }
 
 /// Below is as good as mute, above is shouting.
@@ -173,7 +201,7 @@ const LEVEL_DB: (i8, i8) = (-20, 10);
 fn admit(
     room: &mut Room,
     whom: ParticipantId,
-    by: ParticipantId,
+    by: Option<ParticipantId>,
     outputs: &mut VecDeque<Output>,
 ) -> Result<(), Denied> {
     let id = room.id;
@@ -203,7 +231,7 @@ fn admit(
         participant: whom,
         who: it.who,
     });
-    room.happened(Some(by), What::Joined(whom), outputs);
+    room.happened(by, What::Joined(whom), outputs);
     Ok(())
 }
 
@@ -211,7 +239,7 @@ fn set_role(
     room: &mut Room,
     whom: ParticipantId,
     role: Role,
-    by: ParticipantId,
+    by: Option<ParticipantId>,
     crowded: bool,
     outputs: &mut VecDeque<Output>,
 ) -> Result<(), Denied> {
@@ -239,6 +267,6 @@ fn set_role(
         who: it.who,
         role,
     });
-    room.happened(Some(by), What::Role(whom, role), outputs);
+    room.happened(by, What::Role(whom, role), outputs);
     Ok(())
 }

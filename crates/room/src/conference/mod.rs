@@ -209,7 +209,7 @@ impl Conferences {
             | Action::Ban(_)
             | Action::End => {}
         }
-        self.apply(&name, me, action)
+        self.apply(&name, Some(me), action)
     }
 
     /// Applies something that happened outside. What is unknown or too late is ignored.

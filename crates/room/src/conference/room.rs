@@ -97,7 +97,7 @@ impl Room {
         if !entitled && self.locked {
             return Err(Denied::Locked);
         }
-        if self.people.len() >= limits.people {
+        if self.people.len() >= spec.people_max.unwrap_or(limits.people).min(limits.people) {
             return Err(Denied::Full);
         }
         let speakers = self.people.values().filter(|it| it.role.speaks()).count();

@@ -1,10 +1,10 @@
 //! What hosts may and others may not.
 
 use moqrelay_room::conference::{
-    Action, Applicant, Config, Denied, Leaving, Limits, Output, Role, Shown, What,
+    Action, Applicant, Config, Denied, Leaving, Limits, Output, Role, Shown, Spec, What,
 };
 
-use crate::world::{P1, P2, P3, World, browser, device};
+use crate::world::{P1, P2, P3, World, browser, device, name};
 
 #[test]
 fn only_hosts_moderate() {
@@ -296,6 +296,65 @@ fn a_lobby_can_be_set_up_while_the_room_is_open_and_ends_with_it() {
 
     world.enter("tea", 1, "anna");
     assert!(!world.enter("tea", 2, "bert").waiting);
+}
+
+#[test]
+fn an_operator_does_what_hosts_do_and_nobody_is_named() {
+    let mut world = three();
+    let operate = |world: &mut World, room: &str, action| {
+        let done = world.conferences.operate(&name(room), action);
+        world.check();
+        done
+    };
+
+    operate(&mut world, "tea", Action::Mute(P2, true)).unwrap();
+    operate(&mut world, "tea", Action::Lock(true)).unwrap();
+    operate(&mut world, "tea", Action::Role(P2, Role::Host)).unwrap();
+    operate(&mut world, "tea", Action::Ban(P3)).unwrap();
+
+    assert_eq!(
+        world.happened(),
+        [
+            (None, What::Muted(P2, true)),
+            (None, What::Locked(true)),
+            (None, What::Role(P2, Role::Host)),
+            (None, What::Left(P3, Leaving::Banned)),
+        ]
+    );
+    // No microphone is opened, nobody is spoken for.
+    for (action, denied) in [
+        (Action::Mute(P2, false), Denied::NotHost),
+        (Action::Hand(P2, true), Denied::NotHost),
+        (Action::Hold(true), Denied::NotIn),
+        (Action::Leave, Denied::NotIn),
+        (Action::Remove(P3), Denied::NoSuchParticipant),
+    ] {
+        assert_eq!(
+            operate(&mut world, "tea", action),
+            Err(denied),
+            "{action:?}"
+        );
+    }
+    let nobody = operate(&mut world, "elsewhere", Action::End);
+    assert_eq!(nobody, Err(Denied::NoSuchRoom));
+    operate(&mut world, "tea", Action::End).unwrap();
+    assert_eq!(world.conferences.counts().rooms, 0);
+}
+
+#[test]
+fn a_room_that_takes_few_is_full_with_few() {
+    let mut world = World::new(Config {
+        rooms: vec![Spec {
+            people_max: Some(1),
+            ..Spec::open(name("booth"))
+        }],
+        ..Config::default()
+    });
+    world.enter("booth", 1, "anna");
+
+    let full = world.join("booth", browser(2, "bert"));
+
+    assert_eq!(full.unwrap_err(), Denied::Full);
 }
 
 fn three() -> World {

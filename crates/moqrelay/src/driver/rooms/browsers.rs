@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use moqrelay_control::{PlaceKey, Reply, RoomRequest, Visitor};
+use moqrelay_control::{PlaceKey, Reply, RoomRequest, Visitor, action, participant};
 use moqrelay_relay::Rights;
 use moqrelay_room::{
     Attachment, DeviceId, ParticipantId, Reason, Refusal,
     conference::{
         Action, Applicant, Denied, Happened, Input, Kind, Leaving, Message, Place, Role, RoomId,
-        RoomName, Shown, Who,
+        RoomName, Who,
     },
 };
 use moqrelay_wire::{conference as wire, signal};
@@ -120,32 +120,15 @@ impl Driver {
     fn room_act(&mut self, device: DeviceId, act: signal::Act) -> Result<(), Fault> {
         use signal::Act;
         let (who, now) = (Who::Device(device), Instant::now());
-        let whom = |text: &str| participant(text).ok_or(Denied::NoSuchParticipant);
         let action = match act {
-            Act::Mute { participant, muted } => Action::Mute(whom(&participant)?, muted),
-            Act::MuteAll {} => Action::MuteAll,
-            Act::Hand {
-                participant,
-                raised,
-            } => Action::Hand(whom(&participant)?, raised),
-            Act::Lock { locked } => Action::Lock(locked),
-            Act::Lobby { lobby } => Action::Lobby(lobby),
-            Act::Admit { participant } => Action::Admit(whom(&participant)?),
-            Act::Remove { participant } => Action::Remove(whom(&participant)?),
-            Act::Ban { participant } => Action::Ban(whom(&participant)?),
-            Act::Role { participant, role } => {
-                Action::Role(whom(&participant)?, from_wire_role(role))
-            }
-            Act::Level { participant, db } => Action::Level(whom(&participant)?, db),
-            Act::End {} => Action::End,
-            Act::Hold { held } => Action::Hold(held),
-            Act::Video { camera, screen } => Action::Show(Shown { camera, screen }),
             Act::Dial { number } => return self.dial_out(who, &number).map_err(Fault::Refused),
             Act::Say { text, to } => {
+                let whom = |text: &str| participant(text).ok_or(Denied::NoSuchParticipant);
                 let to = to.as_deref().map(whom).transpose()?;
                 return Ok(self.rooms.board.say(who, &text, to, wall_ms(), now)?);
             }
             Act::React { emoji } => return Ok(self.rooms.board.react(who, &emoji, now)?),
+            other => action(&other)?.ok_or(Denied::WrongState)?,
         };
         Ok(self.rooms.board.act(who, action)?)
     }
@@ -426,22 +409,6 @@ impl Driver {
 
 pub(super) fn room_id(room: RoomId) -> signal::RoomId {
     signal::CallId(room.0)
-}
-
-/// Reads `p1`, `p2`, ….
-fn participant(text: &str) -> Option<ParticipantId> {
-    let number = text.strip_prefix('p')?;
-    let plain = !number.starts_with(['0', '+']) && !number.is_empty();
-    plain.then(|| number.parse().ok().map(ParticipantId))?
-}
-
-fn from_wire_role(role: wire::Role) -> Role {
-    match role {
-        wire::Role::Host => Role::Host,
-        wire::Role::Speaker => Role::Speaker,
-        wire::Role::Listener => Role::Listener,
-        wire::Role::Recorder => Role::Recorder,
-    }
 }
 
 fn to_wire_message(message: Message) -> signal::ChatMessage {
