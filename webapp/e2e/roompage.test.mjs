@@ -89,7 +89,7 @@ describe('two pages in a room', () => {
         return new Set(probe.getImageData(0, 0, 16, 16).data.filter((_, index) => index % 4 !== 3)).size > 3;
       },
       `[data-testid="tile"][data-participant="${b}"] [data-testid="picture"]`,
-      20_000,
+      40_000,
     );
 
     await bert.phone.driver.press('v');
