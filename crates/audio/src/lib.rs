@@ -11,8 +11,11 @@
 //!   [`claims`] where levels are somebody's word.
 //! - To mend a line's sound on the way: [`dsp`]; to hear digits in it: [`dtmf`].
 //! - To choose how a voice is sent: [`mode`].
+//! - To keep recorded sounds: `clip` (with the feature `opus`).
 
 pub mod claims;
+#[cfg(feature = "opus")]
+pub mod clip;
 pub mod conceal;
 pub mod conference;
 pub mod dsp;

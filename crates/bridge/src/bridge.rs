@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use moqrelay_audio::{conference::Chime, jitter};
+use moqrelay_audio::{clip::Clip, conference::Chime, jitter};
 use moqrelay_processor::Processor;
 use moqrelay_relay::{FullTrackName, Relay};
 use tokio::{
@@ -460,6 +460,15 @@ impl Bridge {
     /// As [`expect`](Self::expect).
     pub fn beep(&self, leg: LegId, beep: Beep) -> Result<(), CommandError> {
         self.order(Order::Tell(leg, Command::Beep(beep)))
+    }
+
+    /// Plays recorded sounds once, one after the other and after those that are being played; none: ends them.
+    ///
+    /// # Errors
+    ///
+    /// As [`expect`](Self::expect).
+    pub fn say(&self, leg: LegId, clips: Vec<Clip>) -> Result<(), CommandError> {
+        self.order(Order::Tell(leg, Command::Say(clips)))
     }
 
     /// Makes the voice of a place part of its room's mix and seats, whether or not it is published yet.

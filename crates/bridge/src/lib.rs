@@ -29,6 +29,9 @@ pub use bridge::{Bridge, CommandError, Config, Event, Events, Listeners, Stray, 
 pub use codec::Codec;
 pub use leg::LegId;
 pub use media::{Credentials, Knock, Securing, TlsAcceptor};
-pub use moqrelay_audio::conference::Chime;
+pub use moqrelay_audio::{
+    clip::{Clip, ClipError},
+    conference::Chime,
+};
 pub use place::Place;
 pub use service::Service;

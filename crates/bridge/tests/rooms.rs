@@ -8,7 +8,11 @@ use common::{
     Asterisk, Heard, Publisher, Scene, decode, ended, objects, pass, place, timestamp, within,
 };
 use futures_util::future::join_all;
-use moqrelay_audio::{SampleRate, tone::Detector};
+use moqrelay_audio::{
+    SampleRate,
+    clip::Clip,
+    tone::{Detector, Tone},
+};
 use moqrelay_bridge::{
     Chime, LegId,
     leg::{Beep, OutRate},
@@ -153,6 +157,51 @@ async fn a_beep_is_played_once_and_to_one_leg_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn recorded_sounds_are_played_once_one_after_the_other_at_any_rate() {
+    for (rate, samples) in [(OutRate::Hz16000, 16_000), (OutRate::Hz8000, 8_000)] {
+        let (scene, mut phones) = room(&[rate; 2]).await;
+
+        scene
+            .bridge
+            .say(LegId(1), vec![clip(1_010.0), clip(2_030.0)])
+            .unwrap();
+
+        let heard = phones[0].hear_frames(50).await;
+        // 300 ms of each; where samples are made anew, some begin or end later.
+        let sounding = heard.samples.iter().filter(|sample| **sample != 0).count();
+        let expected = samples * 6 / 10;
+        assert!(
+            sounding.abs_diff(expected) < expected / 10,
+            "{sounding} samples"
+        );
+        let first = part(&heard, 100, 250);
+        let second = part(&heard, 400, 550);
+        assert!(level(&first, 1_010.0) > -25.0 && level(&first, 2_030.0) < -45.0);
+        assert!(level(&second, 2_030.0) > -25.0 && level(&second, 1_010.0) < -45.0);
+        assert!(phones[1].hear_frames(50).await.is_silent());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_to_say_ends_what_is_being_said() {
+    let (scene, mut phones) = room(&[OutRate::Hz16000]).await;
+    scene.bridge.say(LegId(1), vec![clip(1_000.0)]).unwrap();
+    assert!(phones[0].hear_frames(5).await.peak() > 2_000);
+
+    scene.bridge.say(LegId(1), Vec::new()).unwrap();
+
+    phones[0].hear_frames(2).await;
+    assert!(phones[0].hear_frames(20).await.is_silent());
+}
+
+/// 300 ms of a tone.
+fn clip(hz: f32) -> Clip {
+    let mut samples = [0i16; 4_800];
+    Tone::sine(Clip::RATE, hz, -20.0).fill(&mut samples[..]);
+    Clip::from_samples(&samples)
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_room_of_twenty_has_one_mix_for_all_who_are_silent() {
     let (mut scene, mut phones) = room(&[OutRate::Hz16000; 20]).await;
     scene.enter_all(20);
@@ -291,6 +340,15 @@ fn matrix(heard: &[Heard], legs: &[usize]) {
 fn level(heard: &Heard, hz: f32) -> f32 {
     let rate = SampleRate::from_hz(heard.rate.hz()).expect("a rate of Asterisk");
     Detector::new(rate, hz).dbov(&heard.samples)
+}
+
+/// What was heard between two times in milliseconds.
+fn part(heard: &Heard, from: usize, to: usize) -> Heard {
+    let at = |ms: usize| ms * heard.rate.frame_samples() / 20;
+    Heard {
+        rate: heard.rate,
+        samples: heard.samples[at(from)..at(to)].to_vec(),
+    }
 }
 
 fn last(heard: &Heard, frames: usize) -> Heard {

@@ -4,12 +4,14 @@ use std::{collections::VecDeque, time::Duration};
 
 use moqrelay_audio::{
     FRAME_DURATION, SampleRate,
+    clip::Clip,
     dsp::{ComfortNoise, fade_out},
     jitter,
     level::{Level, SILENCE},
     mix::Bus,
     opus,
     playout::OpusPlayer,
+    resample::Resampler,
     tone,
 };
 use moqrelay_relay::{
@@ -27,6 +29,9 @@ pub(super) const SOURCES_MAX: usize = 32;
 
 /// Digits that wait to be played.
 const DIGITS_MAX: usize = 32;
+
+/// Signals that wait to be played: what is said to somebody at a time is a sentence or two.
+const SIGNALS_MAX: usize = 8;
 
 /// A digit sounds for 100 ms and is followed by as much silence: receivers want 40 ms of each (ITU-T Q.24).
 const DIGIT_ON: Duration = Duration::from_millis(100);
@@ -63,8 +68,8 @@ pub(super) struct Ear {
     tone: Option<(Tone, tone::Tone)>,
     /// The room that is heard.
     feed: Option<Feed>,
-    /// What sounds of the beeps that were asked for, the first one now.
-    notes: VecDeque<tone::Tone>,
+    /// What is played once of what was asked for last, the first one now.
+    signals: VecDeque<Signal>,
     digits: VecDeque<char>,
     /// Without a tone it is a pause.
     digit: Option<(Option<tone::Tone>, u32)>,
@@ -92,7 +97,7 @@ impl Ear {
             tail: Bus::new(rate.frame_samples()),
             tone: None,
             feed: None,
-            notes: VecDeque::new(),
+            signals: VecDeque::new(),
             digits: VecDeque::new(),
             digit: None,
             backlog_frames: 0,
@@ -110,7 +115,7 @@ impl Ear {
         self.voice = vec![0; rate.frame_samples()];
         self.tone = self.tone.take().map(|(kind, _)| (kind, kind.start(rate)));
         self.digit = None;
-        self.notes.clear();
+        self.signals.clear();
         if let Some(feed) = &mut self.feed {
             feed.set_rate(rate);
         }
@@ -182,10 +187,31 @@ impl Ear {
         }
     }
 
-    /// Plays notes once, beside whatever else is heard, instead of those that were being played.
+    /// Plays notes once, beside whatever else is heard, instead of what was being played so.
     pub(super) fn beep(&mut self, beep: Beep) {
-        self.notes.clear();
-        self.notes.extend(beep.start(self.rate));
+        self.hush();
+        self.signals.extend(beep.start(self.rate).map(Signal::Note));
+    }
+
+    /// Plays recorded sounds once, beside whatever else is heard, after what is being played so; none: ends that.
+    pub(super) fn say(&mut self, clips: Vec<Clip>) {
+        if clips.is_empty() {
+            return self.hush();
+        }
+        let room = SIGNALS_MAX.saturating_sub(self.signals.len());
+        let spoken = clips.into_iter().take(room);
+        let rate = self.rate;
+        self.signals
+            .extend(spoken.map(|clip| Signal::Clip(Spoken::new(clip, rate))));
+    }
+
+    /// Ends what is being played once.
+    fn hush(&mut self) {
+        if let Some(mut signal) = self.signals.pop_front() {
+            signal.fill(&mut self.voice);
+            self.let_go();
+        }
+        self.signals.clear();
     }
 
     /// Lets what is in `voice` fade out at the beginning of the next frame.
@@ -247,7 +273,7 @@ impl Ear {
             feed.fill(&mut self.voice);
             self.bus.add(&self.voice);
         }
-        self.hear_note();
+        self.hear_signal();
         self.hear_digit();
         self.bus.total(out);
     }
@@ -255,7 +281,7 @@ impl Ear {
     /// Returns what is heard, for those who can pass packets on.
     pub(super) fn heard(&mut self) -> Heard<'_> {
         let tone = self.tone.is_some() || self.digit.is_some() || !self.digits.is_empty();
-        let tone = tone || self.feed.is_some() || !self.notes.is_empty();
+        let tone = tone || self.feed.is_some() || !self.signals.is_empty();
         let sounds = self.sources.iter().filter(|source| source.player.is_some());
         match (tone, sounds.count()) {
             (false, 0) => Heard::Nothing,
@@ -308,14 +334,14 @@ impl Ear {
         self.sources.iter().filter_map(stats).collect()
     }
 
-    fn hear_note(&mut self) {
-        let Some(note) = self.notes.front_mut() else {
+    fn hear_signal(&mut self) {
+        let Some(signal) = self.signals.front_mut() else {
             return;
         };
-        note.fill(&mut self.voice);
+        let over = signal.fill(&mut self.voice);
         self.bus.add(&self.voice);
-        if note.is_over() {
-            self.notes.pop_front();
+        if over {
+            self.signals.pop_front();
         }
     }
 
@@ -350,6 +376,71 @@ pub(super) enum Form {
     Sound,
     /// As it came.
     Packets,
+}
+
+/// Something that is played once.
+#[derive(Debug)]
+enum Signal {
+    Note(tone::Tone),
+    Clip(Spoken),
+}
+
+impl Signal {
+    /// Writes the next 20 ms; true: nothing is left.
+    fn fill(&mut self, out: &mut [i16]) -> bool {
+        match self {
+            Self::Note(note) => {
+                note.fill(out);
+                note.is_over()
+            }
+            Self::Clip(spoken) => spoken.fill(out),
+        }
+    }
+}
+
+/// A recorded sound on its way, at the leg's rate.
+#[derive(Debug)]
+struct Spoken {
+    clip: Clip,
+    at: usize,
+    /// To the leg's rate, if that is another one, and what came out of it and is not used yet.
+    resampler: Option<Resampler>,
+    resampled: Vec<i16>,
+}
+
+impl Spoken {
+    fn new(clip: Clip, rate: SampleRate) -> Self {
+        Self {
+            clip,
+            at: 0,
+            resampler: (rate != Clip::RATE).then(|| Resampler::new(Clip::RATE, rate)),
+            resampled: Vec::new(),
+        }
+    }
+
+    fn fill(&mut self, out: &mut [i16]) -> bool {
+        out.fill(0);
+        let samples = self.clip.samples();
+        let Some(resampler) = &mut self.resampler else {
+            let rest = samples.get(self.at..).unwrap_or_default();
+            for (to, from) in out.iter_mut().zip(rest) {
+                *to = *from;
+            }
+            self.at += out.len();
+            return self.at >= samples.len();
+        };
+        // What the resampler keeps back at first comes with the next frame.
+        while self.resampled.len() < out.len() && self.at < samples.len() {
+            let end = (self.at + Clip::RATE.frame_samples()).min(samples.len());
+            resampler.process(&samples[self.at..end], &mut self.resampled);
+            self.at = end;
+        }
+        let len = out.len().min(self.resampled.len());
+        for (to, from) in out.iter_mut().zip(self.resampled.drain(..len)) {
+            *to = from;
+        }
+        self.at >= samples.len() && self.resampled.is_empty()
+    }
 }
 
 /// What a leg hears at a time.

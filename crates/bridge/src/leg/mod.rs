@@ -33,6 +33,7 @@ use std::{
 
 use bytes::Bytes;
 use moqrelay_audio::{
+    clip::Clip,
     dsp::LoopWatch,
     emodel::Rating,
     jitter,
@@ -95,6 +96,8 @@ pub(crate) enum Command {
     HearRoom(Wheel, Place),
     LeaveRoom,
     Beep(Beep),
+    /// Plays recorded sounds once, after those that are being played; none: ends them.
+    Say(Vec<Clip>),
     Answer,
     Explain(&'static str),
     DetectDigits(bool),
@@ -379,6 +382,10 @@ impl Leg {
             Command::Beep(beep) => {
                 tracing::debug!(?beep, "beeps");
                 self.ear.beep(beep);
+            }
+            Command::Say(clips) => {
+                tracing::debug!(clips = clips.len(), "plays what was recorded");
+                self.ear.say(clips);
             }
             Command::Digits(digits) => self.ear.play_digits(&digits),
             Command::Mute(muted) => {

@@ -43,6 +43,7 @@ pub(crate) async fn echo(
                     | Command::HearRoom(..)
                     | Command::LeaveRoom
                     | Command::Beep(_)
+                    | Command::Say(_)
                     | Command::Mute(_)
                     | Command::Answer
                     | Command::DetectDigits(_)
