@@ -23,6 +23,8 @@ pub struct Config {
     pub away: Duration,
     /// How long a telephone may think between two keys.
     pub key_timeout: Duration,
+    /// How long a telephone rings that was called into a room.
+    pub ring_timeout: Duration,
     /// What a telephone in a room does by `*` and this key.
     pub keys: BTreeMap<Digit, KeyAction>,
     /// What is refused beyond which size.
@@ -35,6 +37,9 @@ impl Default for Config {
             ('6', KeyAction::Mute),
             ('5', KeyAction::Hand),
             ('8', KeyAction::Leave),
+            ('2', KeyAction::MuteAll),
+            ('3', KeyAction::Admit),
+            ('7', KeyAction::Lock),
         ];
         let keys = keys.map(|(key, action)| Some((Digit::new(key).ok()?, action)));
         Self {
@@ -47,6 +52,8 @@ impl Default for Config {
             away: Duration::from_secs(10),
             // Somebody reads the number off a paper.
             key_timeout: Duration::from_secs(10),
+            // As calls ring.
+            ring_timeout: Duration::from_secs(30),
             keys: keys.into_iter().flatten().collect(),
             limits: Limits::default(),
         }
@@ -89,6 +96,8 @@ pub struct Limits {
     pub callers: usize,
     /// Those who are banned from one room.
     pub bans: usize,
+    /// Telephones that are being called into one room.
+    pub calling: usize,
 }
 
 impl Default for Limits {
@@ -104,6 +113,8 @@ impl Default for Limits {
             tries_window: Duration::from_secs(600),
             callers: 4096,
             bans: 256,
+            // More than a host can follow, and few enough to be no means of ringing at strangers.
+            calling: 10,
         }
     }
 }

@@ -108,6 +108,7 @@ impl Conferences {
             let until = dial.until;
             return self.wait(leg, dial, until);
         }
+        self.outputs.push_back(Output::Hush(leg));
         match digit.as_char() {
             '#' => return self.entered(leg, dial, now),
             // Begins anew.
@@ -227,6 +228,7 @@ impl Conferences {
         if !self.places.contains_key(&Who::Leg(leg)) {
             return;
         }
+        self.outputs.push_back(Output::Hush(leg));
         if digit.as_char() == '*' {
             self.stars.insert(leg, now);
             return;
@@ -265,8 +267,9 @@ impl Conferences {
             KeyAction::Hand if hand => (Action::Hand(me, false), Some(Prompt::HandDown)),
             KeyAction::Hand => (Action::Hand(me, true), Some(Prompt::HandUp)),
             KeyAction::Leave => (Action::Leave, None),
-            KeyAction::MuteAll => (Action::MuteAll, None),
-            KeyAction::Lock => (Action::Lock(!locked), None),
+            KeyAction::MuteAll => (Action::MuteAll, Some(Prompt::AllMuted)),
+            KeyAction::Lock if locked => (Action::Lock(false), Some(Prompt::Unlocked)),
+            KeyAction::Lock => (Action::Lock(true), Some(Prompt::Locked)),
             KeyAction::Admit => match first {
                 Some(first) => (Action::Admit(first), None),
                 None => return,
@@ -278,6 +281,7 @@ impl Conferences {
                     self.prompt(leg, said);
                 }
             }
+            Err(Denied::NotHost) => self.prompt(leg, Prompt::HostOnly),
             Err(_) => self.prompt(leg, Prompt::Wrong),
         }
     }

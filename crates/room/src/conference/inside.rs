@@ -108,7 +108,10 @@ impl Conferences {
                     room.touch();
                 }
             }
-            Action::Admit(whom) => admit(room, whom, by, outputs)?,
+            Action::Admit(whom) => {
+                admit(room, whom, by, outputs)?;
+                self.announce(name, whom);
+            }
             Action::Role(whom, role) => {
                 let speakers = room.people.values().filter(|it| it.role.speaks()).count();
                 set_role(room, whom, role, by, speakers >= limits.speakers, outputs)?;

@@ -3,11 +3,13 @@
 //! A state machine like [`Switchboard`](crate::Switchboard), and beside it: calls between two are
 //! not here. Where the sound goes is the business of those who carry out the outputs.
 
+mod announce;
 mod chat;
 mod config;
 mod dial;
 mod guard;
 mod inside;
+mod outgoing;
 mod room;
 mod types;
 
@@ -16,13 +18,15 @@ use std::time::Instant;
 
 pub use self::chat::{MESSAGES_MAX, Message, TEXT_CHARS_MAX};
 pub use self::config::{Config, KeyAction, Limits, Pin, RoomName, Spec};
+pub use self::outgoing::CallingAs;
 pub use self::types::{
-    Action, Applicant, Denied, Fresh, Happened, Input, Key, Kind, Leaving, Output, Person, Place,
-    Presence, Prompt, Role, RoomId, Roster, Shown, What, Who,
+    Action, Applicant, CallState, Denied, Fresh, Happened, Input, Key, Kind, Leaving, Output,
+    Person, Place, Presence, Prompt, Role, RoomId, Roster, Shown, What, Who,
 };
 use self::{
     dial::Dial,
     guard::Guard,
+    outgoing::Outgoing,
     room::{Room, State},
 };
 use crate::{LegId, Number, ParticipantId};
@@ -41,6 +45,7 @@ pub struct Conferences {
     names: BTreeMap<RoomId, RoomName>,
     places: BTreeMap<Who, (RoomName, ParticipantId)>,
     dials: BTreeMap<LegId, Dial>,
+    outgoing: BTreeMap<LegId, Outgoing>,
     /// When a telephone inside pressed `*`.
     stars: BTreeMap<LegId, Instant>,
     guard: Guard,
@@ -65,6 +70,7 @@ struct Known {
 enum Due {
     Away(RoomId, ParticipantId),
     Key(LegId),
+    Outgoing(LegId),
 }
 
 /// How much is going on, for gauges.
@@ -92,6 +98,7 @@ impl Conferences {
             names: BTreeMap::new(),
             places: BTreeMap::new(),
             dials: BTreeMap::new(),
+            outgoing: BTreeMap::new(),
             stars: BTreeMap::new(),
             guard: Guard::default(),
             deadlines: BTreeSet::new(),
@@ -219,19 +226,27 @@ impl Conferences {
                 self.lost(Who::Device(device), now);
             }
             Input::DeviceBack(device) => self.back(Who::Device(device)),
-            Input::LegEnded(leg) => {
-                if !self.forget_dial(leg) {
+            Input::LegEnded(leg, cause) => {
+                if !self.forget_dial(leg) && !self.outgoing_ended(leg, cause) {
                     self.leave(Who::Leg(leg), None, Leaving::Left);
                 }
             }
             Input::LegDigit(leg, digit) => self.key(leg, digit, now),
+            Input::LegRinging(leg) => self.outgoing_rings(leg),
+            Input::LegAnswered(leg) => self.outgoing_answered(leg, now),
+            Input::LegHeld(leg, held) => {
+                // One that is not inside holds nothing.
+                self.act(Who::Leg(leg), Action::Hold(held))
+                    .unwrap_or_default();
+            }
             Input::Drain => {
                 self.draining = true;
                 let names: Vec<RoomName> = self.rooms.keys().cloned().collect();
                 for name in names {
                     self.end(&name, None, Leaving::Shutdown);
                 }
-                for (leg, _) in std::mem::take(&mut self.dials) {
+                let calling = std::mem::take(&mut self.outgoing).into_keys();
+                for leg in calling.chain(std::mem::take(&mut self.dials).into_keys()) {
                     self.outputs
                         .push_back(Output::HangUp(leg, crate::Cause::Shutdown));
                 }
@@ -247,6 +262,7 @@ impl Conferences {
         {
             match self.deadlines.pop_first() {
                 Some((_, Due::Key(leg))) => self.key_timeout(leg, now),
+                Some((_, Due::Outgoing(leg))) => self.outgoing_timeout(leg),
                 Some((_, Due::Away(room, participant))) => self.away_too_long(room, participant),
                 None => {}
             }
@@ -264,6 +280,7 @@ impl Conferences {
         while self.outputs.is_empty()
             && let Some(name) = self.touched.pop_first()
         {
+            self.look_who_is_alone(&name);
             let room = self.rooms.get_mut(&name).and_then(|it| it.open.as_mut());
             if let Some(room) = room
                 && room.take_changed()
@@ -303,7 +320,9 @@ impl Conferences {
     /// Tells whether a leg is a conference's: in a room, or on its way in.
     #[must_use]
     pub fn has_leg(&self, leg: LegId) -> bool {
-        self.dials.contains_key(&leg) || self.places.contains_key(&Who::Leg(leg))
+        self.dials.contains_key(&leg)
+            || self.outgoing.contains_key(&leg)
+            || self.places.contains_key(&Who::Leg(leg))
     }
 
     /// Returns how much is going on.
@@ -477,10 +496,14 @@ impl Conferences {
             room.happened(None, what, outputs);
             self.names.insert(room.id, name.clone());
         }
+        let room = known.open.as_ref().map_or(fresh.room, |room| room.id);
         self.places.insert(who, (name.clone(), me));
         self.touched.insert(name.clone());
+        if !waiting {
+            self.announce(name, me);
+        }
         Place {
-            room: known.open.as_ref().map_or(fresh.room, |room| room.id),
+            room,
             participant: me,
             role,
             key: fresh.key,
@@ -605,6 +628,7 @@ impl Conferences {
             if !ahead {
                 self.unknow(&name);
             }
+            self.give_up_outgoing(&name);
         } else {
             self.touched.insert(name);
         }

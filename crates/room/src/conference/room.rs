@@ -9,7 +9,7 @@ use super::types::{
     Applicant, Denied, Happened, Key, Kind, Output, Person, Presence, Role, RoomId, Roster, Shown,
     What, Who,
 };
-use crate::{ParticipantId, UserId};
+use crate::{LegId, ParticipantId, UserId};
 
 /// The longest name that is shown, in characters.
 const NAME_CHARS_MAX: usize = 64;
@@ -28,6 +28,8 @@ pub(super) struct Room {
     seq: u64,
     hands: u32,
     changed: bool,
+    /// The telephone that is the only one here.
+    pub(super) alone: Option<LegId>,
 }
 
 /// Who must not come in again: a user, or a caller whom nobody knows better.
@@ -83,6 +85,7 @@ impl Room {
             seq: 0,
             hands: 0,
             changed: false,
+            alone: None,
         }
     }
 

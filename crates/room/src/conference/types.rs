@@ -174,8 +174,14 @@ pub enum Input {
     DeviceBack(DeviceId),
     /// A device is gone for good: its session has ended.
     DeviceGone(DeviceId),
-    /// A telephone has hung up.
-    LegEnded(LegId),
+    /// A telephone has hung up, or one that was called does not come.
+    LegEnded(LegId, Cause),
+    /// A telephone that was called into a room rings.
+    LegRinging(LegId),
+    /// A telephone that was called into a room has answered.
+    LegAnswered(LegId),
+    /// A telephone holds the line (true), or no longer.
+    LegHeld(LegId, bool),
     /// A telephone pressed a key.
     LegDigit(LegId, Digit),
     /// The daemon goes down: everyone leaves, nothing new begins.
@@ -224,6 +230,18 @@ pub enum Prompt {
     HandDown,
     /// You cannot come in: it is full, locked, or you tried too often.
     Refused,
+    /// All others are muted.
+    AllMuted,
+    /// Nobody is let in any more.
+    Locked,
+    /// People are let in again.
+    Unlocked,
+    /// Only a host may do that.
+    HostOnly,
+    /// What is said is kept.
+    Recorded,
+    /// A program hears what is said.
+    Listening,
 }
 
 /// Something to do, in this order.
@@ -235,6 +253,10 @@ pub enum Output {
     Answer(LegId),
     /// Let a telephone hear something, once.
     Prompt(LegId, Prompt),
+    /// A telephone presses keys: what it is being told can end.
+    Hush(LegId),
+    /// A telephone is the only one in its room (true), or no longer.
+    Alone(LegId, bool),
     /// Somebody is in the room now, or is let in after waiting: as `role`, muted or not.
     Enter {
         /// The room.
@@ -310,6 +332,15 @@ pub enum Output {
         /// Why.
         why: Leaving,
     },
+    /// A telephone that a host calls into the room: how far it is. For the hosts.
+    Calling {
+        /// The room.
+        room: RoomId,
+        /// What was dialled.
+        number: String,
+        /// How far.
+        state: CallState,
+    },
     /// Hang a telephone up that never came in. It is not named again.
     HangUp(LegId, Cause),
     /// Something to tell everyone in the room.
@@ -318,6 +349,19 @@ pub enum Output {
     Roster(RoomId),
     /// The last one has left: the room's tracks end.
     Closed(RoomId, RoomName),
+}
+
+/// How far a telephone is that is called into a room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallState {
+    /// It was dialled.
+    Calling,
+    /// It rings.
+    Ringing,
+    /// It is in the room.
+    Up,
+    /// It does not come.
+    Ended(Cause),
 }
 
 /// Something that happened in a room.

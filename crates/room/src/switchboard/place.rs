@@ -216,19 +216,41 @@ impl Switchboard {
         }
         match Number::new(to) {
             Ok(_) if !self.trunk && caller.is_some() => Err(no_route()),
-            Ok(number) => match routing.route(&number, &self.down) {
-                Ok(route) => Ok(Target::Number(route)),
-                Err(NoWay::Blocked(prefix)) => Err(refusal(
-                    Reason::Blocked,
-                    format!("calls to {} are not allowed here", prefix.as_str()),
-                )),
-                Err(NoWay::TrunkDown(trunk)) => Err(refusal(
-                    Reason::TrunkDown,
-                    format!("the trunk {trunk} is down"),
-                )),
-            },
+            Ok(number) => self.way_to(&number).map(Target::Number),
             Err(_) => Err(refusal(Reason::NotFound, "nobody has that name or number")),
         }
+    }
+
+    /// Returns the way to a telephone, as a device that dials its number has it.
+    ///
+    /// # Errors
+    ///
+    /// When there is none: a user's number, one that nobody may dial, no number at all, or no way out.
+    pub fn telephone(&self, number: &str) -> Result<Route, Refusal> {
+        self.refuse_when_draining()?;
+        if self.find_user(number).is_some() && !self.config.routing.is_emergency(number) {
+            let text = "users of the web phone come into a room by its link";
+            return Err(refusal(Reason::WrongState, text));
+        }
+        let number = Number::new(number)
+            .map_err(|_| refusal(Reason::NotFound, "nobody has that name or number"))?;
+        match self.trunk {
+            true => self.way_to(&number),
+            false => Err(no_route()),
+        }
+    }
+
+    fn way_to(&self, number: &Number) -> Result<Route, Refusal> {
+        let way = self.config.routing.route(number, &self.down);
+        way.map_err(|none| match none {
+            NoWay::Blocked(prefix) => refusal(
+                Reason::Blocked,
+                format!("calls to {} are not allowed here", prefix.as_str()),
+            ),
+            NoWay::TrunkDown(trunk) => {
+                refusal(Reason::TrunkDown, format!("the trunk {trunk} is down"))
+            }
+        })
     }
 
     /// Returns the user with this id, or with this number in whatever form it was dialled.

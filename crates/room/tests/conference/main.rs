@@ -5,6 +5,7 @@
 mod coming;
 mod dialling;
 mod moderation;
+mod outgoing;
 mod random;
 mod talk;
 mod world;

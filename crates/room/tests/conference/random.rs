@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use moqrelay_room::conference::{Action, Applicant, Input, Output, Role, Who};
-use moqrelay_room::{DeviceId, LegId, ParticipantId};
+use moqrelay_room::{Cause, DeviceId, LegId, ParticipantId};
 use proptest::prelude::*;
 
 use crate::world::{World, browser};
@@ -140,7 +140,7 @@ fn take(world: &mut World, step: Step, keys: &mut BTreeMap<u64, moqrelay_room::c
         Step::Lost(device) => world.handle(Input::DeviceLost(DeviceId(device))),
         Step::Back(device) => world.handle(Input::DeviceBack(DeviceId(device))),
         Step::Gone(device) => world.handle(Input::DeviceGone(DeviceId(device))),
-        Step::Ended(leg) => world.handle(Input::LegEnded(LegId(leg))),
+        Step::Ended(leg) => world.handle(Input::LegEnded(LegId(leg), Cause::Normal)),
         Step::Pass(ms) => world.pass(Duration::from_millis(ms)),
     }
 }
@@ -187,7 +187,12 @@ fn follow(
         Output::Mute { room, .. } | Output::Role { room, .. } => {
             prop_assert!(open.contains(&room.0));
         }
-        Output::Answer(_) | Output::Prompt(..) | Output::HangUp(..) => {}
+        Output::Calling { room, .. } => prop_assert!(open.contains(&room.0)),
+        Output::Answer(_)
+        | Output::Prompt(..)
+        | Output::Hush(_)
+        | Output::Alone(..)
+        | Output::HangUp(..) => {}
     }
     Ok(())
 }
