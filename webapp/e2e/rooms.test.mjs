@@ -2,10 +2,11 @@
 // reads who is there.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { after, afterEach, before, describe, test } from 'node:test';
+import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { readWav } from '../../deploy/asterisk/harness.mjs';
+import { startDevice } from './lib/signal.mjs';
 import { ariToml, startSite } from './lib/site.mjs';
 import { until } from './lib/wait.mjs';
 
@@ -23,12 +24,16 @@ const WAIT_MS = 20_000;
 const EXAMINED_S = 0.5;
 /** The open room, by ARI and by a ticket, and the one behind a PIN. */
 const [BOARD, BOARD_BY_TICKET, DEN, PIN] = ['7810', '8810', '7820', '4711'];
+/** Asterisk's music, and speech, are louder than that. */
+const SOUND_MIN = 60;
 
 let site;
 let asterisk;
 let daemon;
 let alice;
 let bob;
+/** Takes whoever is in a room by signaling out of it. */
+let leave = async () => {};
 
 before(async () => {
   site = await startSite({
@@ -47,6 +52,8 @@ after(() => site?.stop());
 afterEach(async (context) => {
   if (!context.passed) site?.report();
   await site?.rest();
+  await leave();
+  leave = async () => {};
   await asterisk?.cli('channel request hangup all');
   await people(0);
 });
@@ -142,6 +149,25 @@ describe('a room behind a PIN', () => {
     await people(1);
   });
 
+  test('asks for it in words, and who is alone then hears music until somebody comes', async () => {
+    const started = () => [...asterisk.log().matchAll(/Started music on hold/g)].length;
+    const before = started();
+    await alice.dial(DEN);
+    await alice.established(WAIT_MS);
+    await sounds(alice, 'the question for the PIN');
+    await alice.dtmf(`${PIN}#`);
+    await people(1);
+
+    await until(async () => started() > before, { what: 'the music to begin', ms: WAIT_MS });
+    await sounds(alice, 'music');
+    await bob.dial(DEN);
+    await bob.established(WAIT_MS);
+    await bob.dtmf(`${PIN}#`);
+    await people(2);
+
+    await hears(alice, { yes: [BOB_HZ], no: [ALICE_HZ] });
+  });
+
   test('hangs up after three wrong ones', async () => {
     await alice.dial(DEN);
     await alice.established(WAIT_MS);
@@ -154,8 +180,129 @@ describe('a room behind a PIN', () => {
   });
 });
 
+describe('a host calls a telephone', () => {
+  let anna;
+  let room;
+
+  before(async () => {
+    anna = await startDevice({ url: daemon.url, token: daemon.token({ id: 'anna', name: 'Anna', number: '7001' }) });
+  });
+
+  after(() => anna?.close());
+
+  beforeEach(async () => {
+    const joined = await anna.ask('join', { room: 'board' });
+    assert.equal(joined.role, 'host', JSON.stringify(joined));
+    room = joined.room.id;
+    leave = () => anna.ask('leave', { room });
+    await people(1);
+  });
+
+  test('it rings, answers, is in the room, hears it and is heard', async () => {
+    await bob.dial(BOARD);
+    await bob.established(WAIT_MS);
+    await people(2);
+
+    await dial('1001');
+    await dials('1001', 'calling');
+    await alice.incoming(WAIT_MS);
+    await dials('1001', 'ringing');
+    await alice.answer();
+
+    await dials('1001', 'up');
+    await people(3);
+    await hears(alice, { yes: [BOB_HZ], no: [ALICE_HZ] });
+    await hears(bob, { yes: [ALICE_HZ], no: [BOB_HZ] });
+    const roster = await anna.next('roster', (it) => it.roster.people.length === 3, WAIT_MS);
+    assert.deepEqual(
+      roster.roster.people.map(({ kind, name }) => [kind, name]),
+      [['browser', 'Anna'], ['telephone', 'Bob'], ['telephone', '1001']],
+    );
+    const closed = alice.closed(WAIT_MS);
+    await alice.hangUp();
+    await closed;
+    await people(2);
+  });
+
+  for (const [number, cause] of [
+    ['605', 'busy'],
+    ['607', 'not_found'],
+    ['608', 'rejected'],
+  ]) {
+    test(`${number}: ${cause}`, async () => {
+      await dial(number);
+
+      assert.equal((await dials(number, 'ended')).cause, cause);
+      await people(1);
+    });
+  }
+
+  test('that nobody answers is given up', async () => {
+    await dial('1001');
+    await alice.incoming(WAIT_MS);
+    const closed = alice.closed(WAIT_MS);
+
+    assert.equal((await dials('1001', 'ended')).cause, 'no_answer');
+    await closed;
+  });
+
+  test('is refused for who has a web phone, and for what is no number', async () => {
+    assert.equal((await act({ act: 'dial', number: '7001' })).code, 'wrong_state');
+    assert.equal((await act({ act: 'dial', number: 'nobody' })).code, 'not_found');
+  });
+
+  const act = (what) => anna.ask('room', { room, do: what });
+  const dials = (number, state) => anna.next('room_dial', (it) => it.number === number && it.state === state, WAIT_MS);
+
+  async function dial(number) {
+    const answer = await act({ act: 'dial', number });
+    assert.equal(answer.type, 'ok', JSON.stringify(answer));
+  }
+});
+
+// Behind what needs Alice: baresip 1.1 is of little use after a hold.
+describe('a telephone that holds the line', () => {
+  test('is silent in the room, its music too, and shown so', async () => {
+    const room = await meet();
+    await hears(bob, { yes: [ALICE_HZ], no: [BOB_HZ] });
+
+    await alice.hold();
+
+    await happened('Held(ParticipantId(1), true)');
+    await hears(bob, { yes: [], no: [ALICE_HZ, BOB_HZ] });
+    await silent(bob);
+    const { people: all } = await read(room, 'roster');
+    assert.deepEqual(all.map(({ held }) => held ?? false), [true, false]);
+  });
+});
+
+// The last one: nobody answers Bob after it.
+describe('who tries one PIN after the other', () => {
+  test('is not answered any more after ten wrong ones, whatever the call', async () => {
+    for (const tries of [3, 3, 3, 1]) {
+      await bob.dial(DEN);
+      await bob.established(WAIT_MS);
+      const closed = bob.closed(WAIT_MS);
+      for (let i = 0; i < tries; i += 1) await bob.dtmf('9#');
+      if (tries < 3) await bob.hangUp();
+      await closed;
+    }
+
+    await bob.dial(DEN);
+
+    assert.match((await bob.closed(WAIT_MS)).param, /^(403|603)/);
+  });
+});
+
 function configuration(asterisk) {
   return `
+[calls]
+ring_timeout = "5s"
+
+[[users]]
+id = "anna"
+name = "Anna"
+number = "7001"
 ${ariToml(asterisk)}
 [[rooms.room]]
 name = "board"
@@ -210,6 +357,23 @@ async function hears(phone, { yes, no }) {
   await until(async () => right(), { what: `${yes} Hz and not ${no} Hz`, ms: WAIT_MS, poll: 200 }).catch((error) => {
     throw new Error(`${error.message}: ${JSON.stringify(last)}`);
   });
+}
+
+/** Waits until a telephone has heard something for half a second, whatever it is. */
+function sounds(phone, what) {
+  return until(async () => loudness(phone) >= SOUND_MIN, { what: `${phone.state} to hear ${what}`, ms: WAIT_MS, poll: 200 });
+}
+
+/** Waits until a telephone has heard nothing for half a second. */
+function silent(phone) {
+  return until(async () => loudness(phone) < SOUND_MIN / 4, { what: 'silence', ms: WAIT_MS, poll: 200 });
+}
+
+/** The RMS of the newest half second. */
+function loudness(phone) {
+  const { rate, samples } = readWav(phone.heard);
+  const part = samples.subarray(-Math.floor(rate * EXAMINED_S));
+  return part.length === 0 ? 0 : Math.sqrt(part.reduce((sum, it) => sum + it * it, 0) / part.length);
 }
 
 /** The RMS of one tone in samples, by a Hann window so that others do not leak into it. */

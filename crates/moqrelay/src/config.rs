@@ -99,6 +99,7 @@ impl Config {
         self.upgrade.check()?;
         self.calls.check()?;
         self.rooms.conferences()?;
+        self.rooms.voice()?;
         self.moq.check()?;
         self.audio.check()?;
         self.asterisk.check()?;

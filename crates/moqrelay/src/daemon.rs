@@ -15,7 +15,7 @@ use anyhow::{Context, Result};
 use moqrelay_bridge::{Bridge, ami, ari};
 use moqrelay_control::{self as control, Control, token::Keys};
 use moqrelay_relay::Relay;
-use moqrelay_room::Counts;
+use moqrelay_room::{Counts, conference};
 use tokio::sync::{mpsc, watch};
 
 pub(crate) use self::settings::{ari_config, moq_limits};
@@ -245,8 +245,12 @@ pub(crate) async fn run(
         tickets: tickets.clone(),
         inherited,
         cdr,
-        rooms: config.rooms.conferences()?,
+        rooms: conference::Config {
+            ring_timeout: config.calls.ring_timeout,
+            ..config.rooms.conferences()?
+        },
         seats: config.rooms.seats,
+        room_voice: config.rooms.voice()?,
         relay: relay.clone(),
         processors,
         trunks,

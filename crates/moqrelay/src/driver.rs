@@ -22,8 +22,8 @@ use moqrelay_room::{Config, Counts, Input, LegId, Number, Switchboard, conferenc
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
-pub(crate) use self::words::word;
 use self::{rooms::Rooms, words::told};
+pub(crate) use self::{rooms::Voice as RoomVoice, words::word};
 use crate::{
     cdr::Cdr,
     ledger::Ledger,
@@ -60,6 +60,8 @@ pub(crate) struct Engines {
     pub(crate) rooms: conference::Config,
     /// Seats that each room has for those who decode voices themselves.
     pub(crate) seats: usize,
+    /// What telephones in rooms hear.
+    pub(crate) room_voice: RoomVoice,
     /// Where the daemon publishes what it says in rooms.
     pub(crate) relay: Relay,
     pub(crate) processors: Processors,
@@ -149,7 +151,12 @@ impl Driver {
             inherited: BTreeMap::new(),
             legs: BTreeMap::new(),
             by_bridge: BTreeMap::new(),
-            rooms: Rooms::new(engines.rooms, engines.seats, engines.relay),
+            rooms: Rooms::new(
+                engines.rooms,
+                engines.seats,
+                engines.relay,
+                engines.room_voice,
+            ),
             processors: engines.processors,
             ledger: Ledger::new(engines.cdr),
             trunks: engines.trunks,

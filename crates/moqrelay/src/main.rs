@@ -16,6 +16,7 @@ mod processors;
 mod reload;
 mod rules;
 mod services;
+mod sounds;
 mod telemetry;
 mod token;
 mod transport;

@@ -1,13 +1,16 @@
 //! `[rooms]` and `[[rooms.room]]`.
 
+use std::{collections::BTreeMap, path::PathBuf};
+
 use anyhow::{Context, Result, ensure};
 use moqrelay_room::{
-    Number, UserId,
+    Digit, Number, UserId,
     conference::{self, Pin, RoomName, Spec},
 };
 use serde::Deserialize;
 
 use super::{Secret, auth::number_range};
+use crate::{driver::RoomVoice, sounds::Sounds};
 
 /// More voices at once are noise.
 const SEATS_MAX: usize = 16;
@@ -29,6 +32,14 @@ pub(crate) struct Rooms {
     pub(crate) seats: usize,
     /// Whether the voices of a mix are brought to one loudness.
     pub(crate) level_control: bool,
+    /// In which language telephones are spoken to; empty: they hear tones.
+    pub(crate) language: String,
+    /// A folder of recordings for the place of the prompts that come with the program.
+    pub(crate) sounds: Option<PathBuf>,
+    /// Whether a telephone that is alone in a room hears music.
+    pub(crate) music: bool,
+    /// What a telephone in a room does by `*` and a key.
+    pub(crate) keys: BTreeMap<String, KeyAction>,
     /// Those that are known ahead.
     pub(crate) room: Vec<Room>,
 }
@@ -45,10 +56,35 @@ impl Default for Rooms {
             speakers_max: ours.limits.speakers,
             seats: 5,
             level_control: true,
+            language: "en".into(),
+            sounds: None,
+            music: true,
+            keys: KEYS.map(|(key, action)| (key.to_owned(), action)).into(),
             room: Vec::new(),
         }
     }
 }
+
+/// What a key does, as it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum KeyAction {
+    Mute,
+    Hand,
+    Leave,
+    MuteAll,
+    Lock,
+    Admit,
+}
+
+const KEYS: [(&str, KeyAction); 6] = [
+    ("2", KeyAction::MuteAll),
+    ("3", KeyAction::Admit),
+    ("5", KeyAction::Hand),
+    ("6", KeyAction::Mute),
+    ("7", KeyAction::Lock),
+    ("8", KeyAction::Leave),
+];
 
 /// A room that is known ahead.
 #[derive(Debug, Clone, Deserialize)]
@@ -87,6 +123,7 @@ impl Rooms {
             on_demand: self.on_demand,
             numbers: number_range("rooms.numbers", &self.numbers)?,
             door: number(self.door.as_deref()).context("rooms.door")?,
+            keys: self.keys()?,
             limits: conference::Limits {
                 rooms: self.rooms_max,
                 people: self.people_max,
@@ -101,6 +138,46 @@ impl Rooms {
             "rooms: two have the same name or number, one has that of the door, or there are more than rooms_max"
         );
         Ok(config)
+    }
+}
+
+impl Rooms {
+    /// Returns what telephones in rooms hear.
+    ///
+    /// # Errors
+    ///
+    /// When there are no prompts in the language, or a recording cannot be read.
+    pub(crate) fn voice(&self) -> Result<RoomVoice> {
+        let language = Some(self.language.as_str()).filter(|language| !language.is_empty());
+        let sounds = Sounds::in_language(language).context("rooms.language")?;
+        let sounds = match &self.sounds {
+            Some(folder) => sounds.with_folder(folder).context("rooms.sounds")?,
+            None => sounds,
+        };
+        let music = self.music;
+        Ok(RoomVoice { sounds, music })
+    }
+
+    fn keys(&self) -> Result<BTreeMap<Digit, conference::KeyAction>> {
+        let key = |(key, action): (&String, &KeyAction)| {
+            let mut chars = key.chars();
+            let digit = chars
+                .next()
+                .filter(|digit| chars.next().is_none() && *digit != '*');
+            let digit = digit.and_then(|digit| Digit::new(digit).ok());
+            let digit =
+                digit.with_context(|| format!("rooms.keys has {key:?}: one of 0-9 and #"))?;
+            let action = match action {
+                KeyAction::Mute => conference::KeyAction::Mute,
+                KeyAction::Hand => conference::KeyAction::Hand,
+                KeyAction::Leave => conference::KeyAction::Leave,
+                KeyAction::MuteAll => conference::KeyAction::MuteAll,
+                KeyAction::Lock => conference::KeyAction::Lock,
+                KeyAction::Admit => conference::KeyAction::Admit,
+            };
+            Ok((digit, action))
+        };
+        self.keys.iter().map(key).collect()
     }
 }
 
@@ -161,6 +238,36 @@ mod tests {
         );
         assert!(same_door.conferences().is_err());
         assert_eq!(rooms(&[b]).conferences().unwrap().rooms[0].title, "b");
+    }
+
+    #[test]
+    fn a_key_that_no_telephone_has_and_a_language_that_is_not_spoken_are_refused() {
+        for (key, good) in [
+            ("4", true),
+            ("#", true),
+            ("*", false),
+            ("44", false),
+            ("x", false),
+        ] {
+            let rooms = Rooms {
+                keys: [(key.to_owned(), KeyAction::Mute)].into(),
+                ..Rooms::default()
+            };
+            assert_eq!(rooms.conferences().is_ok(), good, "{key}");
+        }
+        let rooms = Rooms {
+            language: "tlh".into(),
+            ..Rooms::default()
+        };
+        let error = format!("{:#}", rooms.voice().unwrap_err());
+        assert!(error.contains("rooms.language"), "{error}");
+    }
+
+    #[test]
+    fn the_keys_by_default_are_those_of_conferences() {
+        let ours = conference::Config::default().keys;
+
+        assert_eq!(Rooms::default().keys().unwrap(), ours);
     }
 
     #[test]

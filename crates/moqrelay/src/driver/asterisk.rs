@@ -3,11 +3,12 @@
 use std::time::Instant;
 
 use moqrelay_bridge::{ami, ari};
-use moqrelay_room::{Arrival, Caller, Digit, Input, LegId, ParticipantId, Trunk};
+use moqrelay_room::{Arrival, Caller, Digit, Input, LegId, ParticipantId, Trunk, conference};
 use uuid::Uuid;
 
 use super::{
     ATTACH_TIMEOUT, Driver, Road,
+    rooms::is_room_leg,
     words::{from_wire, new_call, to_ari, to_bridge, to_wire, told, told_ari, word},
 };
 use crate::services;
@@ -25,9 +26,15 @@ impl Driver {
                 self.handle(Input::TrunkAvailable(false));
             }
             ari::Event::Incoming(incoming) => self.incoming(incoming),
-            ari::Event::Ringing(leg) => self.handle(Input::LegRinging(LegId(leg.0))),
+            ari::Event::Ringing(leg) => match LegId(leg.0) {
+                leg if is_room_leg(leg) => self.room_input(conference::Input::LegRinging(leg)),
+                leg => self.handle(Input::LegRinging(leg)),
+            },
             ari::Event::Early(leg) => self.handle(Input::LegEarly(LegId(leg.0))),
-            ari::Event::Answered(leg) => self.handle(Input::LegAnswered(LegId(leg.0))),
+            ari::Event::Answered(leg) => match LegId(leg.0) {
+                leg if is_room_leg(leg) => self.room_input(conference::Input::LegAnswered(leg)),
+                leg => self.handle(Input::LegAnswered(leg)),
+            },
             ari::Event::Digit { leg, digit } => {
                 if let Ok(digit) = Digit::new(digit) {
                     self.leg_digit(LegId(leg.0), digit);
@@ -36,7 +43,10 @@ impl Driver {
             ari::Event::Held { leg, held } => {
                 let leg = LegId(leg.0);
                 tracing::debug!(%leg, held, "the telephone holds");
-                self.handle(Input::LegHeld { leg, held });
+                match is_room_leg(leg) {
+                    true => self.room_leg_held(leg, held),
+                    false => self.handle(Input::LegHeld { leg, held }),
+                }
             }
             ari::Event::Linked { leg, id } => {
                 self.ledger.linked(LegId(leg.0), id);

@@ -200,7 +200,7 @@ impl Driver {
 
     pub(super) fn leg_ended(&mut self, leg: LegId, cause: Cause) {
         match is_room_leg(leg) {
-            true => self.room_leg_ended(leg),
+            true => self.room_leg_ended(leg, cause),
             false => self.handle(Input::LegEnded { leg, cause }),
         }
     }

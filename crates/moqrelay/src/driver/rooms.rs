@@ -2,6 +2,7 @@
 
 mod browsers;
 mod operators;
+mod telephones;
 mod tracks;
 
 use std::{
@@ -29,12 +30,22 @@ use super::{
     ATTACH_TIMEOUT, Driver, Road,
     words::{to_ari, to_bridge, to_wire, told, told_ari},
 };
+use crate::sounds::Sounds;
 
 /// Legs of rooms have names from here on, those of calls below, so that each event finds the one who knows the leg.
 const LEGS_FIRST: u64 = 1 << 48;
 
 /// Tickets for rooms that wait for their connection.
 const TICKETS_MAX: usize = 500;
+
+/// What telephones in rooms hear beside the others.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Voice {
+    /// What is spoken.
+    pub(crate) sounds: Sounds,
+    /// Whether who is alone hears music.
+    pub(crate) music: bool,
+}
 
 /// What the driver knows of rooms.
 pub(super) struct Rooms {
@@ -50,10 +61,21 @@ pub(super) struct Rooms {
     started: SystemTime,
     /// Seats that each room has for those who decode voices themselves.
     seats: u32,
+    /// What is spoken to telephones.
+    sounds: Sounds,
+    /// Whether who is alone hears music.
+    music: bool,
+    /// Telephones that are alone, and when their music begins; `None`: it plays.
+    lonely: BTreeMap<LegId, Option<Instant>>,
 }
 
 impl Rooms {
-    pub(super) fn new(config: conference::Config, seats: usize, relay: Relay) -> Self {
+    pub(super) fn new(
+        config: conference::Config,
+        seats: usize,
+        relay: Relay,
+        voice: Voice,
+    ) -> Self {
         Self {
             board: Conferences::new(config),
             relay,
@@ -64,13 +86,18 @@ impl Rooms {
             started: SystemTime::now(),
             // 16 at most.
             seats: u32::try_from(seats).unwrap_or(u32::MAX),
+            sounds: voice.sounds,
+            music: voice.music,
+            lonely: BTreeMap::new(),
         }
     }
 
     /// Returns when something is due.
     pub(super) fn due(&self) -> Option<Instant> {
         let tracks = self.tracks.values().filter_map(Tracks::due);
-        self.board.poll_timeout().into_iter().chain(tracks).min()
+        let music = self.lonely.values().flatten().copied();
+        let other = self.board.poll_timeout().into_iter().chain(tracks);
+        other.chain(music).min()
     }
 
     /// Tells whether nobody is in any room.
@@ -170,7 +197,7 @@ impl Driver {
             tracing::warn!(%leg, %error, "the bridge does not take the leg");
             self.legs.remove(&leg);
             self.rooms.tickets.remove(&leg);
-            self.room_input(Input::LegEnded(leg));
+            self.room_input(Input::LegEnded(leg, Cause::Failed));
         }
     }
 
@@ -190,9 +217,10 @@ impl Driver {
         }
     }
 
-    pub(super) fn room_leg_ended(&mut self, leg: LegId) {
+    pub(super) fn room_leg_ended(&mut self, leg: LegId, cause: Cause) {
         self.rooms.tickets.remove(&leg);
-        self.room_input(Input::LegEnded(leg));
+        self.rooms.lonely.remove(&leg);
+        self.room_input(Input::LegEnded(leg, cause));
     }
 
     pub(super) fn room_leg_digit(&mut self, leg: LegId, digit: Digit) {
@@ -243,9 +271,14 @@ impl Driver {
                 }
                 _ => told(self.bridge.answer(to_bridge(leg))),
             },
-            Output::Prompt(leg, prompt) => {
-                told(self.bridge.beep(to_bridge(leg), beep(prompt)));
-            }
+            Output::Prompt(leg, prompt) => self.prompt(leg, prompt),
+            Output::Hush(leg) => self.hush(leg),
+            Output::Alone(leg, alone) => self.alone(leg, alone),
+            Output::Calling {
+                room,
+                number,
+                state,
+            } => self.tell_calling(room, &number, state),
             Output::Enter {
                 room,
                 participant,
@@ -324,6 +357,7 @@ impl Driver {
     /// Does what is due at `now`.
     pub(super) fn pass_time_in_rooms(&mut self, now: Instant) {
         self.rooms.board.handle_timeout(now);
+        self.play_music(now);
         let tracks = self.rooms.tracks.iter_mut();
         let due = tracks.filter_map(|(room, it)| it.handle_timeout(now).then_some(*room));
         let due: Vec<RoomId> = due.collect();
@@ -362,12 +396,7 @@ impl Driver {
         let Some(place) = room_place(room, participant) else {
             return;
         };
-        let roster = self.rooms.board.roster(room);
-        let person = roster.and_then(|roster| {
-            let mut people = roster.people.into_iter();
-            people.find(|it| it.participant == participant)
-        });
-        let silent = !role.speaks() || person.is_some_and(|it| it.muted);
+        let silent = self.is_silent_in_room(room, participant, role);
         self.silence_in_room(place, who, silent);
         if let Who::Device(device) = who {
             self.tell_role(room, participant, device);
@@ -379,8 +408,8 @@ impl Driver {
             return;
         };
         let place_of = self.rooms.board.place_of(who);
-        let speaks = place_of.is_some_and(|place| place.role.speaks());
-        self.silence_in_room(place, who, muted || !speaks);
+        let silent = place_of.is_none_or(|own| self.is_silent_in_room(room, participant, own.role));
+        self.silence_in_room(place, who, muted || silent);
     }
 
     fn silence_in_room(&mut self, place: Place, who: Who, silent: bool) {
@@ -406,6 +435,7 @@ impl Driver {
             self.tell_left(room, participant, device, why);
         }
         if let Who::Leg(leg) = who {
+            self.rooms.lonely.remove(&leg);
             let cause = match why {
                 Leaving::Removed | Leaving::Banned => Cause::Rejected,
                 Leaving::Shutdown => Cause::Shutdown,
@@ -463,11 +493,12 @@ fn mix_place(room: RoomId) -> Option<Place> {
 fn beep(prompt: Prompt) -> Beep {
     match prompt {
         Prompt::Number | Prompt::Pin => Beep::Ask,
-        Prompt::Wrong => Beep::Wrong,
+        Prompt::Wrong | Prompt::HostOnly => Beep::Wrong,
         Prompt::Refused => Beep::Refused,
         Prompt::Wait | Prompt::Alone => Beep::Wait,
-        Prompt::Muted | Prompt::HandDown => Beep::Off,
-        Prompt::Unmuted | Prompt::HandUp => Beep::On,
+        Prompt::Muted | Prompt::HandDown | Prompt::AllMuted | Prompt::Locked => Beep::Off,
+        Prompt::Unmuted | Prompt::HandUp | Prompt::Unlocked => Beep::On,
+        Prompt::Recorded | Prompt::Listening => Beep::Ask,
     }
 }
 

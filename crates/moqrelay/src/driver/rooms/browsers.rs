@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use moqrelay_control::{PlaceKey, Reply, RoomRequest, Visitor, action, participant};
 use moqrelay_relay::Rights;
 use moqrelay_room::{
-    Attachment, DeviceId, ParticipantId, Reason, Refusal,
+    Attachment, DeviceId, ParticipantId, Refusal,
     conference::{
         Action, Applicant, Denied, Happened, Input, Kind, Leaving, Message, Place, Role, RoomId,
         RoomName, Who,
@@ -21,7 +21,7 @@ use super::{
 const RETURN_WINDOW: Duration = Duration::from_secs(60);
 
 /// Why a request is not carried out.
-enum Fault {
+pub(super) enum Fault {
     Denied(Denied),
     Refused(Refusal),
 }
@@ -121,7 +121,7 @@ impl Driver {
         use signal::Act;
         let (who, now) = (Who::Device(device), Instant::now());
         let action = match act {
-            Act::Dial { number } => return self.dial_out(who, &number).map_err(Fault::Refused),
+            Act::Dial { number } => return self.dial_out(who, &number),
             Act::Say { text, to } => {
                 let whom = |text: &str| participant(text).ok_or(Denied::NoSuchParticipant);
                 let to = to.as_deref().map(whom).transpose()?;
@@ -131,15 +131,6 @@ impl Driver {
             other => action(&other)?.ok_or(Denied::WrongState)?,
         };
         Ok(self.rooms.board.act(who, action)?)
-    }
-
-    /// Calls a telephone into a room.
-    fn dial_out(&mut self, who: Who, number: &str) -> Result<(), Refusal> {
-        tracing::debug!(?who, number, "there is no way to telephones out of rooms");
-        Err(Refusal {
-            reason: Reason::NoRoute,
-            text: "telephones cannot be called into rooms".into(),
-        })
     }
 }
 
