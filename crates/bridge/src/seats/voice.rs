@@ -135,9 +135,8 @@ impl Voice {
     ) {
         match event {
             Event::Object(object) => {
-                if object.payload.len() > packet::LEN_MAX {
-                    heard.refused += 1;
-                } else if self.take_object(object, now, hand, heard).is_none() {
+                let too_large = object.payload.len() > packet::LEN_MAX;
+                if too_large || self.take_object(object, now, hand, heard).is_none() {
                     heard.refused += 1;
                 }
             }
