@@ -82,7 +82,7 @@ async fn who_is_removed_has_no_rights_left_and_who_comes_again_has_new_ones() {
     assert!(
         matches!(
             refused,
-            Err(ServeError::Done | ServeError::Closed(UNAUTHORIZED))
+            Err(ServeError::Done | ServeError::Cancel | ServeError::Closed(UNAUTHORIZED))
         ),
         "{refused:?}"
     );
