@@ -17,7 +17,7 @@
 
 import { spawn, execFile } from 'node:child_process';
 import { createSocket } from 'node:dgram';
-import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -31,6 +31,12 @@ const EVENT_MS = 10_000;
 const RESUME_MS = 300;
 // Enough of a program's output to explain a failure.
 const LOG_CHARS_MAX = 4_000_000;
+
+// What a lamp asks for, how SIPp finds it (POSIX) in an answer, and how it stands in SIPp's log.
+const LAMPS = {
+  extension: { event: 'dialog', accept: 'application/dialog-info+xml', pattern: '&lt;state&gt;[a-z]+', told: /lamp <state>([a-z]+)/g },
+  messages: { event: 'message-summary', accept: 'application/simple-message-summary', pattern: 'Messages-Waiting: *[a-z]+', told: /lamp Messages-Waiting: *([a-z]+)/g },
+};
 
 const running = new Set();
 const folders = new Set();
@@ -164,14 +170,13 @@ export async function startProvider({ port: wanted } = {}) {
  * @param {string} [options.name] alice is 1001, bob is 1002; at a provider the number
  * @param {number} [options.hz] the tone it says, 10 to 20000
  * @param {'manual'|'auto'} [options.answer] whether it answers by itself
- * @param {boolean} [options.mwi] whether it asks if messages wait: `next('MWI_NOTIFY')`
  * @param {string} [options.codecs] in order of preference, as baresip writes them
  * @returns a handle: `dial(number)`, `answer()`, `hangUp()`, `dtmf(digits)`, `hold()`, `resume()`,
  *   `command(name, params)`, `next(type, ms)`, `ringing()`, `incoming()`, `established()`,
  *   `closed()`, `events` (all so far), `heard` (WAV file of what it hears, complete after the
  *   call), `log()`, `pid`, `stop()`
  */
-export async function startPhone({ asterisk, name = 'alice', hz = 700, answer = 'manual', codecs, mwi = false }) {
+export async function startPhone({ asterisk, name = 'alice', hz = 700, answer = 'manual', codecs }) {
   const port = await freePort('tcp');
   const state = folder(name);
   const host = asterisk.host ?? '127.0.0.1';
@@ -181,7 +186,6 @@ export async function startPhone({ asterisk, name = 'alice', hz = 700, answer = 
     PORT_PHONE: `${port}`,
     HZ: `${hz}`,
     ANSWER: answer,
-    ...(mwi ? { MWI: 'yes' } : {}),
     ...(codecs ? { CODECS: codecs } : {}),
   });
   await program.logged(/200 OK/, START_MS);
@@ -234,25 +238,28 @@ export async function startPhone({ asterisk, name = 'alice', hz = 700, answer = 
 }
 
 /**
- * Starts a telephone with a lamp (sipp) that watches an extension as bob.
+ * Starts a telephone with a lamp (sipp) that watches an extension as bob, or bob's mailbox.
  *
  * @param {object} options
  * @param {{ports: {sip: number}}} options.asterisk what `startAsterisk` returned
- * @param {string} options.number the extension
+ * @param {string} options.number the extension; `bob` for the mailbox
+ * @param {'extension'|'messages'} [options.of] what it watches
  * @returns a handle: `shows(state)` waits until the last it was told is `terminated` (dark), `early` (blinks) or
- *   `confirmed` (lit), `states()` (all so far), `stop()`
+ *   `confirmed` (lit), of a mailbox `no` or `yes`; `states()` (all so far), `stop()`
  */
-export async function startLamp({ asterisk, number }) {
+export async function startLamp({ asterisk, number, of = 'extension' }) {
   const state = folder('lamp');
   const port = await freePort('udp');
-  copyFileSync(join(here, 'sipp', 'blf.xml'), join(state, 'blf.xml'));
-  const files = ['-sf', '/asterisk-state/blf.xml', '-trace_logs', '-log_file', '/asterisk-state/lamp.log'];
+  const scenario = readFileSync(join(here, 'sipp', 'lamp.xml'), 'utf8');
+  const { event, accept, pattern, told } = LAMPS[of];
+  writeFileSync(join(state, 'lamp.xml'), scenario.replaceAll('EVENT', event).replaceAll('ACCEPT', accept).replaceAll('PATTERN', pattern));
+  const files = ['-sf', '/asterisk-state/lamp.xml', '-trace_logs', '-log_file', '/asterisk-state/lamp.log'];
   const where = ['-i', '127.0.0.1', '-p', `${port}`, '-s', number, '-m', '1', '-nostdin', `127.0.0.1:${asterisk.ports.sip}`];
   const program = launch('inside', [state, '/usr/bin/sipp', ...files, ...where], { TERM: 'dumb' });
   const states = () => {
     const log = join(state, 'lamp.log');
     const text = existsSync(log) ? readFileSync(log, 'utf8') : '';
-    return [...text.matchAll(/lamp <state>([a-z]+)/g)].map(([, word]) => word);
+    return [...text.matchAll(told)].map(([, word]) => word);
   };
   return {
     states,
