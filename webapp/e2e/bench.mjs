@@ -1,18 +1,27 @@
 // What needs a browser or a real Asterisk to be measured: the delay of a voice between microphone, Asterisk and
-// loudspeaker, the time a call takes to begin, and how many can begin. Prints its rows, and appends them to a file for
+// loudspeaker, the time a call takes to begin, and how many can begin; the same in rooms of many. Prints its rows, and appends them to a file for
 // `moqrelay-load table`.
 //
-//   node bench.mjs [--rows FILE] [--only delay,setup,asterisk,calls] [--seconds 40] [--calls 20] [--call-seconds 60]
+//   node bench.mjs [--rows FILE] [--only delay,roomdelay,setup,join,switch,asterisk,calls] [--seconds 40] [--calls 20] [--call-seconds 60]
 //
 // The daemon is $MOQRELAY_BIN. Status 1 when a measurement could not run; a missed goal is only said.
 import { appendFileSync } from 'node:fs';
 import { loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import { callRate } from './bench/calls.mjs';
-import { delay } from './bench/delay.mjs';
+import { delay, delayInRoom } from './bench/delay.mjs';
+import { roomJoin, roomSwitch } from './bench/rooms.mjs';
 import { setupAmongBrowsers, setupToAsterisk } from './bench/setup.mjs';
 
-const MEASUREMENTS = { delay, setup: setupAmongBrowsers, asterisk: setupToAsterisk, calls: callRate };
+const MEASUREMENTS = {
+  delay,
+  roomdelay: delayInRoom,
+  setup: setupAmongBrowsers,
+  join: roomJoin,
+  switch: roomSwitch,
+  asterisk: setupToAsterisk,
+  calls: callRate,
+};
 
 const { values: options } = parseArgs({
   options: {

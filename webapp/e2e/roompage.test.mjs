@@ -45,14 +45,16 @@ afterEach(async (context) => {
 
 describe('two pages in a room', () => {
   test('hear each other, and who is muted is heard by nobody', async () => {
-    const [, b] = await meet();
+    const [a, b] = await meet();
     await Promise.all([anna.phone.hears(bert.phone.hz), bert.phone.hears(anna.phone.hz)]);
     await anna.tile(b, { speaking: true });
+    await sayTheSame([a, b]);
 
     await bert.phone.driver.press('m');
     await anna.tile(b, { muted: true });
     await anna.phone.hearsNothing();
     await anna.tile(b, { speaking: false });
+    await sayTheSame([a]);
 
     await bert.phone.driver.press('m');
     await anna.tile(b, { muted: false });
@@ -259,6 +261,15 @@ async function third(context) {
   context.after(() => phone.close());
   await phone.signIn(`Carl${Math.floor(Math.random() * 10_000)}`);
   return new WebRoom(phone);
+}
+
+/** The relay says what both pages hear, their own microphones included: these speak. */
+function sayTheSame(speaking) {
+  const both = (wanted) => {
+    const { heard, told } = __moqrelay.voices();
+    return told !== null && String(told) === wanted && String([...heard].sort()) === wanted;
+  };
+  return Promise.all([anna, bert].map(({ phone }) => phone.wait(`${speaking} to speak, as heard and as told`, both, String(speaking))));
 }
 
 function pick({ from, to }) {

@@ -82,6 +82,7 @@ function expose(phone: Phone, engine: MediaEngine): void {
 		people: () => phone.people.list.value,
 		levels: () => phone.levels.value,
 		room: () => phone.room.state.value,
+		voices: () => phone.room.voices,
 		rules: () => phone.desk.rules.value,
 		quality: () => phone.monitor.quality.value,
 		microphone: () => phone.voice.microphone.value,

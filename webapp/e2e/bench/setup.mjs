@@ -4,14 +4,10 @@ import { launchChromium } from '../lib/chromium.mjs';
 import { ASTERISK_SECRET, freePorts, startDaemon } from '../lib/daemon.mjs';
 import { until } from '../lib/wait.mjs';
 import { requireTree, withAri } from './asterisk.mjs';
-import { clockOffset, frameTime, install, percentile, read } from './page.mjs';
+import { click, firstSound } from './moments.mjs';
+import { clockOffset, install, percentile } from './page.mjs';
 
 const P95_MS_MAX = 1_000;
-const SOUND_MS_MAX = 10_000;
-/** The worklet reports a burst at once; this is between two looks. */
-const LOOK_MS = 50;
-/** What is looked at of the clocks: longer than a call takes to begin. */
-const SEEN_S = 5;
 /** One call before those that count: the browser has loaded everything then. */
 const REHEARSALS = 1;
 
@@ -102,40 +98,6 @@ export const setupToAsterisk = {
     }
   },
 };
-
-/** Clicks as soon as it can be; returns the page's time of that. */
-function click(phone, selector) {
-  return phone.driver.evaluate(
-    (css) =>
-      new Promise((resolve, reject) => {
-        const deadline = __bench.time() + 10_000;
-        const attempt = () => {
-          const button = document.querySelector(css);
-          if (button !== null && !button.disabled) {
-            const at = __bench.time();
-            button.click();
-            resolve(at);
-          } else if (__bench.time() > deadline) reject(new Error(`${css} cannot be clicked`));
-          else setTimeout(attempt, 5);
-        };
-        attempt();
-      }),
-    selector,
-  );
-}
-
-/** Waits for the first sound after `at`, a time of our own; returns when it was rendered. */
-async function firstSound(phone, at, offset) {
-  const look = async () => {
-    const page = await read(phone, { offset, seconds: SEEN_S });
-    return page.probe.played.map((frame) => frameTime(page, frame)).find((time) => time >= at);
-  };
-  try {
-    return await until(look, { what: `the first sound (${phone.name})`, ms: SOUND_MS_MAX, poll: LOOK_MS });
-  } catch (error) {
-    throw new Error(`${error.message}; ${await phone.state()}`);
-  }
-}
 
 async function rest(...phones) {
   await Promise.all(phones.map((phone) => phone.rest()));

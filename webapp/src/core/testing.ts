@@ -1,5 +1,5 @@
 /** Stand-ins for tests: storage, a socket, a media engine that only remembers. */
-import type { LinkState, MediaDevices, MediaEngine, MediaEvents, MediaStats, PeerTrack, Probe, RoomMedia, Tone } from "./media/api.ts";
+import type { LinkState, MediaDevices, MediaEngine, MediaEvents, MediaStats, Probe, RoomMedia, TextTrack, Tone } from "./media/api.ts";
 import type { Socket } from "./signal/line.ts";
 import type { Box } from "./storage.ts";
 
@@ -166,8 +166,8 @@ export class FakeEngine implements MediaEngine {
 		this.calls.push(`gain ${room} ${participant} ${gain.toFixed(2)}`);
 	}
 
-	followTexts(room: string, _token: string, tracks: readonly PeerTrack[]): void {
-		this.calls.push(`texts ${room} ${tracks.map(({ participant }) => participant).join(" ")}`);
+	followTexts(room: string, _token: string, tracks: readonly TextTrack[]): void {
+		this.calls.push(`texts ${room} ${tracks.map(({ participant, name }) => (name === "text" ? participant : name)).join(" ")}`);
 	}
 
 	setHeld(room: string, held: boolean): void {

@@ -4,7 +4,7 @@
  * The screens read `state` and call the actions; they decide nothing.
  */
 import type { WantedRoom } from "../core/call/wanted.ts";
-import type { Levels, MediaEngine, PeerTrack, RoomMedia } from "../core/media/api.ts";
+import type { Levels, MediaEngine, MediaEvents, PeerTrack, RoomMedia, TextTrack } from "../core/media/api.ts";
 import { type Done, RequestError } from "../core/signal/line.ts";
 import { type Box, Kept, isRecord } from "../core/storage.ts";
 import { Store } from "../core/store.ts";
@@ -12,6 +12,7 @@ import type { VideoEngine, VideoErrorCode, VideoMedia } from "../video/api.ts";
 import { CAPTION_MS, type Caption, caption, fade } from "./captions.ts";
 import type { Act, Joined, RoomMedia as PlaceMedia, RoomEvent, RoomRequest, Roster } from "./messages.ts";
 import { reduce } from "./reduce.ts";
+import { SPEAKERS_MS, type Speakers, speakersOf } from "./speakers.ts";
 import { NO_ROOM, type RoomInput, type RoomState, type Wish, roleOf, speaks, stayOf } from "./state.ts";
 
 /** Until the server is asked for our place once more. */
@@ -51,7 +52,7 @@ interface Resumed {
 
 export class Conference {
 	readonly state = new Store<RoomState>(NO_ROOM);
-	/** Participants whose voice is heard now, ours included. */
+	/** Who speaks now, ourselves included: who is heard here, and who the relay says. */
 	readonly speaking = new Store<ReadonlySet<string>>(new Set());
 	/** Pictures of the room, while there are any. */
 	readonly video = new Store<VideoEngine | null>(null);
@@ -61,7 +62,10 @@ export class Conference {
 	readonly captions = new Store<readonly Caption[]>([]);
 	readonly #options: ConferenceOptions;
 	readonly #kept: Kept<Resumed>;
+	/** When somebody was heard here last. */
 	readonly #spokeAt = new Map<string, number>();
+	/** What the relay said of it last. */
+	#told: Speakers | null = null;
 	readonly #gains = new Map<string, number>();
 	#wanted: WantedRoom | null = null;
 	#away = false;
@@ -78,7 +82,12 @@ export class Conference {
 		this.#options = options;
 		this.#kept = new Kept(options.tab, "room", checkResumed);
 		options.engine.on("levels", (levels) => this.#heard(levels));
-		options.engine.on("text", ({ room, participant, json }) => this.#said(room, participant, json));
+		options.engine.on("text", (text) => this.#said(text));
+	}
+
+	/** Who speaks by what is heard here, and by what the relay says; null: it says nothing. */
+	get voices(): { readonly heard: readonly string[]; readonly told: readonly string[] | null } {
+		return { heard: [...this.#spokeAt.keys()], told: this.#told?.speaking ?? null };
 	}
 
 	/** What is to sound, or null outside of a room. */
@@ -257,26 +266,32 @@ export class Conference {
 		if (camera) void made.cameraOn().catch(() => {});
 	}
 
-	/** Reads along with the telephones that spoke lately. */
+	/** Reads who speaks, where there are seats, and along with the telephones that spoke lately. */
 	#follow(): void {
 		const { place, roster, spoke } = this.state.value;
 		const media = place.name === "here" ? place.media : null;
 		const telephones = new Set(roster?.people.filter(({ kind, presence }) => kind === "telephone" && presence === "here").map(({ participant }) => participant));
-		const tracks = media === null ? [] : spoke.filter((participant) => telephones.has(participant)).slice(0, FOLLOWED_MAX).sort();
+		const tracks = media === null ? [] : tracksOf(media, spoke.filter((participant) => telephones.has(participant)).slice(0, FOLLOWED_MAX).sort());
 		const wanted = JSON.stringify([media?.token, tracks]);
 		if (wanted === this.#following) return;
 		const before = this.#followedRoom;
+		if (before !== media?.room) this.#told = null;
 		this.#following = wanted;
 		this.#followedRoom = tracks.length === 0 ? null : (media?.room ?? null);
 		const { engine } = this.#options;
 		if (before !== null && before !== media?.room) engine.followTexts(before, "", []);
 		if (media === null || (tracks.length === 0 && before !== media.room)) return;
-		engine.followTexts(media.room, media.token, tracks.map((participant) => ({ participant, namespace: ["room", media.room, participant] })));
+		engine.followTexts(media.room, media.token, tracks);
 	}
 
-	#said(room: string, participant: string, json: string): void {
+	#said({ room, participant, name, json }: MediaEvents["text"]): void {
 		const { place } = this.state.value;
 		if (place.name !== "here" || place.media.room !== room) return;
+		if (name === "speakers") {
+			this.#told = speakersOf(json, performance.now()) ?? this.#told;
+			this.#ring();
+			return;
+		}
 		this.captions.update((lines) => caption(lines, participant, json, Date.now()));
 		clearTimeout(this.#fading);
 		this.#fading = setTimeout(() => this.captions.update((lines) => fade(lines, Date.now())), CAPTION_MS);
@@ -287,6 +302,7 @@ export class Conference {
 		if (place.name !== "here") {
 			if (this.speaking.value.size > 0) this.speaking.set(new Set());
 			this.#spokeAt.clear();
+			this.#told = null;
 			return;
 		}
 		const now = performance.now();
@@ -296,11 +312,28 @@ export class Conference {
 			if (where === room && level > VOICE_DB_MIN) this.#spokeAt.set(participant, now);
 		}
 		for (const [participant, at] of this.#spokeAt) if (now - at > VOICE_MS) this.#spokeAt.delete(participant);
-		const before = this.speaking.value;
-		if (before.size === this.#spokeAt.size && [...this.#spokeAt.keys()].every((participant) => before.has(participant))) return;
-		this.speaking.set(new Set(this.#spokeAt.keys()));
-		this.#dispatch({ type: "heard", participants: [...this.#spokeAt.keys()].filter((participant) => participant !== own) });
+		if (this.#told !== null && this.#told.speaking.length > 0 && now - this.#told.at > SPEAKERS_MS) this.#told = null;
+		this.#ring();
 	}
+
+	/** Shows who speaks: whichever of the two says it first. */
+	#ring(): void {
+		const { place } = this.state.value;
+		if (place.name !== "here") return;
+		const own = place.media.participant;
+		const now = new Set([...this.#spokeAt.keys(), ...(this.#told?.speaking ?? [])]);
+		const before = this.speaking.value;
+		if (before.size !== now.size || [...now].some((participant) => !before.has(participant))) {
+			this.speaking.set(now);
+			this.#dispatch({ type: "heard", participants: [...now].filter((participant) => participant !== own) });
+		}
+		this.#dispatch({ type: "front", participant: this.#told?.front ?? null });
+	}
+}
+
+function tracksOf({ room, seats }: PlaceMedia, telephones: readonly string[]): readonly TextTrack[] {
+	const speakers: readonly TextTrack[] = seats > 0 ? [{ participant: "", namespace: ["room", room], name: "speakers" }] : [];
+	return [...speakers, ...telephones.map((participant) => ({ participant, namespace: ["room", room, participant], name: "text" as const }))];
 }
 
 function seatsOf(room: string, seats: number): readonly PeerTrack[] {

@@ -46,6 +46,8 @@ export function reduce(state: RoomState, input: RoomInput): Reduced {
 			const spoke = latest(state.spoke, input.participants);
 			return only(spoke === state.spoke ? state : { ...state, spoke });
 		}
+		case "front":
+			return only(input.participant === state.front ? state : { ...state, front: input.participant });
 		case "picture_failed":
 			return only(tell(state, { about: "picture", code: input.code }));
 		case "faded":

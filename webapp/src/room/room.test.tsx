@@ -147,6 +147,35 @@ describe("the room", () => {
 		expect(all("tile").map(({ dataset }) => dataset["speaking"])).toEqual(["true", "false"]);
 	});
 
+	it("rings those who speak as the relay says it, with whom it has in front large, until it says no more", async () => {
+		const { engine, all, find, phone } = await entered({ roster: roster([person("p1", "Anna"), person("p2", "Bert"), person("p3", "Carl")]) });
+		const tell = (front: string, speaking: string[]) =>
+			act(() => engine.emit("text", { room: ROOM, participant: "", name: "speakers", json: JSON.stringify({ version: 1, front, speaking, seats: [] }) }));
+		const speaking = () => all("tile").flatMap(({ dataset }) => (dataset["speaking"] === "true" ? [dataset["participant"]] : []));
+		const silence = () => act(() => engine.emit("levels", { microphone: -127, peers: [] }));
+
+		await tell("p3", ["p1", "p3"]);
+		expect(speaking()).toEqual(["p1", "p3"]);
+		expect(phone.room.voices).toEqual({ heard: [], told: ["p1", "p3"] });
+		await act(() => (find("room-layout") as HTMLElement).click());
+		expect(find("tiles")?.querySelector(".large")?.getAttribute("data-participant")).toBe("p3");
+		await tell("p2", ["p2"]);
+		expect(speaking()).toEqual(["p2"]);
+		await act(() => engine.emit("text", { room: "another", participant: "", name: "speakers", json: '{"version":1,"speaking":[]}' }));
+		await act(() => engine.emit("text", { room: ROOM, participant: "", name: "speakers", json: "{" }));
+		expect(speaking()).toEqual(["p2"]);
+
+		await act(() => void vi.advanceTimersByTime(13_000));
+		await silence();
+		expect(speaking()).toEqual([]);
+	});
+
+	it("asks for no list of who speaks where there are no seats", async () => {
+		const { engine } = await entered({ media: media({ seats: 0 }) });
+
+		expect(engine.calls.filter((call) => call.startsWith("texts"))).toEqual([]);
+	});
+
 	it("mutes at once, says who muted, and lets it be undone", async () => {
 		const { engine, find, click, socket, hear } = await entered();
 
@@ -190,12 +219,12 @@ describe("the room", () => {
 	it("shows what telephones that speak say in words", async () => {
 		const { engine, find, hear } = await entered();
 		await hear({ type: "roster", room: ROOM, roster: roster([person("p1", "Anna"), person("p2", "Bert"), person("p3", "030 1", { kind: "telephone" })]), seq: 1 });
-		expect(engine.calls.filter((call) => call.startsWith("texts"))).toEqual([]);
+		expect(engine.calls.filter((call) => call.startsWith("texts"))).toEqual([`texts ${ROOM} speakers`]);
 
 		await act(() => engine.emit("levels", { microphone: -60, peers: [{ room: ROOM, participant: "p3", level: -20 }, { room: ROOM, participant: "p2", level: -20 }] }));
-		expect(engine.calls).toContain(`texts ${ROOM} p3`);
+		expect(engine.calls).toContain(`texts ${ROOM} speakers p3`);
 		const json = JSON.stringify([{ M: 0, data: { type: "text", id: 1, text: HOSTILE, final: true } }]);
-		await act(() => engine.emit("text", { room: ROOM, participant: "p3", json }));
+		await act(() => engine.emit("text", { room: ROOM, participant: "p3", name: "text", json }));
 		expect(find("caption")?.textContent).toBe(`030 1 ${HOSTILE}`);
 		await act(() => void vi.advanceTimersByTime(8_000));
 

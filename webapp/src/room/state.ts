@@ -71,6 +71,8 @@ export interface RoomState {
 	readonly dials: readonly Dial[];
 	/** Who spoke, the latest first. */
 	readonly spoke: readonly string[];
+	/** Who is to be seen large, as the relay says; null: it has not said so. */
+	readonly front: string | null;
 	/** The microphone, as this page wants it. */
 	readonly muted: boolean;
 	/** Who muted it, if not oneself: a name, or empty when nobody is known. */
@@ -89,6 +91,7 @@ export const NO_ROOM: RoomState = {
 	news: [],
 	dials: [],
 	spoke: [],
+	front: null,
 	muted: false,
 	mutedBy: null,
 	held: false,
@@ -108,6 +111,8 @@ export type RoomInput =
 	| { readonly type: "read" }
 	/** Who is heard here at the moment. */
 	| { readonly type: "heard"; readonly participants: readonly string[] }
+	/** Who is loudest in the room, or spoke last. */
+	| { readonly type: "front"; readonly participant: string | null }
 	/** Camera or screen did not come. */
 	| { readonly type: "picture_failed"; readonly code: VideoErrorCode }
 	/** A reaction has been seen, a piece of news read. */

@@ -29,6 +29,15 @@ describe("the tiles", () => {
 		expect(arrange(inside(people), "grid", "p2", false).large?.key).toBe("p2");
 	});
 
+	it("show large whom the relay has in front, and of two who speak the other one where that is ourselves", () => {
+		const people = [person("p1", "Anna"), person("p2", "Bert", { speaking: true }), person("p3", "Carl")];
+		const front = (participant: string) => reduce(inside(people), { type: "front", participant }).state;
+
+		expect(arrange(front("p3"), "speaker", null, false).large?.key).toBe("p3");
+		expect(arrange(front("p1"), "speaker", null, false).large?.key).toBe("p2");
+		expect(arrange(front("p9"), "speaker", null, false).large?.key).toBe("p2");
+	});
+
 	it("are as many as can be seen: ourselves, who spoke, raised hands first", () => {
 		const crowd = Array.from({ length: 60 }, (_, index) => person(`p${index + 1}`, `N${index}`, { ...(index === 50 ? { hand: 1 } : {}), speaking: index === 40 }));
 

@@ -54,11 +54,11 @@ function tilesOf(state: RoomState): readonly TileView[] {
 	return [...screens.map(tile("screen")), ...people.map(tile("camera"))];
 }
 
-/** A screen that is shown, else who spoke last, else somebody. */
+/** A screen that is shown, else whom the relay has in front, else who spoke last, else somebody. */
 function speaker(state: RoomState, all: readonly TileView[]): TileView | null {
 	const screen = all.find((tile) => tile.source === "screen" && !tile.own);
 	if (screen !== undefined) return screen;
-	for (const participant of state.spoke) {
+	for (const participant of state.front === null ? state.spoke : [state.front, ...state.spoke]) {
 		const spoke = all.find((tile) => tile.key === participant && !tile.own);
 		if (spoke !== undefined) return spoke;
 	}

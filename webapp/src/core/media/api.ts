@@ -14,6 +14,11 @@ export interface PeerTrack {
 	readonly namespace: readonly string[];
 }
 
+/** A track of a room that holds JSON: what a telephone says in words, or who speaks. */
+export interface TextTrack extends PeerTrack {
+	readonly name: "text" | "speakers";
+}
+
 /** Signaling's `media` object, as it comes. */
 export interface RoomMedia {
 	/** 32 hex digits; a call between two has the call's id. */
@@ -230,8 +235,8 @@ export interface MediaEvents {
 		readonly state: TrackState;
 		readonly detail: string;
 	};
-	/** An object of the `text` track of somebody who is followed: JSON, as it came. */
-	text: { readonly room: string; readonly participant: string; readonly json: string };
+	/** An object of a track that is followed by `followTexts`: JSON, as it came. */
+	text: { readonly room: string; readonly participant: string; readonly name: TextTrack["name"]; readonly json: string };
 	/** What becomes of a replay; the last one told is `idle` or `failed`. */
 	replay: { readonly room: string; readonly state: ReplayState };
 	/** The first sound of a peer since it was added (or came back). */
@@ -306,8 +311,8 @@ export interface MediaEngine {
 	setMuted(room: string, muted: boolean): void;
 	/** Plays a participant louder or softer: a factor, 1 is as it comes. It holds for whatever carries the voice. */
 	setGain(room: string, participant: string, gain: number): void;
-	/** Whose words (`text` tracks) of a room are wanted from now on; `text` tells them. */
-	followTexts(room: string, token: string, tracks: readonly PeerTrack[]): void;
+	/** Which of a room's tracks of JSON are wanted from now on; `text` tells what they say. */
+	followTexts(room: string, token: string, tracks: readonly TextTrack[]): void;
 	/** Held: nothing goes out and nothing is heard. */
 	setHeld(room: string, held: boolean): void;
 

@@ -14,6 +14,7 @@ import {
 	type PeerTrack,
 	type Probe,
 	type RoomMedia,
+	type TextTrack,
 	type Tone,
 } from "./api.ts";
 import { listDevices } from "./devices.ts";
@@ -127,7 +128,7 @@ class Engine implements MediaEngine {
 		this.#tell({ type: "gain", room, participant, gain });
 	}
 
-	followTexts(room: string, token: string, tracks: readonly PeerTrack[]): void {
+	followTexts(room: string, token: string, tracks: readonly TextTrack[]): void {
 		this.#tell({ type: "texts", room, token, tracks });
 	}
 

@@ -1,6 +1,6 @@
 /** What the engine's four places say to each other: page, Worker, capture worklet, playout worklet. */
 
-import type { LinkState, PeerTrack, RelayAddress, ReplayState, RoomMedia, TrackState } from "./api.ts";
+import type { LinkState, PeerTrack, RelayAddress, ReplayState, RoomMedia, TextTrack, TrackState } from "./api.ts";
 
 /** The only rate of the engine. */
 export const SAMPLE_RATE = 48_000;
@@ -25,7 +25,7 @@ export type WorkerOrder =
 	| { type: "muted"; room: string; muted: boolean }
 	| { type: "gain"; room: string; participant: string; gain: number }
 	| { type: "held"; room: string; held: boolean }
-	| { type: "texts"; room: string; token: string; tracks: readonly PeerTrack[] }
+	| { type: "texts"; room: string; token: string; tracks: readonly TextTrack[] }
 	| { type: "replay"; room: string; seconds: number }
 	| { type: "stop_replay" }
 	| { type: "online" }
@@ -40,7 +40,7 @@ export type WorkerReport =
 	| { type: "publishing"; room: string; state: TrackState; detail: string }
 	| { type: "peer"; room: string; participant: string; state: TrackState; detail: string }
 	| { type: "replay"; room: string; state: ReplayState }
-	| { type: "text"; room: string; participant: string; json: string }
+	| { type: "text"; room: string; participant: string; name: TextTrack["name"]; json: string }
 	| { type: "codec_failed"; detail: string }
 	| { type: "stats"; id: number; stats: WorkerStats };
 

@@ -34,7 +34,7 @@ const rooms = new Rooms({
 	heard: (room, participant, at) => video.heard(room, participant, at),
 });
 const video = new VideoHub(rooms);
-const texts = new Texts((room, participant, json) => report({ type: "text", room, participant, json }));
+const texts = new Texts((text) => report({ type: "text", ...text }));
 
 async function start(url: string, voice: "stream" | undefined): Promise<void> {
 	let module: WebAssembly.Module;

@@ -15,7 +15,7 @@ it("follows those who are wanted, and tells what they say", () => {
 	texts.record(record(Kind.Object, key(0), "late"));
 
 	expect(log).toEqual(["follow room/r/p3 text", "follow room/r/p4 text", "end"]);
-	expect(told).toEqual([["r", "p4", '[{"M":1}]']]);
+	expect(told).toEqual([["r", "p4", "text", '[{"M":1}]']]);
 });
 
 it("asks on the newest session, and again on another one when that is lost", () => {
@@ -30,7 +30,7 @@ it("asks on the newest session, and again on another one when that is lost", () 
 	texts.record(record(Kind.Object, other.key(0), "x"));
 
 	expect(other.log).toEqual(["follow room/r/p3 text"]);
-	expect(told).toEqual([["r", "p3", "x"]]);
+	expect(told).toEqual([["r", "p3", "text", "x"]]);
 });
 
 it("asks who had no words again after half a minute", () => {
@@ -48,9 +48,22 @@ it("asks who had no words again after half a minute", () => {
 	expect(vi.getTimerCount()).toBe(0);
 });
 
+it("asks a room that did not say who speaks again after two seconds", () => {
+	const { texts, told, session, log, key } = bench();
+	texts.use(session);
+	texts.follow("r", "t", [{ participant: "", namespace: ["room", "r"], name: "speakers" }]);
+
+	texts.record(record(Kind.Refused, key(0)));
+	vi.advanceTimersByTime(2_000);
+	texts.record(record(Kind.Object, key(1), "{}"));
+
+	expect(log).toEqual(["follow room/r speakers", "follow room/r speakers"]);
+	expect(told).toEqual([["r", "", "speakers", "{}"]]);
+});
+
 function bench() {
 	const told: string[][] = [];
-	const texts = new Texts((...what) => void told.push(what));
+	const texts = new Texts(({ room, participant, name, json }) => void told.push([room, participant, name, json]));
 	const log: string[] = [];
 	const keys: number[] = [];
 	const session: TextSession = {
@@ -64,7 +77,7 @@ function bench() {
 	return { texts, told, session, log, key: (index: number) => keys[index] ?? 0 };
 }
 
-const track = (participant: string) => ({ participant, namespace: ["room", "r", participant] });
+const track = (participant: string) => ({ participant, namespace: ["room", "r", participant], name: "text" as const });
 
 const record = (kind: number, id: number, text = ""): Record => ({
 	kind,
