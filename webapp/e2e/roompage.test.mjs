@@ -3,11 +3,14 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { launchChromium } from './lib/chromium.mjs';
 import { startDaemon } from './lib/daemon.mjs';
+import { startProxy } from './lib/proxy.mjs';
 import { WebRoom } from './lib/room.mjs';
 
 const PIN = '471100';
 /** As the issue has it: after a sleep, and after the daemon's restart. */
 const BACK_MS_MAX = 5_000;
+/** A place is kept for 10 s. */
+const GONE_MS_MAX = 15_000;
 const HOSTILE = '<img src=x onerror="globalThis.harmed=1">';
 /** Right-to-left override, isolates, a control: text around them must not turn round. */
 const BIDI = '\u202eevil\u2066\u0007';
@@ -213,6 +216,35 @@ describe('coming back', () => {
   });
 });
 
+describe('a page that sleeps longer than its place is kept', () => {
+  test('is gone for the others, and back by itself when it wakes', async (context) => {
+    const proxy = await startProxy(daemon.ports.http);
+    context.after(() => proxy.close());
+    const carl = await third(context, `http://localhost:${proxy.port}/`);
+    rooms += 1;
+    await anna.enter(`board-${rooms}`);
+    const before = await carl.enter(`board-${rooms}`);
+    await anna.phone.hears(carl.phone.hz);
+    const client = await carl.phone.driver.context.newCDPSession(carl.phone.driver.context.pages()[0]);
+    await client.send('Page.enable');
+
+    await client.send('Page.setWebLifecycleState', { state: 'frozen' });
+    proxy.cut();
+    await anna.tile(before, { presence: 'away' });
+    await anna.noTile(before, GONE_MS_MAX);
+    await anna.phone.hearsNothing();
+    proxy.mend();
+    const woken = Date.now();
+    await client.send('Page.setWebLifecycleState', { state: 'active' });
+    await carl.phone.wait('Carl to be back', (old) => document.querySelector(`[data-testid="room"][data-again="false"]:not([data-self="${old}"])`) !== null, before);
+    const backMs = Date.now() - woken;
+
+    assert.ok(backMs <= BACK_MS_MAX, `Carl was back after ${backMs} ms`);
+    await anna.tile(await carl.self());
+    await Promise.all([anna.phone.hears(carl.phone.hz), carl.phone.hears(anna.phone.hz)]);
+  });
+});
+
 describe('axe finds nothing', () => {
   for (const [name, look] of Object.entries({
     'on a wide screen': { viewport: { width: 1280, height: 800 }, colorScheme: 'light' },
@@ -256,8 +288,8 @@ async function meet() {
 }
 
 /** One more page, of Bert's browser, gone after the test. */
-async function third(context) {
-  const phone = await browsers[1].phone({ url: daemon.url });
+async function third(context, url = daemon.url) {
+  const phone = await browsers[1].phone({ url });
   context.after(() => phone.close());
   await phone.signIn(`Carl${Math.floor(Math.random() * 10_000)}`);
   return new WebRoom(phone);
