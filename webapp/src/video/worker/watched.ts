@@ -18,6 +18,10 @@ const BEGIN_MS = 2_000;
 const LATE_WEIGHT = 0.15;
 /** Pictures of a clock that goes back by more are of a publisher that began anew. */
 const BACK_MS = 2_000;
+/** Another size that is so much behind the one that is shown may take its place: a face stands still for so long. */
+const BEHIND_MS = 150;
+/** And an eighth of the time for which it was awaited: what has not caught up by then will not. */
+const BEHIND_PART = 8;
 /** A change of size that brings nothing is given up and tried again by the ladder. */
 const SWITCH_MS = 5_000;
 /** Subscriber priorities: a screen before a face. */
@@ -181,15 +185,19 @@ export class Watched {
 	}
 
 	#shown(from: Reception, frame: VideoFrame, ticks: number, arrivedAt: number): void {
+		const back = this.#lastTicks - ticks;
 		if (from === this.#next?.reception) {
-			// The first picture of another size: from here on it is the one.
+			if (this.#mustCatchUp(back, performance.now() - this.#next.since)) {
+				frame.close();
+				return;
+			}
+			// A picture of another size that goes on where this one is: from here on it is the one.
 			this.#cuts += this.#current?.cuts ?? 0;
 			this.#current?.close();
 			this.#begin(from, performance.now());
 			this.#next = null;
 			this.#switches++;
 		}
-		const back = this.#lastTicks - ticks;
 		const stale = back >= 0 && back < BACK_MS * TICKS_MS;
 		if (from !== this.#current || stale || this.#underway >= UNDERWAY_MAX) {
 			frame.close();
@@ -201,6 +209,17 @@ export class Watched {
 		this.#picture = { width: frame.displayWidth, height: frame.displayHeight };
 		this.#owner.picture(frame, ticks, arrivedAt);
 		this.#say("seen");
+	}
+
+	/**
+	 * Whether another size is too far behind the one that is shown. Its first picture is large: on its way and in both
+	 * codecs it takes longer than those that are shown meanwhile, and none of what is older than these will be shown.
+	 */
+	#mustCatchUp(backTicks: number, waitedMs: number): boolean {
+		const at = this.#current?.pictureAt ?? null;
+		const flows = at !== null && performance.now() - at < WAITING_MS;
+		const backMs = backTicks / TICKS_MS;
+		return flows && backMs < BACK_MS && backMs > Math.max(BEHIND_MS, waitedMs / BEHIND_PART);
 	}
 
 	#failed(reception: Reception, detail: string): void {
