@@ -97,8 +97,12 @@ describe('two pages in a room', () => {
       40_000,
     );
 
+    await anna.phone.click(`tile[data-participant="${b}"] [data-testid="tile-pop-out"]`);
+    await anna.phone.wait('the picture in a window of its own', () => document.pictureInPictureElement !== null);
+
     await bert.phone.driver.press('v');
     await anna.tile(b, { picture: false });
+    await anna.phone.wait('that window to close', () => document.pictureInPictureElement === null);
   });
 
   test('write to all and to one; a late one reads what was said', async (context) => {

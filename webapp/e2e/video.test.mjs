@@ -102,6 +102,34 @@ describe('a camera', () => {
     await until(async () => (await carl.evaluate(() => page.seen('p1', 'camera'))).some(({ number }) => number === last) || false, { what: `card ${last}` });
   });
 
+  test('goes by H.264, and by AV1, where a browser codes nothing else', async (context) => {
+    const [anna, bert] = await two();
+    const card = { width: 640, height: 360, fps: 10 };
+    const ways = [
+      [anna, 'p1', bert, 'avc1'],
+      [bert, 'p2', anna, 'av01'],
+    ];
+    for (const [by, , , codec] of ways) {
+      await by.workers()[0].evaluate((only) => {
+        const known = VideoEncoder.isConfigSupported.bind(VideoEncoder);
+        VideoEncoder.isConfigSupported = async (config) => (config.codec.startsWith(only) ? known(config) : { supported: false, config });
+      }, codec);
+      await by.evaluate((small) => page.card('camera', small), card);
+    }
+    await Promise.all(
+      ways.map(async ([by, from, who, codec]) => {
+        await who.evaluate(([participant, size]) => page.watch(participant, 'camera', size), [from, HALF]);
+        const any = () => who.evaluate((participant) => page.width(participant, 'camera') > 0, from);
+        await until(any, { what: `a picture by ${codec}`, ms: SLOW_MS });
+        await who.evaluate((participant) => void page.seen(participant, 'camera'), from);
+        await pass(who, 'camera', 10, from, SLOW_MS);
+        moves(context, codec, await who.evaluate((participant) => page.seen(participant, 'camera'), from), await drawn(by), card.fps, SLOW_MS);
+        const { watched } = await who.evaluate(() => page.stats());
+        assert.ok(watched[0].codec.startsWith(codec), watched[0].codec);
+      }),
+    );
+  });
+
   test('of the browser itself is opened, and its end is told', async () => {
     const [anna, bert] = await two();
     await anna.evaluate(() => page.camera({ width: 640, height: 360 }));
