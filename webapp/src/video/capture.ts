@@ -55,6 +55,8 @@ export interface Tap {
 	readonly frames: ReadableStream<VideoFrame> | null;
 	/** Another picture may come. */
 	used(): void;
+	/** What the camera is to do holds for what is sent, too. */
+	constrain(constraints: MediaTrackConstraints): Promise<void>;
 	stop(): void;
 }
 
@@ -64,7 +66,7 @@ export function tap(track: MediaStreamTrack, frame: (frame: VideoFrame) => void)
 		// A track of its own: the one in the preview goes on.
 		const copy = track.clone();
 		const { readable } = new MediaStreamTrackProcessor({ track: copy, maxBufferSize: BUFFER_MAX });
-		return { frames: readable, used: () => {}, stop: () => copy.stop() };
+		return { frames: readable, used: () => {}, constrain: (constraints) => copy.applyConstraints(constraints), stop: () => copy.stop() };
 	}
 	return new Watching(track, frame);
 }
@@ -89,6 +91,9 @@ class Watching implements Tap {
 	used(): void {
 		this.#underway = Math.max(0, this.#underway - 1);
 	}
+
+	/** It sees the track itself. */
+	async constrain(): Promise<void> {}
 
 	stop(): void {
 		this.#over = true;

@@ -100,8 +100,10 @@ class Engine implements VideoEngine {
 		const { track, ...wanted } = { ...this.#camera, ...options };
 		const stream = track === undefined ? await openCamera(wanted) : new MediaStream([track]);
 		this.#camera = wanted;
+		// Before anything is sent: nobody is to see for a moment what is behind us.
+		const [camera] = stream.getVideoTracks();
+		if (this.#blur && camera !== undefined) await blurred(camera, true);
 		this.#show("camera", stream, track === undefined);
-		if (this.#blur) await this.blur(true);
 	}
 
 	cameraOff(): void {
@@ -125,15 +127,10 @@ class Engine implements VideoEngine {
 
 	async blur(on: boolean): Promise<boolean> {
 		this.#blur = on;
-		const track = this.#shown.get("camera")?.stream.getVideoTracks()[0];
-		if (track === undefined) return on && this.support.blur;
-		if (!canBlur(track)) return false;
-		try {
-			await track.applyConstraints({ ...track.getConstraints(), backgroundBlur: on } as MediaTrackConstraints);
-			return true;
-		} catch {
-			return false;
-		}
+		const shown = this.#shown.get("camera");
+		const track = shown?.stream.getVideoTracks()[0];
+		if (shown === undefined || track === undefined) return !on || this.support.blur;
+		return blurred(track, on, shown.tap);
 	}
 
 	watch(participant: string, source: VideoSource, canvas: HTMLCanvasElement, size: TileSize): Watch {
@@ -274,6 +271,19 @@ function release({ stream, tap, owned, forget }: Shown): void {
 	forget();
 	tap.stop();
 	if (owned) for (const track of stream.getTracks()) track.stop();
+}
+
+/** Has a camera blur what is behind a person, or no more; returns whether it does as it is told. */
+async function blurred(track: MediaStreamTrack, on: boolean, tapped?: Tap): Promise<boolean> {
+	if (!canBlur(track)) return false;
+	const constraints = { ...track.getConstraints(), backgroundBlur: on } as MediaTrackConstraints;
+	try {
+		await track.applyConstraints(constraints);
+		await tapped?.constrain(constraints);
+		return true;
+	} catch {
+		return false;
+	}
 }
 
 function canBlur(track: MediaStreamTrack): boolean {
