@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use moqrelay_wire::file::FileType;
 use moqrelay_wire::signal::Services;
 use serde::Serialize;
 
@@ -35,6 +36,8 @@ pub struct Config {
     /// Origins that may open the signaling socket besides the page's own, such as
     /// `https://phone.example`. `*` is any.
     pub origins: Vec<String>,
+    /// What files people in rooms may give each other; `None`: none.
+    pub files: Option<Files>,
     /// What the switchboard allows, told to clients.
     pub calls: Calls,
     /// What can be dialled for more than a call, told to clients.
@@ -63,6 +66,15 @@ impl Default for Guests {
             per_minute: 10,
         }
     }
+}
+
+/// Files in rooms.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Files {
+    /// The longest one, in bytes.
+    pub bytes_max: u64,
+    /// Of which types.
+    pub types: Vec<FileType>,
 }
 
 /// Where the web page comes from.

@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::config::{Config, Guests, Limits};
+use crate::files::Uploads;
 use crate::guest::{Entry, GuestBook, GuestError, Surroundings};
 use crate::listener::{self, Connections, Listener};
 use crate::ops::Operated;
@@ -60,6 +61,7 @@ impl Control {
             guests: Mutex::default(),
             guest_rates: Mutex::default(),
             tickets: Mutex::new(tickets),
+            uploads: Uploads::default(),
             connections: Arc::default(),
             sockets: watch::Sender::new(0),
             closing: watch::Sender::new(false),
@@ -156,8 +158,19 @@ impl Control {
 
     /// Returns the token of a participant of a room: it hears the room, and publishes as itself when its role speaks.
     pub fn room_token(&self, room: RoomId, participant: ParticipantId, role: Role) -> String {
+        self.program_token(room, participant, role, place::TTL)
+    }
+
+    /// Returns the same for a program that stays for so long, at most as long as anybody.
+    pub fn program_token(
+        &self,
+        room: RoomId,
+        participant: ParticipantId,
+        role: Role,
+        lifetime: Duration,
+    ) -> String {
         let own = || format!("room/{room}/{participant}");
-        let end = SystemTime::now() + place::TTL;
+        let end = SystemTime::now() + lifetime.min(place::TTL);
         self.shared.config.keys.sign(&Claims {
             sub: None,
             name: None,
@@ -249,6 +262,7 @@ pub(crate) struct Shared {
     guests: Mutex<GuestBook>,
     guest_rates: Mutex<ByAddress>,
     tickets: Mutex<Bucket>,
+    pub(crate) uploads: Uploads,
     connections: Arc<Connections>,
     sockets: watch::Sender<usize>,
     closing: watch::Sender<bool>,
@@ -279,6 +293,7 @@ impl Shared {
             Request::Signal { reply, .. } => reply.send(Err(busy())),
             Request::Room { reply, .. } => reply.send(Err(busy())),
             Request::Operate { reply, .. } => reply.send(Err(busy())),
+            Request::File { reply, .. } => reply.send(Err(busy())),
             Request::Ticket { reply, .. } => reply.send(Err(busy())),
             Request::Dropped { .. } => {}
         }

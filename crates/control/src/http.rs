@@ -25,7 +25,7 @@ use crate::guest::GuestError;
 use crate::listener::{Listener, Remote};
 use crate::rate::Verdict;
 use crate::token::Claims;
-use crate::{media, page, socket, ticket};
+use crate::{files, media, page, socket, ticket};
 
 /// Nothing that is posted here is longer.
 const BODY_LEN_MAX: usize = 8 * 1024;
@@ -58,6 +58,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/api/v1/guest", post(guest))
         .route("/api/v1/signal", get(signal))
         .route("/api/v1/asterisk/tickets", post(ticket::post))
+        .merge(files::router())
         .route("/moq", get(file))
         .route("/api/{*rest}", get(no_such).post(no_such))
         .fallback(file)
@@ -219,7 +220,7 @@ async fn file(
 }
 
 /// Refuses a page of another origin.
-fn foreign(shared: &Shared, remote: &Remote, headers: &HeaderMap) -> Option<Response> {
+pub(crate) fn foreign(shared: &Shared, remote: &Remote, headers: &HeaderMap) -> Option<Response> {
     if origin_is_allowed(headers, &shared.config.origins) {
         return None;
     }
@@ -236,7 +237,11 @@ async fn watch(
     next: Next,
 ) -> Response {
     remote.watch.pause();
-    let response = match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
+    let timeout = match path.as_ref().map(MatchedPath::as_str) {
+        Some(files::PATH) => files::UPLOAD_TIMEOUT,
+        _ => REQUEST_TIMEOUT,
+    };
+    let response = match tokio::time::timeout(timeout, next.run(request)).await {
         Ok(response) => response,
         Err(_) => StatusCode::REQUEST_TIMEOUT.into_response(),
     };
@@ -312,7 +317,7 @@ fn content_security_policy(shared: &Shared, headers: &HeaderMap) -> String {
     }
     format!(
         "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; \
-         connect-src {connect}; img-src 'self' data:; media-src 'self' blob:; object-src 'none'; \
+         connect-src {connect}; img-src 'self' data: blob:; media-src 'self' blob:; object-src 'none'; \
          base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     )
 }

@@ -9,6 +9,7 @@
 mod config;
 mod control;
 pub mod directory;
+mod files;
 mod guest;
 mod http;
 mod listener;
@@ -25,14 +26,18 @@ mod ticket;
 pub mod token;
 mod translate;
 
-pub use config::{Calls, Config, Guests, Limits, Transport, TransportSource, Web};
+pub use config::{Calls, Config, Files, Guests, Limits, Transport, TransportSource, Web};
 pub use control::{Control, Counts};
 pub use directory::Directory;
+pub use files::file_id;
 pub use listener::secure;
 pub use ops::{
-    Backlog, Cache, NoLog, Operated, Ops, RelayOps, RelaySession, RelaySessions, RelayTrack,
-    RelayTracks, Room, Traffic, Trunk, serve_ops,
+    Backlog, Cache, NoLog, Operated, Ops, ProgramPlace, RelayOps, RelaySession, RelaySessions,
+    RelayTrack, RelayTracks, Room, Traffic, Trunk, serve_ops,
 };
 pub use place::PlaceKey;
-pub use request::{Operation, Reply, Request, Requests, RoomRequest, Visitor};
+pub use request::{
+    Bidden, FileDone, FileOperation, FileRequest, Operation, Reply, Request, Requests, RoomRequest,
+    Visitor,
+};
 pub use translate::{action, participant};

@@ -1,10 +1,12 @@
 //! What the daemon is asked, and how it answers.
 
 use std::fmt;
+use std::time::Duration;
 
+use axum::body::Bytes;
 use moqrelay_room::{
-    Arrival, Attachment, DeviceId, Refusal, Snapshot, User,
-    conference::{Action, Denied, RoomName, Spec},
+    Arrival, Attachment, DeviceId, ParticipantId, Refusal, Snapshot, User,
+    conference::{Action, Denied, Does, FileId, RoomId, RoomName, Spec},
 };
 use moqrelay_wire::signal;
 use tokio::sync::mpsc;
@@ -67,6 +69,13 @@ pub enum Request {
         /// Takes the answer.
         reply: Reply<Operated>,
     },
+    /// For `Conferences`, about a file.
+    File {
+        /// What.
+        request: FileRequest,
+        /// Takes the answer.
+        reply: Reply<FileDone>,
+    },
     /// For `Input::Dropped`.
     Dropped {
         /// The device.
@@ -106,6 +115,63 @@ pub enum Operation {
     Forget(RoomName),
     /// To do something in one.
     Act(RoomName, Action),
+    /// To let a program in.
+    Bring(RoomName, Bidden),
+    /// To take a program out.
+    TakeOut(RoomName, ParticipantId),
+}
+
+/// A program that an operator lets into a room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bidden {
+    /// Its name for people.
+    pub name: String,
+    /// What it does.
+    pub does: Does,
+    /// How long it may.
+    pub lifetime: Duration,
+}
+
+/// What somebody in a room wants with a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileRequest {
+    /// How the path named the room: by its id or its name.
+    pub path: String,
+    /// The room, as the token says.
+    pub room: RoomId,
+    /// Who in it, as the token says.
+    pub participant: ParticipantId,
+    /// What.
+    pub operation: FileOperation,
+}
+
+/// What can be wanted with a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FileOperation {
+    /// To bring one.
+    May,
+    /// To have one kept that was brought.
+    Keep {
+        /// Its name, as its owner calls it.
+        name: String,
+        /// What it is.
+        media_type: &'static str,
+        /// It.
+        bytes: Bytes,
+    },
+    /// To have one.
+    Read(FileId),
+}
+
+/// What became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FileDone {
+    /// It may be brought.
+    Granted,
+    /// It is kept.
+    Kept(signal::ChatFile),
+    /// Here it is.
+    Read(signal::ChatFile, Bytes),
 }
 
 /// What is wanted of rooms.

@@ -308,11 +308,11 @@ pub(crate) fn denied(denied: Denied) -> signal::Code {
         Denied::Full => signal::Code::Full,
         Denied::Banned => signal::Code::Banned,
         Denied::NotHost => signal::Code::NotHost,
-        Denied::NoSuchParticipant => signal::Code::NotFound,
+        Denied::NoSuchParticipant | Denied::NoSuchFile => signal::Code::NotFound,
         Denied::AlreadyIn | Denied::WrongState => signal::Code::WrongState,
         Denied::NothingToShow => signal::Code::BadMessage,
         Denied::Taken => signal::Code::Busy,
-        Denied::TooManyRooms => signal::Code::TooMany,
+        Denied::TooManyRooms | Denied::FileTooLong => signal::Code::TooMany,
         Denied::ShuttingDown => signal::Code::ShuttingDown,
         _ => signal::Code::Internal,
     }

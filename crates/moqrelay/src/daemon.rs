@@ -251,6 +251,7 @@ pub(crate) async fn run(
         },
         seats: config.rooms.seats,
         room_voice: config.rooms.voice()?,
+        room_files: config.rooms.files_taken()?,
         relay: relay.clone(),
         processors,
         trunks,

@@ -19,6 +19,7 @@ use moqrelay_bridge::{self as bridge, Bridge, ami, ari, leg::OutRate};
 use moqrelay_control::{Control, Request, Requests};
 use moqrelay_relay::Relay;
 use moqrelay_room::{Config, Counts, Input, LegId, Number, Switchboard, conference};
+use moqrelay_wire::signal;
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
@@ -62,6 +63,8 @@ pub(crate) struct Engines {
     pub(crate) seats: usize,
     /// What telephones in rooms hear.
     pub(crate) room_voice: RoomVoice,
+    /// What files may be brought into rooms, if any.
+    pub(crate) room_files: Option<signal::FilesTaken>,
     /// Where the daemon publishes what it says in rooms.
     pub(crate) relay: Relay,
     pub(crate) processors: Processors,
@@ -156,6 +159,7 @@ impl Driver {
                 engines.seats,
                 engines.relay,
                 engines.room_voice,
+                engines.room_files,
             ),
             processors: engines.processors,
             ledger: Ledger::new(engines.cdr),
@@ -270,6 +274,10 @@ impl Driver {
                 reply,
             } => self.room_request(device, attachment, visitor, request, reply),
             Request::Operate { operation, reply } => match self.operate_rooms(operation) {
+                Ok(done) => reply.send(Ok(done)),
+                Err(denied) => reply.deny(denied),
+            },
+            Request::File { request, reply } => match self.room_file(request) {
                 Ok(done) => reply.send(Ok(done)),
                 Err(denied) => reply.deny(denied),
             },

@@ -262,6 +262,14 @@ const COUNTERS: &[(&str, &str)] = &[
         "Seats of rooms that somebody has got.",
     ),
     (
+        "moqrelay_room_files_total",
+        "Files that somebody wanted to bring into a room, by result.",
+    ),
+    (
+        "moqrelay_room_file_reads_total",
+        "Files that somebody in a room wanted to have, by result.",
+    ),
+    (
         "moqrelay_room_messages_total",
         "Messages in rooms, by kind: public or private.",
     ),
@@ -459,6 +467,10 @@ const GAUGES: &[(&str, &str)] = &[
     ("moqrelay_devices", "Devices registered."),
     ("moqrelay_guests", "Guests whose token holds."),
     ("moqrelay_rooms", "Rooms that somebody is in."),
+    (
+        "moqrelay_room_file_bytes",
+        "What is kept of files in rooms, in bytes.",
+    ),
     (
         "moqrelay_room_participants",
         "Those who are in rooms, the waiting ones included.",

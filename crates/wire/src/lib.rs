@@ -7,6 +7,7 @@ pub mod audiosocket;
 pub mod catalog;
 pub mod chan_websocket;
 pub mod conference;
+pub mod file;
 pub mod rtp;
 pub mod signal;
 pub mod speakers;

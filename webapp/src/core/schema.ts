@@ -261,7 +261,7 @@ export type RoomAct =
 	| { act: "end" }
 	| { act: "hold"; held: boolean }
 	| { act: "dial"; number: string }
-	| { act: "say"; text: string; to?: string }
+	| { act: "say"; text: string; to?: string; file?: string }
 	| { act: "react"; emoji: string }
 	| { act: "video"; camera: boolean; screen: boolean };
 
@@ -281,10 +281,25 @@ export interface RoomMedia {
 	token: string;
 	seats: number;
 	video: boolean;
+	files?: FilesTaken;
 }
 
 /** Whether one is in a room or waits to be let in. */
 export type PlaceState = "here" | "waiting";
+
+/** A file in a room: at `/api/v1/rooms/{room}/files/{id}` while the room is open. */
+export interface ChatFile {
+	id: string;
+	name: string;
+	type: string;
+	bytes: number;
+}
+
+/** What files a room takes: up to so many bytes, of these media types. */
+export interface FilesTaken {
+	bytes: number;
+	types: string[];
+}
 
 /** Something said in words: to all, or to one alone. */
 export interface ChatMessage {
@@ -293,6 +308,7 @@ export interface ChatMessage {
 	name: string;
 	to?: string;
 	text: string;
+	file?: ChatFile;
 	at_ms: number;
 }
 

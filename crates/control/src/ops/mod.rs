@@ -8,7 +8,7 @@ pub use self::relay::{
     Backlog, Cache, NoLog, RelayOps, Session as RelaySession, Sessions as RelaySessions,
     Track as RelayTrack, Tracks as RelayTracks, Traffic,
 };
-pub use self::rooms::{Operated, Room};
+pub use self::rooms::{Operated, ProgramPlace, Room};
 pub use self::trunks::Trunk;
 
 use std::fmt;

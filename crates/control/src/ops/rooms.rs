@@ -1,12 +1,14 @@
 //! `/api/v1/rooms`: what operators and their programs see of rooms, and do with them.
 
+use std::time::Duration;
+
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use axum::{Json, Router};
-use moqrelay_room::conference::{Action, Denied, Pin, RoomName, Spec};
+use moqrelay_room::conference::{Action, Denied, Does, Pin, RoomName, Spec};
 use moqrelay_room::{Number, UserId};
 use moqrelay_wire::conference::Roster;
 use moqrelay_wire::signal::Act;
@@ -14,8 +16,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Ops;
 use crate::http::fault;
-use crate::request::{Failure, Operation};
-use crate::translate;
+use crate::request::{Bidden, Failure, Operation};
+use crate::{token, translate};
 
 /// A room, as operators see it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -51,9 +53,51 @@ pub enum Operated {
     Rooms(Vec<Room>),
     /// Who is in a room; `None`: nobody.
     Roster(Option<Roster>),
+    /// A program may take part.
+    Brought(ProgramPlace),
     /// Nothing more.
     Done,
 }
+
+/// Where a program takes part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ProgramPlace {
+    /// The room's id.
+    pub room: String,
+    /// Its place, as in the roster.
+    pub participant: String,
+    /// What it publishes goes here, if it speaks.
+    pub namespace: Vec<String>,
+    /// Goes with each request to the relay.
+    pub token: String,
+    /// How long both hold.
+    pub lifetime_s: u64,
+}
+
+/// A program that is to take part.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Invited {
+    kind: Machine,
+    name: String,
+    #[serde(default)]
+    speaks: bool,
+    #[serde(default)]
+    lifetime_s: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Machine {
+    Recorder,
+    Program,
+}
+
+/// How long a program takes part when nothing is said: most meetings.
+const LIFETIME: Duration = Duration::from_secs(4 * 3600);
+
+/// At most: as long as anybody's token.
+const LIFETIME_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// A room that is to be.
 #[derive(Debug, Deserialize)]
@@ -87,6 +131,11 @@ pub(super) fn router() -> Router<Ops> {
         .route("/api/v1/rooms", get(list).post(create))
         .route("/api/v1/rooms/{name}", get(roster).delete(forget))
         .route("/api/v1/rooms/{name}/acts", post(act))
+        .route("/api/v1/rooms/{name}/programs", post(bring))
+        .route(
+            "/api/v1/rooms/{name}/programs/{participant}",
+            delete(take_out),
+        )
 }
 
 async fn list(State(ops): State<Ops>) -> Response {
@@ -130,6 +179,29 @@ async fn act(State(ops): State<Ops>, Path(name): Path<String>, body: Bytes) -> R
     }
 }
 
+async fn bring(State(ops): State<Ops>, Path(name): Path<String>, body: Bytes) -> Response {
+    let invited: Invited = match serde_json::from_slice(&body) {
+        Ok(invited) => invited,
+        Err(error) => return bad(error.to_string()),
+    };
+    match (RoomName::new(&name), invited.bidden()) {
+        (Ok(name), Ok(bidden)) => operate(&ops, Operation::Bring(name, bidden)).await,
+        (Err(denied), _) => refused(denied),
+        (_, Err(reason)) => bad(reason),
+    }
+}
+
+async fn take_out(
+    State(ops): State<Ops>,
+    Path((name, participant)): Path<(String, String)>,
+) -> Response {
+    match (RoomName::new(&name), translate::participant(&participant)) {
+        (Ok(name), Some(whom)) => operate(&ops, Operation::TakeOut(name, whom)).await,
+        (Err(denied), _) => refused(denied),
+        (_, None) => refused(Denied::NoSuchParticipant),
+    }
+}
+
 /// Returns what an operator may do; what people do for themselves is `None`.
 fn action(act: &Act) -> Option<Action> {
     Some(match act {
@@ -143,6 +215,7 @@ async fn operate(ops: &Ops, operation: Operation) -> Response {
     match ops.control.operate(operation).await {
         Ok(Operated::Rooms(rooms)) => Json(Rooms { rooms }).into_response(),
         Ok(Operated::Roster(roster)) => Json(roster).into_response(),
+        Ok(Operated::Brought(place)) => (StatusCode::CREATED, Json(place)).into_response(),
         Ok(Operated::Done) => StatusCode::NO_CONTENT.into_response(),
         Err(Failure::Denied(denied)) => refused(denied),
         Err(Failure::Refused(refusal)) => fault(
@@ -173,6 +246,32 @@ fn refused(denied: Denied) -> Response {
         translate::denied(denied).as_str(),
         denied.to_string(),
     )
+}
+
+impl Invited {
+    fn bidden(self) -> Result<Bidden, String> {
+        let does = match (self.kind, self.speaks) {
+            (Machine::Recorder, false) => Does::Records,
+            (Machine::Program, false) => Does::Listens,
+            (Machine::Program, true) => Does::Speaks,
+            (Machine::Recorder, true) => return Err("speaks: a recorder does not".into()),
+        };
+        let lifetime = self.lifetime_s.map_or(LIFETIME, Duration::from_secs);
+        if lifetime.is_zero() || lifetime > LIFETIME_MAX {
+            return Err(format!("lifetime_s: 1 to {}", LIFETIME_MAX.as_secs()));
+        }
+        // People are to see who hears them.
+        if !token::is_name(&self.name) {
+            let max = token::NAME_CHARS_MAX;
+            return Err(format!("name: 1 to {max} characters that can be shown"));
+        }
+        let name = self.name;
+        Ok(Bidden {
+            name,
+            does,
+            lifetime,
+        })
+    }
 }
 
 impl Wanted {

@@ -461,6 +461,7 @@ fn config(keys: Arc<Keys>, room: &room::Config) -> Config {
         tls: None,
         web: Web::Embedded,
         origins: Vec::new(),
+        files: None,
         calls: Calls::from(room),
         services: moqrelay_wire::signal::Services::default(),
         limits: Limits::default(),

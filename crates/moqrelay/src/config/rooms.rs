@@ -3,14 +3,19 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use moqrelay_control as control;
 use moqrelay_room::{
     Digit, Number, UserId,
     conference::{self, Pin, RoomName, Spec},
 };
+use moqrelay_wire::{file::FileType, signal};
 use serde::Deserialize;
 
 use super::{Secret, auth::number_range};
 use crate::{driver::RoomVoice, sounds::Sounds};
+
+/// The longest file that can be allowed: it is in memory, and 16 may be on their way.
+const FILE_BYTES_MAX: u64 = 64 << 20;
 
 /// More voices at once are noise.
 const SEATS_MAX: usize = 16;
@@ -40,6 +45,15 @@ pub(crate) struct Rooms {
     pub(crate) music: bool,
     /// What a telephone in a room does by `*` and a key.
     pub(crate) keys: BTreeMap<String, KeyAction>,
+    /// The longest file that people in a room may give each other, in bytes; 0: none.
+    pub(crate) file_bytes: u64,
+    /// Of which media types.
+    pub(crate) file_types: Vec<String>,
+    /// The files of one room together, and of all.
+    pub(crate) file_total: u64,
+    pub(crate) files_total: u64,
+    /// Files of one participant in a minute.
+    pub(crate) files_per_minute: u32,
     /// Those that are known ahead.
     pub(crate) room: Vec<Room>,
 }
@@ -60,6 +74,11 @@ impl Default for Rooms {
             sounds: None,
             music: true,
             keys: KEYS.map(|(key, action)| (key.to_owned(), action)).into(),
+            file_bytes: ours.limits.file_bytes,
+            file_types: FileType::ALL.map(|it| it.as_str().to_owned()).into(),
+            file_total: ours.limits.file_total,
+            files_total: ours.limits.files_total,
+            files_per_minute: ours.limits.files_per_minute,
             room: Vec::new(),
         }
     }
@@ -113,6 +132,7 @@ impl Rooms {
             "rooms.seats: {}, at most {SEATS_MAX}",
             self.seats
         );
+        self.files()?;
         let defaults = conference::Config::default();
         let rooms = self.room.iter().map(|room| {
             room.spec()
@@ -128,6 +148,10 @@ impl Rooms {
                 rooms: self.rooms_max,
                 people: self.people_max,
                 speakers: self.speakers_max,
+                file_bytes: self.file_bytes,
+                file_total: self.file_total,
+                files_total: self.files_total,
+                files_per_minute: self.files_per_minute,
                 ..defaults.limits
             },
             ..defaults
@@ -142,6 +166,53 @@ impl Rooms {
 }
 
 impl Rooms {
+    /// Returns what files may be brought, if any.
+    ///
+    /// # Errors
+    ///
+    /// When a type cannot be told by its content, or the limits do not fit together.
+    pub(crate) fn files(&self) -> Result<Option<control::Files>> {
+        let limits = [
+            ("file_bytes", self.file_bytes, FILE_BYTES_MAX),
+            ("file_total", self.file_bytes, self.file_total),
+            ("files_total", self.file_total, self.files_total),
+        ];
+        for (key, least, most) in limits {
+            ensure!(
+                least <= most,
+                "rooms.{key}: {least} bytes do not fit into {most}"
+            );
+        }
+        ensure!(
+            self.files_per_minute > 0,
+            "rooms.files_per_minute: at least 1"
+        );
+        let known = |name: &String| {
+            FileType::named(name).with_context(|| {
+                let known = FileType::ALL.map(FileType::as_str).join(", ");
+                format!("rooms.file_types: {name:?} is none of {known}")
+            })
+        };
+        let types: Vec<FileType> = self.file_types.iter().map(known).collect::<Result<_>>()?;
+        Ok((self.file_bytes > 0).then_some(control::Files {
+            bytes_max: self.file_bytes,
+            types,
+        }))
+    }
+
+    /// Returns the same, for those who come in.
+    ///
+    /// # Errors
+    ///
+    /// As [`files`](Self::files).
+    pub(crate) fn files_taken(&self) -> Result<Option<signal::FilesTaken>> {
+        let taken = |files: control::Files| signal::FilesTaken {
+            bytes: files.bytes_max,
+            types: files.types.iter().map(|it| it.as_str().into()).collect(),
+        };
+        Ok(self.files()?.map(taken))
+    }
+
     /// Returns what telephones in rooms hear.
     ///
     /// # Errors
@@ -280,6 +351,57 @@ mod tests {
         let error = format!("{:#}", wrong.conferences().unwrap_err());
 
         assert!(error.contains("rooms.numbers"), "{error}");
+    }
+
+    #[test]
+    fn files_are_of_known_types_and_fit_into_their_totals() {
+        let ours = Rooms::default;
+        for (wrong, fault) in [
+            (
+                Rooms {
+                    file_types: vec!["text/html".into()],
+                    ..ours()
+                },
+                "text/html",
+            ),
+            (
+                Rooms {
+                    file_total: 1000,
+                    ..ours()
+                },
+                "rooms.file_total",
+            ),
+            (
+                Rooms {
+                    files_total: 1000,
+                    ..ours()
+                },
+                "rooms.files_total",
+            ),
+            (
+                Rooms {
+                    file_bytes: 1 << 30,
+                    ..ours()
+                },
+                "rooms.file_bytes",
+            ),
+            (
+                Rooms {
+                    files_per_minute: 0,
+                    ..ours()
+                },
+                "rooms.files_per_minute",
+            ),
+        ] {
+            let error = format!("{:#}", wrong.conferences().unwrap_err());
+            assert!(error.contains(fault), "{error}");
+        }
+        let none = Rooms {
+            file_bytes: 0,
+            ..ours()
+        };
+        assert_eq!(none.files().unwrap(), None);
+        assert_eq!(ours().files().unwrap().unwrap().types, FileType::ALL);
     }
 
     #[test]

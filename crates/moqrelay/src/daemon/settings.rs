@@ -363,6 +363,7 @@ pub(super) fn control_config(
             .clone()
             .map_or(Web::Embedded, Web::Folder),
         origins: config.http.origins.clone(),
+        files: config.rooms.files()?,
         calls: control::Calls::from(room),
         services: services::told(config),
         limits: control::Limits::default(),

@@ -1,7 +1,9 @@
 //! The driver's part for rooms: carries out what [`Conferences`] decide.
 
 mod browsers;
+mod files;
 mod operators;
+mod programs;
 mod telephones;
 mod tracks;
 
@@ -10,6 +12,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use bytes::Bytes;
 use moqrelay_bridge::{
     self as bridge, Chime, Place, ari,
     leg::{Beep, OutRate, Spec},
@@ -18,8 +21,8 @@ use moqrelay_relay::{Relay, Rights};
 use moqrelay_room::{
     Arrival, Attachment, Caller, Cause, DeviceId, Digit, LegId, ParticipantId, Reason, Refusal,
     conference::{
-        self, Applicant, Conferences, Denied, Fresh, Happened, Input, Key, Kind, Leaving, Output,
-        Prompt, Role, RoomId, RoomName, What, Who,
+        self, Applicant, Conferences, Denied, FileId, Fresh, Happened, Input, Key, Kind, Leaving,
+        Output, Prompt, Role, RoomId, RoomName, What, Who,
     },
 };
 use moqrelay_wire::{conference as wire, signal};
@@ -55,6 +58,8 @@ pub(super) struct Rooms {
     /// Telephones that were promised a connection, and what they dialled.
     tickets: BTreeMap<LegId, (String, Caller)>,
     legs: u64,
+    /// Programs that operators have ever let in.
+    programs: u64,
     /// Browsers' sessions in rooms: their sockets, and whose they are.
     devices: BTreeMap<DeviceId, (Attachment, String)>,
     /// When this server was started: places that were given out before can be had back.
@@ -65,6 +70,10 @@ pub(super) struct Rooms {
     sounds: Sounds,
     /// Whether who is alone hears music.
     music: bool,
+    /// What was brought into rooms.
+    files: BTreeMap<(RoomId, FileId), Bytes>,
+    /// What may be.
+    taken: Option<signal::FilesTaken>,
     /// Telephones that are alone, and when their music begins; `None`: it plays.
     lonely: BTreeMap<LegId, Option<Instant>>,
 }
@@ -75,6 +84,7 @@ impl Rooms {
         seats: usize,
         relay: Relay,
         voice: Voice,
+        taken: Option<signal::FilesTaken>,
     ) -> Self {
         Self {
             board: Conferences::new(config),
@@ -82,12 +92,15 @@ impl Rooms {
             tracks: BTreeMap::new(),
             tickets: BTreeMap::new(),
             legs: LEGS_FIRST,
+            programs: 0,
             devices: BTreeMap::new(),
             started: SystemTime::now(),
             // 16 at most.
             seats: u32::try_from(seats).unwrap_or(u32::MAX),
             sounds: voice.sounds,
             music: voice.music,
+            files: BTreeMap::new(),
+            taken,
             lonely: BTreeMap::new(),
         }
     }
@@ -244,6 +257,7 @@ impl Driver {
             let value = |count: usize| count as f64;
             metrics::gauge!("moqrelay_rooms").set(value(counts.rooms));
             metrics::gauge!("moqrelay_room_participants").set(value(counts.people));
+            metrics::gauge!("moqrelay_room_file_bytes").set(value(self.rooms.file_bytes()));
         }
     }
 
@@ -260,6 +274,7 @@ impl Driver {
             Output::Closed(room, name) => {
                 tracing::info!(%room, %name, "the room closes");
                 self.rooms.tracks.remove(&room);
+                self.rooms.drop_files(room);
                 if let Some(mix) = mix_place(room) {
                     self.bridge.end_mix(mix);
                 }
@@ -319,6 +334,7 @@ impl Driver {
                 }
             }
             Output::Said(room, message) => self.tell_said(room, message),
+            Output::FileGone(room, file) => self.rooms.drop_file(room, file),
             Output::Reacted { room, from, emoji } => self.tell_reacted(room, from, emoji),
             Output::HangUp(leg, cause) => self.hang_up(leg, cause),
             Output::Happened(room, happened) => {
@@ -388,7 +404,7 @@ impl Driver {
                 told(self.bridge.join(leg, place.clone()));
                 told(self.bridge.hear_room(leg, place));
             }
-            Who::Device(_) => {}
+            Who::Device(_) | Who::Program(_) => {}
         }
     }
 
@@ -433,6 +449,10 @@ impl Driver {
         }
         if let Who::Device(device) = who {
             self.tell_left(room, participant, device, why);
+        }
+        if let Who::Program(_) = who {
+            let until = self.control.room_tokens_end();
+            self.rooms.revoke(&place, Rights::Nothing, until);
         }
         if let Who::Leg(leg) = who {
             self.rooms.lonely.remove(&leg);

@@ -3,6 +3,7 @@
 
 #[path = "../../../relay/tests/common/mod.rs"]
 mod common;
+mod files;
 mod grants;
 mod operators;
 mod page;
@@ -10,6 +11,7 @@ mod places;
 #[path = "../life/program.rs"]
 #[allow(dead_code)]
 mod program;
+mod programs;
 mod talk;
 
 use page::Page;

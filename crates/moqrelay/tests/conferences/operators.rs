@@ -97,7 +97,7 @@ async fn what_is_no_room_is_refused_with_words() {
     assert!(head.starts_with("HTTP/1.1 404"), "{head}");
 }
 
-async fn ask(daemon: &Daemon, method: &str, path: &str, body: &Value) -> (u16, Value) {
+pub async fn ask(daemon: &Daemon, method: &str, path: &str, body: &Value) -> (u16, Value) {
     let body = match body {
         Value::Null => String::new(),
         body => body.to_string(),

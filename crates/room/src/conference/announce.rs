@@ -36,7 +36,10 @@ impl Conferences {
         let Some(room) = self.rooms.get_mut(name).and_then(|it| it.open.as_mut()) else {
             return;
         };
-        let mut inside = room.people.values().filter(|it| !it.state.is_waiting());
+        let mut inside = room.people.values().filter(|it| {
+            let nobody = it.state.is_waiting() || it.kind.is_machine();
+            !nobody
+        });
         let only = match (inside.next(), inside.next()) {
             (Some(only), None) => leg_of(only.who),
             _ => None,
@@ -66,6 +69,6 @@ fn of_machine(kind: Kind, role: Role) -> Option<Prompt> {
 fn leg_of(who: Who) -> Option<LegId> {
     match who {
         Who::Leg(leg) => Some(leg),
-        Who::Device(_) => None,
+        Who::Device(_) | Who::Program(_) => None,
     }
 }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::Conferences;
+use super::files::{File, FileId};
 use super::room::Room;
 use super::types::{Denied, Output, Who};
 use crate::{DeviceId, ParticipantId};
@@ -36,8 +37,17 @@ pub struct Message {
     pub to: Option<ParticipantId>,
     /// What. Control characters are left out, and what is too long.
     pub text: String,
+    /// A file that goes with it.
+    pub file: Option<File>,
     /// When, in milliseconds since 1970.
     pub at_ms: u64,
+}
+
+impl Message {
+    /// Returns the bytes that its author chose.
+    fn len(&self) -> usize {
+        self.text.len() + self.file.as_ref().map_or(0, |file| file.name.len())
+    }
 }
 
 /// What was said lately.
@@ -50,11 +60,11 @@ pub(super) struct Chat {
 
 impl Chat {
     fn push(&mut self, message: Message) {
-        self.bytes += message.text.len();
+        self.bytes += message.len();
         self.messages.push_back(message);
         while self.messages.len() > MESSAGES_MAX || self.bytes > BYTES_MAX {
             let oldest = self.messages.pop_front();
-            self.bytes -= oldest.map_or(0, |oldest| oldest.text.len());
+            self.bytes -= oldest.map_or(0, |oldest| oldest.len());
         }
     }
 
@@ -65,7 +75,10 @@ impl Chat {
     }
 }
 
-/// How fast somebody talks.
+/// What so many may be brought in.
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
+
+/// How fast somebody talks, or brings files.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
     /// When everything said until now is used up.
@@ -73,32 +86,41 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    fn take(&mut self, now: Instant) -> Result<(), Denied> {
+    /// Takes one of `burst` that come back one by one.
+    pub(super) fn take(
+        &mut self,
+        now: Instant,
+        interval: Duration,
+        burst: u32,
+    ) -> Result<(), Denied> {
         let until = self.until.unwrap_or(now).max(now);
-        if until - now > INTERVAL * (BURST - 1) {
+        if until - now > interval * burst.saturating_sub(1) {
             return Err(Denied::TooFast);
         }
-        self.until = Some(until + INTERVAL);
+        self.until = Some(until + interval);
         Ok(())
     }
 }
 
 impl Conferences {
-    /// Says something to all in the room, or to one of them. `at_ms` is the wall clock.
+    /// Says something to all in the room, or to one of them, with a file of one's own or without. `at_ms` is the wall
+    /// clock.
     ///
     /// # Errors
     ///
-    /// When it is not inside, talks too fast, nothing of it can be shown, or the other one cannot read it.
+    /// When it is not inside, talks too fast, nothing of it can be shown, the other one cannot read it, or there is no
+    /// such file.
     pub fn say(
         &mut self,
         who: Who,
         text: &str,
         to: Option<ParticipantId>,
+        file: Option<FileId>,
         at_ms: u64,
         now: Instant,
     ) -> Result<(), Denied> {
         let text = visible(text, TEXT_CHARS_MAX, |_| true);
-        if text.is_empty() {
+        if text.is_empty() && file.is_none() {
             return Err(Denied::NothingToShow);
         }
         let (room, from) = self.talker(who)?;
@@ -109,8 +131,10 @@ impl Conferences {
             }
         }
         let own = room.people.get_mut(&from).ok_or(Denied::NotIn)?;
-        own.pace.take(now)?;
+        own.pace.take(now, INTERVAL, BURST)?;
         let name = own.name.clone();
+        let give = |id| room.shelf.give(id, from, to).ok_or(Denied::NoSuchFile);
+        let file = file.map(give).transpose()?;
         room.chat.last += 1;
         let message = Message {
             n: room.chat.last,
@@ -118,6 +142,7 @@ impl Conferences {
             name,
             to,
             text,
+            file,
             at_ms,
         };
         room.chat.push(message.clone());
@@ -139,7 +164,7 @@ impl Conferences {
         }
         let (room, from) = self.talker(who)?;
         let own = room.people.get_mut(&from).ok_or(Denied::NotIn)?;
-        own.pace.take(now)?;
+        own.pace.take(now, INTERVAL, BURST)?;
         let room = room.id;
         self.outputs
             .push_back(Output::Reacted { room, from, emoji });
@@ -171,7 +196,7 @@ impl Conferences {
         let people = room.into_iter().flat_map(|room| &room.people);
         people.filter_map(|(id, it)| match it.who {
             Who::Device(device) if !it.state.is_waiting() => Some((*id, device)),
-            Who::Device(_) | Who::Leg(_) => None,
+            Who::Device(_) | Who::Leg(_) | Who::Program(_) => None,
         })
     }
 

@@ -98,6 +98,18 @@ pub struct Limits {
     pub bans: usize,
     /// Telephones that are being called into one room.
     pub calling: usize,
+    /// Programs in one room.
+    pub programs: usize,
+    /// The longest file in bytes; 0: none are taken.
+    pub file_bytes: u64,
+    /// The files of one room together, in bytes; then the oldest go.
+    pub file_total: u64,
+    /// The same of all rooms.
+    pub files_total: u64,
+    /// Files of one room.
+    pub files: usize,
+    /// Files that one participant may bring in a minute.
+    pub files_per_minute: u32,
 }
 
 impl Default for Limits {
@@ -115,6 +127,16 @@ impl Default for Limits {
             bans: 256,
             // More than a host can follow, and few enough to be no means of ringing at strangers.
             calling: 10,
+            // More ears than anybody can keep in mind.
+            programs: 16,
+            // Photographs as telephones take them.
+            file_bytes: 8 << 20,
+            file_total: 64 << 20,
+            // They are in memory.
+            files_total: 256 << 20,
+            // As many as there are messages in the chat, twice.
+            files: 200,
+            files_per_minute: 10,
         }
     }
 }

@@ -255,7 +255,7 @@ fn set_role(
         return Ok(());
     }
     // What keeps or writes the sound is not made a person, nor a person such a thing.
-    let recorder = it.role == Role::Recorder || role == Role::Recorder;
+    let recorder = it.kind.is_machine() || it.role == Role::Recorder || role == Role::Recorder;
     let orphans = it.role == Role::Host && last_host;
     if recorder || orphans || it.state.is_waiting() {
         return Err(Denied::WrongState);

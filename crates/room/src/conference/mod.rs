@@ -7,9 +7,11 @@ mod announce;
 mod chat;
 mod config;
 mod dial;
+mod files;
 mod guard;
 mod inside;
 mod outgoing;
+mod programs;
 mod room;
 mod types;
 
@@ -18,10 +20,12 @@ use std::time::Instant;
 
 pub use self::chat::{MESSAGES_MAX, Message, TEXT_CHARS_MAX};
 pub use self::config::{Config, KeyAction, Limits, Pin, RoomName, Spec};
+pub use self::files::{File, FileId};
 pub use self::outgoing::CallingAs;
+pub use self::programs::{Does, Program};
 pub use self::types::{
     Action, Applicant, CallState, Denied, Fresh, Happened, Input, Key, Kind, Leaving, Output,
-    Person, Place, Presence, Prompt, Role, RoomId, Roster, Shown, What, Who,
+    Person, Place, Presence, ProgramId, Prompt, Role, RoomId, Roster, Shown, What, Who,
 };
 use self::{
     dial::Dial,
@@ -49,6 +53,8 @@ pub struct Conferences {
     /// When a telephone inside pressed `*`.
     stars: BTreeMap<LegId, Instant>,
     guard: Guard,
+    /// Files that were ever brought into any room.
+    files: u64,
     deadlines: BTreeSet<(Instant, Due)>,
     /// Rooms whose rosters may have changed.
     touched: BTreeSet<RoomName>,
@@ -101,6 +107,7 @@ impl Conferences {
             outgoing: BTreeMap::new(),
             stars: BTreeMap::new(),
             guard: Guard::default(),
+            files: 0,
             deadlines: BTreeSet::new(),
             touched: BTreeSet::new(),
             outputs: VecDeque::new(),
@@ -593,7 +600,11 @@ impl Conferences {
         let Some(own) = room.people.remove(&me) else {
             return;
         };
-        if let State::Away { until, .. } = own.state {
+        let away = match own.state {
+            State::Away { until, .. } => Some(until),
+            State::Here | State::Waiting => None,
+        };
+        for until in away.into_iter().chain(own.until) {
             self.deadlines.remove(&(until, Due::Away(room.id, me)));
         }
         let outputs = &mut self.outputs;
@@ -618,6 +629,11 @@ impl Conferences {
             });
             room.happened(None, What::Role(heir, Role::Host), outputs);
         }
+        let nobody = room.people.values().all(|it| it.kind.is_machine());
+        let machines: Vec<Who> = match nobody {
+            true => room.people.values().map(|it| it.who).collect(),
+            false => Vec::new(),
+        };
         if room.people.is_empty() {
             let id = room.id;
             outputs.push_back(Output::Closed(id, name.clone()));
@@ -631,6 +647,9 @@ impl Conferences {
             self.give_up_outgoing(&name);
         } else {
             self.touched.insert(name);
+        }
+        for machine in machines {
+            self.leave(machine, None, Leaving::Ended);
         }
     }
 

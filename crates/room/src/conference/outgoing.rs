@@ -86,7 +86,7 @@ impl Conferences {
         hosts
             .filter_map(|it| match it.who {
                 Who::Device(device) => Some(device),
-                Who::Leg(_) => None,
+                Who::Leg(_) | Who::Program(_) => None,
             })
             .collect()
     }

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::chat::{Chat, Pace, visible};
 use super::config::{Limits, Spec};
+use super::files::Shelf;
 use super::types::{
     Applicant, Denied, Happened, Key, Kind, Output, Person, Presence, Role, RoomId, Roster, Shown,
     What, Who,
@@ -22,6 +23,7 @@ pub(super) struct Room {
     /// Whether a host lets people in; begins as the room is set up.
     pub(super) lobby: bool,
     pub(super) chat: Chat,
+    pub(super) shelf: Shelf,
     pub(super) people: BTreeMap<ParticipantId, Participant>,
     bans: BTreeSet<Banned>,
     next: u32,
@@ -57,6 +59,9 @@ pub(super) struct Participant {
     pub(super) held: bool,
     pub(super) shown: Shown,
     pub(super) pace: Pace,
+    pub(super) offers: Pace,
+    /// A program has to go then.
+    pub(super) until: Option<Instant>,
 }
 
 /// How one is in a room.
@@ -79,6 +84,7 @@ impl Room {
             locked: false,
             lobby,
             chat: Chat::default(),
+            shelf: Shelf::default(),
             people: BTreeMap::new(),
             bans: BTreeSet::new(),
             next: 1,
@@ -157,6 +163,8 @@ impl Room {
             held: false,
             shown: Shown::default(),
             pace: Pace::default(),
+            offers: Pace::default(),
+            until: None,
         };
         self.people.insert(id, participant);
         id

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::chat::Message;
 use super::config::RoomName;
+use super::files::FileId;
 use crate::{Cause, DeviceId, Digit, LegId, ParticipantId, UserId};
 
 /// An open room; drawn at random when it opens and never used again.
@@ -39,7 +40,13 @@ pub enum Who {
     Device(DeviceId),
     /// A telephone.
     Leg(LegId),
+    /// A program that an operator let in.
+    Program(ProgramId),
 }
+
+/// A program that takes part in a room; never used again on this node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ProgramId(pub u64);
 
 /// What a participant is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,6 +59,17 @@ pub enum Kind {
     Recorder,
     /// Another program.
     Program,
+}
+
+impl Kind {
+    /// Tells whether it is nobody: a room with such participants alone is empty.
+    #[must_use]
+    pub fn is_machine(self) -> bool {
+        match self {
+            Self::Recorder | Self::Program => true,
+            Self::Browser | Self::Telephone => false,
+        }
+    }
 }
 
 /// What a participant may.
@@ -312,6 +330,8 @@ pub enum Output {
     },
     /// Somebody said something in words.
     Said(RoomId, Message),
+    /// A file is not to be had any more.
+    FileGone(RoomId, FileId),
     /// Somebody shows a sign.
     Reacted {
         /// The room.
@@ -516,6 +536,18 @@ pub enum Denied {
     /// No text that can be shown.
     #[error("there is nothing in it that can be shown")]
     NothingToShow,
+    /// Nobody is in it.
+    #[error("nobody is in the room")]
+    Empty,
+    /// Files are not taken.
+    #[error("files are not taken here")]
+    NoFiles,
+    /// Longer than the configuration allows.
+    #[error("the file is too long")]
+    FileTooLong,
+    /// There is none of that name for this one.
+    #[error("there is no such file any more")]
+    NoSuchFile,
     /// It is not in a state for that.
     #[error("this cannot be done now")]
     WrongState,

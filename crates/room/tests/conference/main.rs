@@ -4,8 +4,10 @@
 
 mod coming;
 mod dialling;
+mod files;
 mod moderation;
 mod outgoing;
+mod programs;
 mod random;
 mod talk;
 mod world;

@@ -180,6 +180,7 @@ fn follow(
         Output::Happened(room, _)
         | Output::Roster(room)
         | Output::Said(room, _)
+        | Output::FileGone(room, _)
         | Output::Reacted { room, .. }
         | Output::Level { room, .. } => {
             prop_assert!(open.contains(&room.0), "a closed room has news");

@@ -191,7 +191,7 @@ fn three() -> World {
 
 fn say(world: &mut World, from: u64, text: &str, to: Option<ParticipantId>) -> Result<(), Denied> {
     let now = world.now;
-    world.conferences.say(device(from), text, to, 7, now)
+    world.conferences.say(device(from), text, to, None, 7, now)
 }
 
 fn react(world: &mut World, from: u64, sign: &str) -> Result<(), Denied> {

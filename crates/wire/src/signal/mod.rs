@@ -11,8 +11,8 @@ mod typescript;
 
 pub use client::{ClientMessage, DecodeError, Request, Resume, decode};
 pub use room::{
-    Act, ChatMessage, DialState, Join, Joined, LEVEL_DB_MAX, LEVEL_DB_MIN, PlaceState,
-    REACTION_LEN_MAX, RoomId, RoomMedia, RoomView,
+    Act, ChatFile, ChatMessage, DialState, FilesTaken, Join, Joined, LEVEL_DB_MAX, LEVEL_DB_MIN,
+    PlaceState, REACTION_LEN_MAX, RoomId, RoomMedia, RoomView,
 };
 pub use server::{Done, Event, Limits, Notice, Registered, Sequenced, ServerMessage};
 pub use types::{

@@ -127,11 +127,15 @@ pub enum Act {
     },
     /// Says something in words.
     Say {
-        /// What.
+        /// What; nothing where there is a file.
+        #[serde(default)]
         text: String,
         /// To one alone; absent: to all.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         to: Option<String>,
+        /// A file that the server has taken from the same participant.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        file: Option<String>,
     },
     /// Shows a sign to all.
     React {
@@ -167,11 +171,14 @@ impl Act {
                 Ok(())
             }
             Self::Dial { number } => within("number", number, TARGET_LEN_MAX),
-            Self::Say { text, to } => {
+            Self::Say { text, to, file } => {
                 if let Some(to) = to {
                     within("to", to, TARGET_LEN_MAX)?;
                 }
-                within("text", text, super::MESSAGE_LEN_MAX)
+                match file {
+                    Some(file) => within("file", file, TARGET_LEN_MAX),
+                    None => within("text", text, super::MESSAGE_LEN_MAX),
+                }
             }
             Self::React { emoji } => within("emoji", emoji, REACTION_LEN_MAX),
             Self::MuteAll {}
@@ -214,6 +221,9 @@ pub struct RoomMedia {
     pub seats: u32,
     /// Whether cameras and screens are welcome.
     pub video: bool,
+    /// What files may be given to the others; absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<FilesTaken>,
 }
 
 /// Whether one is in a room or waits to be let in.
@@ -248,6 +258,29 @@ pub struct Joined {
     pub chat: Vec<ChatMessage>,
 }
 
+/// A file in a room: to be had at `/api/v1/rooms/{room}/files/{id}` while the room is open.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChatFile {
+    /// Its name in links.
+    pub id: String,
+    /// Its name for people: text, whatever it looks like.
+    pub name: String,
+    /// Its media type.
+    #[serde(rename = "type")]
+    pub media_type: String,
+    /// Its length.
+    pub bytes: u64,
+}
+
+/// What files a room takes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FilesTaken {
+    /// The longest one, in bytes.
+    pub bytes: u64,
+    /// Of which media types.
+    pub types: Vec<String>,
+}
+
 /// Something said in words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChatMessage {
@@ -262,6 +295,9 @@ pub struct ChatMessage {
     pub to: Option<String>,
     /// What: text, whatever it looks like.
     pub text: String,
+    /// A file that goes with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<ChatFile>,
     /// When, in milliseconds since 1970.
     pub at_ms: u64,
 }

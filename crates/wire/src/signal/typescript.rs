@@ -428,7 +428,10 @@ const TYPES: &[Type] = &[
             Variant::Act("end", &[]),
             Variant::Act("hold", &[("held", "boolean")]),
             Variant::Act("dial", &[("number", "string")]),
-            Variant::Act("say", &[("text", "string"), ("to?", "string")]),
+            Variant::Act(
+                "say",
+                &[("text", "string"), ("to?", "string"), ("file?", "string")],
+            ),
             Variant::Act("react", &[("emoji", "string")]),
             Variant::Act("video", &[("camera", "boolean"), ("screen", "boolean")]),
         ]),
@@ -453,12 +456,28 @@ const TYPES: &[Type] = &[
             ("token", "string"),
             ("seats", "number"),
             ("video", "boolean"),
+            ("files?", "FilesTaken"),
         ]),
     },
     Type {
         doc: "Whether one is in a room or waits to be let in.",
         name: "PlaceState",
         shape: Shape::Words(&["here", "waiting"]),
+    },
+    Type {
+        doc: "A file in a room: at `/api/v1/rooms/{room}/files/{id}` while the room is open.",
+        name: "ChatFile",
+        shape: Shape::Object(&[
+            ("id", "string"),
+            ("name", "string"),
+            ("type", "string"),
+            ("bytes", "number"),
+        ]),
+    },
+    Type {
+        doc: "What files a room takes: up to so many bytes, of these media types.",
+        name: "FilesTaken",
+        shape: Shape::Object(&[("bytes", "number"), ("types", "string[]")]),
     },
     Type {
         doc: "Something said in words: to all, or to one alone.",
@@ -469,6 +488,7 @@ const TYPES: &[Type] = &[
             ("name", "string"),
             ("to?", "string"),
             ("text", "string"),
+            ("file?", "ChatFile"),
             ("at_ms", "number"),
         ]),
     },

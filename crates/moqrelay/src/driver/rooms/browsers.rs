@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use moqrelay_control::{PlaceKey, Reply, RoomRequest, Visitor, action, participant};
+use moqrelay_control::{PlaceKey, Reply, RoomRequest, Visitor, action, file_id, participant};
 use moqrelay_relay::Rights;
 use moqrelay_room::{
     Attachment, DeviceId, ParticipantId, Refusal,
@@ -14,7 +14,8 @@ use moqrelay_room::{
 use moqrelay_wire::{conference as wire, signal};
 
 use super::{
-    super::Driver, fresh, room_place, to_wire_event, to_wire_leaving, to_wire_role, to_wire_roster,
+    super::Driver, files::to_wire_file, fresh, room_place, to_wire_event, to_wire_leaving,
+    to_wire_role, to_wire_roster,
 };
 
 /// For so long after its start a server gives places back that one before it gave out: pages come back within seconds.
@@ -122,10 +123,13 @@ impl Driver {
         let (who, now) = (Who::Device(device), Instant::now());
         let action = match act {
             Act::Dial { number } => return self.dial_out(who, &number),
-            Act::Say { text, to } => {
+            Act::Say { text, to, file } => {
                 let whom = |text: &str| participant(text).ok_or(Denied::NoSuchParticipant);
                 let to = to.as_deref().map(whom).transpose()?;
-                return Ok(self.rooms.board.say(who, &text, to, wall_ms(), now)?);
+                let which = |text: &str| file_id(text).ok_or(Denied::NoSuchFile);
+                let file = file.as_deref().map(which).transpose()?;
+                let said = self.rooms.board.say(who, &text, to, file, wall_ms(), now);
+                return Ok(said?);
             }
             Act::React { emoji } => return Ok(self.rooms.board.react(who, &emoji, now)?),
             other => action(&other)?.ok_or(Denied::WrongState)?,
@@ -220,6 +224,7 @@ impl Driver {
             token: self.control.room_token(room, participant, role),
             seats: self.rooms.seats,
             video: true,
+            files: self.rooms.files_taken(),
         }
     }
 
@@ -409,6 +414,7 @@ fn to_wire_message(message: Message) -> signal::ChatMessage {
         name: message.name,
         to: message.to.map(|to| to.to_string()),
         text: message.text,
+        file: message.file.map(to_wire_file),
         at_ms: message.at_ms,
     }
 }

@@ -34,6 +34,13 @@ impl Driver {
                 tracing::info!(%name, "an operator has a room forgotten");
                 board.forget(&name).map(|()| Operated::Done)
             }
+            Operation::Bring(name, bidden) => {
+                self.bring_program(&name, bidden).map(Operated::Brought)
+            }
+            Operation::TakeOut(name, participant) => {
+                tracing::info!(%name, %participant, "an operator takes a program out");
+                board.take_out(&name, participant).map(|()| Operated::Done)
+            }
             Operation::Act(name, action) => {
                 tracing::info!(%name, ?action, "an operator acts in a room");
                 board.operate(&name, action).map(|()| Operated::Done)
