@@ -405,10 +405,12 @@ fn acts() -> Vec<Act> {
         Act::Say {
             text: "hello".into(),
             to: None,
+            file: None,
         },
         Act::Say {
             text: "hello".into(),
             to: Some(p()),
+            file: Some("f1".into()),
         },
         Act::React {
             emoji: "👍".into()
@@ -494,6 +496,10 @@ fn room_media() -> RoomMedia {
         token: "t".into(),
         seats: 5,
         video: true,
+        files: Some(FilesTaken {
+            bytes: 8 << 20,
+            types: vec!["image/png".into()],
+        }),
     }
 }
 
@@ -504,6 +510,12 @@ fn message(to: Option<&str>) -> ChatMessage {
         name: "Anna".into(),
         to: to.map(str::to_owned),
         text: "hello".into(),
+        file: to.map(|_| ChatFile {
+            id: "f1".into(),
+            name: "a.png".into(),
+            media_type: "image/png".into(),
+            bytes: 7,
+        }),
         at_ms: 1_800_000_000_000,
     }
 }
