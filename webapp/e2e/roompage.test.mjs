@@ -1,5 +1,6 @@
 // Rooms in Chromium: who is heard, what is seen, the lobby, hosts, hostile text, coming back, axe.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { launchChromium } from './lib/chromium.mjs';
 import { startDaemon } from './lib/daemon.mjs';
@@ -121,6 +122,35 @@ describe('two pages in a room', () => {
     await late.message('hello all');
 
     assert.equal(await late.phone.driver.evaluate(() => document.body.textContent.includes('for you')), false);
+  });
+
+  test('give each other files: a picture is seen small and saved whole, its name is text', async () => {
+    await meet();
+    await Promise.all([anna.open('chat'), bert.open('chat')]);
+    await anna.drop([{ name: `${HOSTILE}.png`, picture: '#c03020' }]);
+    await bert.phone.see('file-preview[data-shown="true"]');
+    const seen = await bert.phone.driver.evaluate(() => ({
+      name: document.querySelector('[data-testid="file-name"]').textContent,
+      pixel: [...document.querySelector('[data-testid="file-preview"]').getContext('2d').getImageData(5, 5, 1, 1).data],
+      images: document.querySelectorAll('img').length,
+      harmed: globalThis.harmed,
+    }));
+    assert.deepEqual(seen.pixel, [0xc0, 0x30, 0x20, 0xff]);
+    assert.match(seen.name, /onerror.*\.png$/);
+    assert.deepEqual([seen.images, seen.harmed], [0, undefined]);
+
+    const page = bert.phone.driver.context.pages()[0];
+    const [download] = await Promise.all([page.waitForEvent('download'), bert.phone.click('file-save')]);
+    assert.match(download.suggestedFilename(), /\.png$/);
+    assert.equal(readFileSync(await download.path()).subarray(1, 4).toString(), 'PNG');
+
+    await anna.drop([
+      { name: 'film.mov', type: 'video/quicktime', text: 'x' },
+      { name: 'false.png', type: 'image/png', text: 'no picture' },
+    ]);
+    await anna.phone.wait('both to be refused', () => document.querySelectorAll('[data-testid="upload"][data-code="type"]').length === 2);
+    assert.equal(await anna.phone.has('upload-failure'), true);
+    await anna.accessible('a file in the chat, and two that are refused');
   });
 
   test('show hostile names and words as text', async (context) => {

@@ -82,6 +82,29 @@ export class WebRoom {
     await this.phone.click('chat-send');
   }
 
+  /** Drops files on the chat: { name, type, text }, or { name, picture }: a PNG of one colour. */
+  drop(files) {
+    return this.phone.driver.evaluate(
+      async ([selector, given]) => {
+        const carried = new DataTransfer();
+        for (const { name, type, text, picture } of given) {
+          let content = text;
+          if (picture !== undefined) {
+            const canvas = new OffscreenCanvas(64, 48);
+            const context = canvas.getContext('2d');
+            context.fillStyle = picture;
+            context.fillRect(0, 0, 64, 48);
+            content = await canvas.convertToBlob();
+          }
+          carried.items.add(new File([content], name, { type: type ?? 'image/png' }));
+        }
+        const drop = new DragEvent('drop', { dataTransfer: carried, bubbles: true, cancelable: true });
+        document.querySelector(selector).dispatchEvent(drop);
+      },
+      [id('chat-drop'), files],
+    );
+  }
+
   /** Waits for a message of this text; returns { from, to, name }. */
   message(text) {
     return until(

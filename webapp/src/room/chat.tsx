@@ -5,7 +5,9 @@ import { locale, words } from "../i18n/index.ts";
 import { Icon } from "../ui/icons.tsx";
 import { formatWhen } from "../ui/time.ts";
 import { useView } from "../ui/view.ts";
-import type { ChatMessage } from "./messages.ts";
+import { Attach, FileCard, Uploads, takenBy } from "./file.tsx";
+import type { ChatMessage, Person } from "./messages.ts";
+import type { RoomScreen } from "./screen.ts";
 import { type RoomState, nameOf, present, stayOf } from "./state.ts";
 import { TEXT_CHARS_MAX } from "./text.ts";
 
@@ -13,10 +15,11 @@ import { TEXT_CHARS_MAX } from "./text.ts";
 const NEAR_PX = 60;
 
 export function Chat() {
-	const { phone, room } = useView();
+	const { phone, room, roomScreen } = useView();
 	const t = words.value.room;
 	const list = useRef<HTMLDivElement>(null);
 	const near = useRef(true);
+	const dragging = useSignal(false);
 	const { chat } = room.value;
 	const last = chat.at(-1)?.n;
 	useEffect(() => {
@@ -24,8 +27,28 @@ export function Chat() {
 		const element = list.current;
 		if (element !== null && near.current) element.scrollTop = element.scrollHeight;
 	}, [last]);
+	/** Files alone: a word that is dragged goes into the field. */
+	const carries = ({ dataTransfer }: DragEvent): boolean => takenBy(room.value) !== undefined && dataTransfer?.types.includes("Files") === true;
 	return (
-		<>
+		<div
+			class="chat-panel"
+			data-testid="chat-drop"
+			data-dragging={dragging.value}
+			onDragOver={(event) => {
+				if (!carries(event)) return;
+				event.preventDefault();
+				dragging.value = true;
+			}}
+			onDragLeave={({ currentTarget, relatedTarget }) => {
+				if (!(relatedTarget instanceof Node) || !currentTarget.contains(relatedTarget)) dragging.value = false;
+			}}
+			onDrop={(event) => {
+				dragging.value = false;
+				if (!carries(event)) return;
+				event.preventDefault();
+				phone.room.files.offer([...(event.dataTransfer?.files ?? [])], addressee(room.value, roomScreen));
+			}}
+		>
 			<div
 				ref={list}
 				class="scroll chat"
@@ -41,8 +64,24 @@ export function Chat() {
 				))}
 			</div>
 			<Composer />
-		</>
+			{dragging.value && (
+				<p class="drop-here" aria-hidden="true">
+					{t.files.dropHere}
+				</p>
+			)}
+		</div>
 	);
+}
+
+/** Those who can read. */
+function readers(state: RoomState): readonly Person[] {
+	const own = stayOf(state)?.participant;
+	return present(state).filter(({ participant, kind }) => participant !== own && kind === "browser");
+}
+
+/** To whom alone it goes; null: to all. */
+function addressee(state: RoomState, { writeTo }: RoomScreen): string | null {
+	return readers(state).some(({ participant }) => participant === writeTo.value) ? writeTo.value : null;
 }
 
 function Message({ message, state }: { message: ChatMessage; state: RoomState }) {
@@ -60,9 +99,12 @@ function Message({ message, state }: { message: ChatMessage; state: RoomState })
 				{alone !== "" && <bdi class="message-alone">{alone}</bdi>}
 				<time dateTime={new Date(message.at_ms).toISOString()}>{formatWhen(message.at_ms, Date.now(), locale.value, t.yesterday)}</time>
 			</header>
-			<p dir="auto" data-testid="message-text">
-				{message.text}
-			</p>
+			{message.text !== "" && (
+				<p dir="auto" data-testid="message-text">
+					{message.text}
+				</p>
+			)}
+			{message.file !== undefined && <FileCard file={message.file} />}
 		</article>
 	);
 }
@@ -72,9 +114,8 @@ function Composer() {
 	const t = words.value.room;
 	const text = useSignal("");
 	const field = useRef<HTMLTextAreaElement>(null);
-	const own = stayOf(room.value)?.participant;
-	const others = present(room.value).filter(({ participant, kind }) => participant !== own && kind === "browser");
-	const to = others.some(({ participant }) => participant === roomScreen.writeTo.value) ? roomScreen.writeTo.value : null;
+	const others = readers(room.value);
+	const to = addressee(room.value, roomScreen);
 	useEffect(() => field.current?.focus(), []);
 	const send = (): void => {
 		const written = text.value.trim();
@@ -107,7 +148,9 @@ function Composer() {
 					))}
 				</select>
 			</label>
+			<Uploads />
 			<div class="composer-line">
+				<Attach to={to} />
 				<textarea
 					ref={field}
 					rows={2}
@@ -118,6 +161,12 @@ function Composer() {
 					aria-label={t.message}
 					data-testid="chat-input"
 					onInput={(event) => (text.value = event.currentTarget.value)}
+					onPaste={(event) => {
+						const files = [...(event.clipboardData?.files ?? [])];
+						if (files.length === 0 || takenBy(room.value) === undefined) return;
+						event.preventDefault();
+						phone.room.files.offer(files, to);
+					}}
 					onKeyDown={(event) => {
 						if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
 						event.preventDefault();

@@ -11,6 +11,7 @@ import { Store } from "../core/store.ts";
 import type { VideoEngine, VideoErrorCode, VideoMedia } from "../video/api.ts";
 import { CAPTION_MS, type Caption, caption, fade } from "./captions.ts";
 import type { Act, Joined, RoomMedia as PlaceMedia, RoomEvent, RoomRequest, Roster } from "./messages.ts";
+import { Files } from "./files.ts";
 import { reduce } from "./reduce.ts";
 import { SPEAKERS_MS, type Speakers, speakersOf } from "./speakers.ts";
 import { NO_ROOM, type RoomInput, type RoomState, type Wish, roleOf, speaks, stayOf } from "./state.ts";
@@ -60,6 +61,7 @@ export class Conference {
 	readonly sending = new Store<Sending>(NOTHING);
 	/** What telephones say, in words. */
 	readonly captions = new Store<readonly Caption[]>([]);
+	readonly files: Files;
 	readonly #options: ConferenceOptions;
 	readonly #kept: Kept<Resumed>;
 	/** When somebody was heard here last. */
@@ -71,6 +73,8 @@ export class Conference {
 	#away = false;
 	/** The room whose people were made louder or softer. */
 	#levelled = "";
+	/** The room that the files are of. */
+	#filesOf: string | undefined;
 	/** Whose words were asked for last, and in which room. */
 	#following = JSON.stringify([undefined, []]);
 	#followedRoom: string | null = null;
@@ -80,6 +84,10 @@ export class Conference {
 
 	constructor(options: ConferenceOptions) {
 		this.#options = options;
+		this.files = new Files({
+			media: () => (this.state.value.place.name === "here" ? this.state.value.place.media : null),
+			give: (file, to) => this.act({ act: "say", text: "", file, ...(to === null ? {} : { to }) }),
+		});
 		this.#kept = new Kept(options.tab, "room", checkResumed);
 		options.engine.on("levels", (levels) => this.#heard(levels));
 		options.engine.on("text", (text) => this.#said(text));
@@ -195,6 +203,8 @@ export class Conference {
 			this.#level(state.roster);
 			this.#show();
 			this.#follow();
+			if (stayOf(state)?.id !== this.#filesOf) this.files.clear();
+			this.#filesOf = stayOf(state)?.id;
 		}
 		for (const effect of effects) {
 			if (effect.type === "request") void this.#request(effect.request);

@@ -2,6 +2,7 @@
 import type { Event, Request } from "../core/schema.ts";
 
 export type {
+	ChatFile,
 	ChatMessage,
 	DialState,
 	Joined,

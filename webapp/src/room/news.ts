@@ -10,6 +10,7 @@ export function inWords(news: News, state: RoomState, t: Messages): string | nul
 			return happeningInWords(news.event, state, t);
 		case "chat": {
 			const name = nameOf(state, news.message.from);
+			if (news.message.file !== undefined) return t.room.news.file(name);
 			return news.message.to === undefined ? t.room.news.message(name) : t.room.news.privateMessage(name);
 		}
 		case "refused":

@@ -41,7 +41,8 @@ export function reduce(state: RoomState, input: RoomInput): Reduced {
 		case "act":
 			return { state, effects: acts(state, input.act) };
 		case "read":
-			return only({ ...state, read: state.chat.at(-1)?.n ?? state.read });
+			// Who has the message need not be told of it; a screen reader reads the chat itself.
+			return only({ ...state, read: state.chat.at(-1)?.n ?? state.read, news: state.news.filter(({ about }) => about !== "chat") });
 		case "heard": {
 			const spoke = latest(state.spoke, input.participants);
 			return only(spoke === state.spoke ? state : { ...state, spoke });

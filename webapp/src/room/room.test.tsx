@@ -16,6 +16,7 @@ const CALL = "0123456789abcdef0123456789abcdef";
 beforeEach(() => vi.useFakeTimers());
 afterEach(() => {
 	shut();
+	vi.unstubAllGlobals();
 	vi.useRealTimers();
 });
 
@@ -249,6 +250,71 @@ describe("the room", () => {
 });
 
 describe("the chat", () => {
+	const files = { bytes: 1_000_000, types: ["image/png", "text/plain"] };
+	const textFile = (name: string, text = "hello") => new File([text], name, { type: "text/plain" });
+
+	it("takes files by choice, drop and paste, and gives them to whom words go", async () => {
+		const requests = stubUploads();
+		const { find, click, socket } = await entered({ media: media({ files }) });
+		await click("room-chat");
+		await act(() => {
+			const select = find("chat-to") as HTMLSelectElement;
+			select.value = "p2";
+			select.dispatchEvent(new Event("change", { bubbles: true }));
+		});
+
+		await act(() => void find("chat-drop")?.dispatchEvent(carrying("drop", "dataTransfer", [textFile("b\u00fccher.txt")])));
+		await act(() => requests[0]?.upload.onprogress?.({ loaded: 2 } as ProgressEvent));
+		expect(requests[0]?.headers).toEqual({ authorization: "Bearer t", "content-type": "text/plain", "x-file-name": "b%C3%BCcher.txt" });
+		expect(find("upload")?.querySelector("progress")?.value).toBeCloseTo(0.4);
+		expect(find("upload")?.querySelector("progress")?.getAttribute("aria-label")).toBe(en.room.files.sending("b\u00fccher.txt"));
+		await act(async () => requests[0]?.finish(201, { file: { id: "f1" } }));
+		expect(socket().last("room")).toMatchObject({ do: { act: "say", text: "", file: "f1", to: "p2" } });
+		expect(find("upload")).toBeNull();
+
+		await act(() => void find("chat-input")?.dispatchEvent(carrying("paste", "clipboardData", [new File(["x"], "image.png", { type: "image/png" })])));
+		expect(requests[1]?.headers["content-type"]).toBe("image/png");
+	});
+
+	it("says in words which files do not go, and why", async () => {
+		const requests = stubUploads();
+		const { all, find, click } = await entered({ media: media({ files }) });
+		await click("room-chat");
+		const wrong = [textFile("big.txt", "x".repeat(1_000_001)), new File(["x"], "film.mov", { type: "video/quicktime" }), textFile("none.txt", ""), textFile("good.txt")];
+
+		await act(() => void find("chat-drop")?.dispatchEvent(carrying("drop", "dataTransfer", wrong)));
+		await act(async () => requests[0]?.finish(429, {}));
+
+		const t = en.room.files;
+		expect(requests).toHaveLength(1);
+		expect(all("upload-failure").map(({ textContent }) => textContent)).toEqual([t.tooLarge("977 kB"), t.wrongType("PNG, TXT"), t.failures.empty, t.failures.rate_limited]);
+		await click("upload-drop");
+		expect(all("upload")).toHaveLength(3);
+	});
+
+	it("shows a file's name as text, and says why it does not come", async () => {
+		const { find, click, hear } = await entered({ media: media({ files }) });
+		vi.stubGlobal("fetch", async () => new Response("", { status: 404 }));
+
+		await hear({ type: "chat", room: ROOM, message: message(1, "p2", "", { file: { id: "f1", name: `${HOSTILE}\u202egnp.exe`, type: "text/plain", bytes: 2048 } }), seq: 1 });
+		expect(find("room-news")?.textContent).toBe(en.room.news.file("Bert"));
+		await click("room-chat");
+		expect(find("room-news")?.textContent).toBe("");
+		expect(find("file-name")?.textContent).toBe(`${HOSTILE}gnp.exe`);
+		expect(document.querySelector("img")).toBeNull();
+		expect(find("message-text")).toBeNull();
+		await click("file-save");
+
+		expect(find("file-failure")?.textContent).toBe(en.room.files.failures.gone);
+	});
+
+	it("has no button for files where the room takes none", async () => {
+		const { find, click } = await entered();
+		await click("room-chat");
+
+		expect(find("chat-attach")).toBeNull();
+	});
+
 	it("sends to all, or to one, and shows what comes as text", async () => {
 		const { find, all, click, type, socket, hear } = await entered();
 		await click("room-chat");
@@ -486,4 +552,44 @@ function fakeVideo() {
 		for (const listener of listeners.get(event) ?? []) listener(value as never);
 	};
 	return { engine, log, emit };
+}
+
+interface Sent {
+	readonly upload: { onprogress: ((event: ProgressEvent) => void) | null };
+	readonly headers: Record<string, string>;
+	finish(status: number, answer: unknown): void;
+}
+
+/** Requests that bring files, as they are made. */
+function stubUploads(): readonly Sent[] {
+	const made: Sent[] = [];
+	class Request implements Sent {
+		readonly upload = { onprogress: null };
+		readonly headers: Record<string, string> = {};
+		status = 0;
+		responseText = "";
+		onload: (() => void) | null = null;
+		constructor() {
+			made.push(this);
+		}
+		open(): void {}
+		send(): void {}
+		abort(): void {}
+		setRequestHeader(name: string, value: string): void {
+			this.headers[name] = value;
+		}
+		finish(status: number, answer: unknown): void {
+			this.status = status;
+			this.responseText = JSON.stringify(answer);
+			this.onload?.();
+		}
+	}
+	vi.stubGlobal("XMLHttpRequest", Request);
+	return made;
+}
+
+function carrying(type: string, where: "dataTransfer" | "clipboardData", files: File[]): Event {
+	const event = new Event(type, { bubbles: true, cancelable: true });
+	Object.defineProperty(event, where, { value: { types: ["Files"], files } });
+	return event;
 }

@@ -13,7 +13,7 @@
  * | controls | `room-controls` `room-mute` `room-camera` `room-blur` `room-screen` `room-hand` `room-react` `reactions` `reaction` (`data-emoji`) `room-layout` `room-people` `room-people-badge` `room-chat` `room-chat-badge` `room-hold` `room-settings` `room-leave` |
  * | people | `panel-people` `panel-close` `roster`; `roster-person` (attributes as `tile`) with `roster-name` `person-more` `person-details` `person-pin` `person-write` `person-mute` `person-hand` `person-role` `person-level` `person-remove` `person-ban` (the last two want a second press: `data-armed`); `waiting-person` (`data-participant`) `admit` `refuse`; `copy-link` `room-number` |
  * | hosts | `host-tools` `mute-all` `lock-room` `lobby-room` `end-room` (second press) `dial-out` `dial-out-number` `dial-out-call`; `dial` (`data-number`, `data-state`, `data-cause`) |
- * | chat | `panel-chat` `chat`; `message` (`data-from`, `data-to`) with `message-name` `message-text`; `composer` `chat-to` `chat-input` `chat-send` |
+ * | chat | `panel-chat` `chat` `chat-drop` (`data-dragging`); `message` (`data-from`, `data-to`) with `message-name` `message-text`, or `file` (`data-type`) with `file-save` `file-name` `file-preview` (`data-shown`) `file-failure` (`data-code`); `composer` `chat-to` `chat-input` `chat-send` `chat-attach` `chat-file`; `upload` (`data-code`) with `upload-failure` `upload-drop` |
  * | to be known | `banner-recording` `banner-listening` `banner-held` `banner-muted` `banner-again` and those of the phone; `room-news` (read aloud) `toast` `captions` `caption` (`data-participant`) |
  */
 import { useEffect, useState } from "preact/hooks";

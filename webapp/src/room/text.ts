@@ -16,6 +16,12 @@ export function cleanText(text: string): string {
 	return text.replace(HOSTILE, "").slice(0, TEXT_CHARS_MAX);
 }
 
+/** 1 kB, 12 kB, 3.4 MB: as people read them. */
+export function formatBytes(bytes: number, locale: string): string {
+	const [unit, value] = bytes < 1 << 20 ? (["kilobyte", Math.ceil(bytes / 1024)] as const) : (["megabyte", bytes / (1 << 20)] as const);
+	return new Intl.NumberFormat(locale, { style: "unit", unit, maximumFractionDigits: value < 10 ? 1 : 0 }).format(value);
+}
+
 /** A reaction: a sign, not a speech. */
 export function cleanSign(sign: string): string {
 	return sign.replace(HOSTILE, "").slice(0, SIGN_CHARS_MAX);

@@ -64,6 +64,7 @@ export function createView(phone: Phone) {
 		/** A room, or its door, is what is to be seen; a call goes before it. */
 		roomInFront: computed(() => room.value.place.name !== "none" && talking.value.length === 0),
 		captions: read(phone.room.captions),
+		uploads: read(phone.room.files.uploads),
 		video: read(phone.room.video),
 		videoSending: read(phone.room.sending),
 		check: read(phone.check.state),

@@ -1,4 +1,14 @@
-import type { RoomWords } from "./en.ts";
+import type { FileWords, RoomWords } from "./en.ts";
+
+const fileFailures: FileWords = {
+	empty: "Die Datei ist leer",
+	many: "Höchstens zehn Dateien auf einmal",
+	rate_limited: "Zu viele Dateien in einer Minute. Bitte kurz warten und noch einmal versuchen.",
+	gone: "Die Datei ist nicht mehr da",
+	outside: "Sie sind nicht mehr im Raum",
+	lost: "Die Verbindung ist abgebrochen. Bitte noch einmal versuchen.",
+	refused: "Der Server nimmt diese Datei nicht an",
+};
 
 export const room: RoomWords = {
 	kinds: { browser: "Browser", telephone: "Telefon", recorder: "Aufzeichnung", program: "Programm" },
@@ -166,6 +176,19 @@ export const room: RoomWords = {
 	privatelyToYou: "nur an Sie",
 	newMessages: (count) => (count === 1 ? "1 neue Nachricht" : `${count} neue Nachrichten`),
 
+	files: {
+		failures: fileFailures,
+		attach: "Datei anhängen",
+		dropHere: "Dateien hier ablegen",
+		uploads: "Dateien unterwegs",
+		sending: (name) => `${name} wird gesendet`,
+		cancel: (name) => `${name} nicht senden`,
+		dismiss: (name) => `${name} weglegen`,
+		save: "Speichern:",
+		tooLarge: (most) => `Zu groß: höchstens ${most}`,
+		wrongType: (types) => `Dateien dieser Art werden nicht angenommen, nur ${types}`,
+	},
+
 	recording: "Dieser Raum wird aufgezeichnet",
 	listening: (names) => `Es hört zu: ${names}`,
 	heldBanner: "Gehalten: Sie hören niemanden, und niemand hört Sie",
@@ -192,6 +215,7 @@ export const room: RoomWords = {
 		youRole: (role) => `Sie sind jetzt ${role}`,
 		message: (name) => `Nachricht von ${name}`,
 		privateMessage: (name) => `Nachricht von ${name}, nur an Sie`,
+		file: (name) => `Datei von ${name}`,
 		youAreBack: "Sie sind wieder im Raum",
 	},
 };

@@ -1,6 +1,10 @@
 /** The words of rooms, in English, and the shape of every other language. */
 import type { DialState, Kind, LeaveReason, Role } from "../../room/messages.ts";
+import type { FileFailure } from "../../room/files.ts";
 import type { VideoErrorCode } from "../../video/api.ts";
+
+/** The others name a limit. */
+export type FileWords = Record<Exclude<FileFailure, "too_large" | "type">, string>;
 
 const kinds: Record<Kind, string> = { browser: "Browser", telephone: "Telephone", recorder: "Recorder", program: "Program" };
 
@@ -26,6 +30,16 @@ const video: Record<VideoErrorCode, string> = {
 	refused: "The server does not take your picture",
 	codec_failed: "The video codec of this browser failed",
 	failed: "The picture does not work",
+};
+
+const fileFailures: FileWords = {
+	empty: "The file is empty",
+	many: "Ten files at once at most",
+	rate_limited: "Too many files within a minute. Wait a moment and try again.",
+	gone: "The file is there no more",
+	outside: "You are not in the room any more",
+	lost: "The connection broke. Try again.",
+	refused: "The server does not take this file",
 };
 
 export const room = {
@@ -178,6 +192,19 @@ export const room = {
 	privatelyToYou: "to you alone",
 	newMessages: (count: number) => (count === 1 ? "1 new message" : `${count} new messages`),
 
+	files: {
+		failures: fileFailures,
+		attach: "Attach a file",
+		dropHere: "Drop files here",
+		uploads: "Files on their way",
+		sending: (name: string) => `Sending ${name}`,
+		cancel: (name: string) => `Do not send ${name}`,
+		dismiss: (name: string) => `Put ${name} aside`,
+		save: "Save:",
+		tooLarge: (most: string) => `Too large: ${most} at most`,
+		wrongType: (types: string) => `Files of this kind are not taken. These are: ${types}`,
+	},
+
 	recording: "This room is being recorded",
 	listening: (names: string) => `Listening: ${names}`,
 	heldBanner: "On hold: you hear nobody and nobody hears you",
@@ -204,6 +231,7 @@ export const room = {
 		youRole: (role: string) => `You are ${role.toLowerCase()} now`,
 		message: (name: string) => `Message from ${name}`,
 		privateMessage: (name: string) => `Message from ${name}, to you alone`,
+		file: (name: string) => `File from ${name}`,
 		youAreBack: "You are back in the room",
 	},
 };

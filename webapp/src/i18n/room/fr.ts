@@ -1,4 +1,14 @@
-import type { RoomWords } from "./en.ts";
+import type { FileWords, RoomWords } from "./en.ts";
+
+const fileFailures: FileWords = {
+	empty: "Le fichier est vide",
+	many: "Dix fichiers à la fois au plus",
+	rate_limited: "Trop de fichiers en une minute. Patientez un instant puis réessayez.",
+	gone: "Le fichier n’est plus disponible",
+	outside: "Vous n’êtes plus dans la salle",
+	lost: "La connexion a été interrompue. Réessayez.",
+	refused: "Le serveur n’accepte pas ce fichier",
+};
 
 export const room: RoomWords = {
 	kinds: { browser: "Navigateur", telephone: "Téléphone", recorder: "Enregistrement", program: "Programme" },
@@ -166,6 +176,19 @@ export const room: RoomWords = {
 	privatelyToYou: "à vous seul",
 	newMessages: (count) => (count === 1 ? "1 nouveau message" : `${count} nouveaux messages`),
 
+	files: {
+		failures: fileFailures,
+		attach: "Joindre un fichier",
+		dropHere: "Déposez les fichiers ici",
+		uploads: "Fichiers en cours d’envoi",
+		sending: (name) => `Envoi de ${name}`,
+		cancel: (name) => `Ne pas envoyer ${name}`,
+		dismiss: (name) => `Retirer ${name} de la liste`,
+		save: "Enregistrer :",
+		tooLarge: (most) => `Trop volumineux : ${most} au plus`,
+		wrongType: (types) => `Les fichiers de ce type ne sont pas acceptés. Types acceptés : ${types}`,
+	},
+
 	recording: "Cette salle est enregistrée",
 	listening: (names) => `À l’écoute : ${names}`,
 	heldBanner: "En attente : vous n’entendez personne et personne ne vous entend",
@@ -192,6 +215,7 @@ export const room: RoomWords = {
 		youRole: (role) => `Vous êtes maintenant ${role.toLowerCase()}`,
 		message: (name) => `Message de ${name}`,
 		privateMessage: (name) => `Message de ${name}, à vous seul`,
+		file: (name) => `Fichier de ${name}`,
 		youAreBack: "Vous êtes de retour dans la salle",
 	},
 };
