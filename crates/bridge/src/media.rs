@@ -4,47 +4,42 @@ use std::{fmt, io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use base64::Engine as _;
 use bytes::BytesMut;
-use futures_util::StreamExt as _;
-use moqrelay_wire::chan_websocket::{EVENT_BYTES_MAX, Event, SUBPROTOCOL};
+use moqrelay_wire::{
+    chan_websocket::{Event, SUBPROTOCOL},
+    websocket::{DecodeError, Message, Role},
+};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
     time::{Instant, timeout},
 };
-use tokio_tungstenite::{
-    WebSocketStream,
-    tungstenite::{
-        self, Message,
-        handshake::{
-            machine::TryParse as _,
-            server::{Request as Handshake, create_response, write_response},
-        },
-        http::{HeaderValue, StatusCode, header},
-        protocol::{Role, WebSocketConfig},
+use tokio_tungstenite::tungstenite::{
+    self,
+    error::ProtocolError,
+    handshake::{
+        client::{Response, generate_request},
+        derive_accept_key,
+        machine::TryParse as _,
+        server::{Request as Handshake, create_response, write_response},
     },
+    http::{HeaderValue, StatusCode, header},
 };
 use uuid::Uuid;
 
 use crate::{
     ari::Secret,
     codec::Codec,
-    leg::{Bytestream, Line, MediaSocket},
+    leg::{Bytestream, Line, LineError, MediaSocket},
 };
 
-/// The longest request of Asterisk's: caller's data is in its first line.
-const REQUEST_BYTES_MAX: usize = 8 * 1024;
+/// The longest request or answer of Asterisk's: caller's data is in its first line.
+const HEAD_BYTES_MAX: usize = 8 * 1024;
 
 /// Media that may come before `MEDIA_START` when Asterisk is busy; it is not played.
 const BEFORE_START_MAX: usize = 250;
 
 /// From the connection to `MEDIA_START`: some milliseconds are usual.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// The longest message that makes sense: 20 ms of 192 kHz, or an event.
-const MESSAGE_BYTES_MAX: usize = 2 * EVENT_BYTES_MAX;
-
-/// What is read at a time: two messages of 48 kHz.
-const READ_BYTES: usize = 4 * 1024;
 
 /// How Asterisk shows that it may come in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,7 +101,7 @@ pub(crate) enum Error {
     Closed,
     #[error("the bridge ends")]
     Ending,
-    #[error("a request of more than {REQUEST_BYTES_MAX} bytes")]
+    #[error("a request or an answer of more than {HEAD_BYTES_MAX} bytes")]
     TooLong,
     #[error("{0} messages and no MEDIA_START among them")]
     NoStart(usize),
@@ -116,6 +111,8 @@ pub(crate) enum Error {
     Codec(String),
     #[error(transparent)]
     Protocol(#[from] tungstenite::Error),
+    #[error(transparent)]
+    Frame(#[from] DecodeError),
     #[error(transparent)]
     Io(#[from] io::Error),
 }
@@ -128,7 +125,11 @@ impl Error {
             Self::Closed => "closed",
             Self::Ending => "ending",
             Self::Tls(_) => "tls",
-            Self::TooLong | Self::NoStart(_) | Self::Codec(_) | Self::Protocol(_) => "malformed",
+            Self::TooLong
+            | Self::NoStart(_)
+            | Self::Codec(_)
+            | Self::Protocol(_)
+            | Self::Frame(_) => "malformed",
             Self::NoRtp | Self::Io(_) => "broken",
         }
     }
@@ -176,7 +177,7 @@ pub(crate) async fn read_request(
                     rest: rest.split_off(len),
                 });
             }
-            if rest.len() >= REQUEST_BYTES_MAX {
+            if rest.len() >= HEAD_BYTES_MAX {
                 return Err(Error::TooLong);
             }
             if stream.read_buf(&mut rest).await? == 0 {
@@ -261,13 +262,7 @@ impl Request {
             let mut answer = Vec::new();
             write_response(&mut answer, &response)?;
             stream.write_all(&answer).await?;
-            let line = WebSocketStream::from_partially_read(
-                stream,
-                self.rest.to_vec(),
-                Role::Server,
-                Some(limits()),
-            );
-            started(line.await).await
+            started(Line::new(stream, Role::Server, self.rest)).await
         };
         timeout(OPEN_TIMEOUT, open).await.map_err(|_| Error::Slow)?
     }
@@ -284,28 +279,73 @@ pub(crate) async fn connect(host: &str, connection: &str) -> Result<MediaSocket,
         );
         let stream = TcpStream::connect(host).await?;
         stream.set_nodelay(true)?;
-        let stream: Box<dyn Bytestream> = Box::new(stream);
-        let (line, _response) =
-            tokio_tungstenite::client_async_with_config(request, stream, Some(limits())).await?;
-        started(line).await
+        let mut stream: Box<dyn Bytestream> = Box::new(stream);
+        let rest = shake_hands(&mut stream, request).await?;
+        started(Line::new(stream, Role::Client, rest)).await
     };
     timeout(OPEN_TIMEOUT, open).await.map_err(|_| Error::Slow)?
 }
 
-fn limits() -> WebSocketConfig {
-    WebSocketConfig::default()
-        .max_message_size(Some(MESSAGE_BYTES_MAX))
-        .max_frame_size(Some(MESSAGE_BYTES_MAX))
-        // Room for all of that is made and cleared for each read.
-        .read_buffer_size(READ_BYTES)
-        // A frame that waits for another is late.
-        .write_buffer_size(0)
+/// Asks for a WebSocket; returns what came behind the answer.
+async fn shake_hands(
+    stream: &mut Box<dyn Bytestream>,
+    request: tungstenite::handshake::client::Request,
+) -> Result<BytesMut, Error> {
+    let (request, key) = generate_request(request)?;
+    stream.write_all(&request).await?;
+    let mut answer = BytesMut::with_capacity(1024);
+    let (len, response) = loop {
+        if let Some(parsed) = Response::try_parse(&answer)? {
+            break parsed;
+        }
+        if answer.len() >= HEAD_BYTES_MAX {
+            return Err(Error::TooLong);
+        }
+        if stream.read_buf(&mut answer).await? == 0 {
+            return Err(Error::Closed);
+        }
+    };
+    verify(response, &key)?;
+    Ok(answer.split_off(len))
+}
+
+/// Looks whether an answer grants what was asked for (RFC 6455 section 4.1).
+fn verify(response: Response, key: &str) -> Result<(), tungstenite::Error> {
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        return Err(tungstenite::Error::Http(Box::new(response)));
+    }
+    let accept = derive_accept_key(key.as_bytes());
+    let says = |name: header::HeaderName, wanted: &str| {
+        let value = response.headers().get(name);
+        value.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(wanted.as_bytes()))
+    };
+    let fault = if !says(header::UPGRADE, "websocket") {
+        ProtocolError::MissingUpgradeWebSocketHeader
+    } else if !says(header::CONNECTION, "upgrade") {
+        ProtocolError::MissingConnectionUpgradeHeader
+    } else if response.headers().get(header::SEC_WEBSOCKET_ACCEPT)
+        != HeaderValue::from_str(&accept).ok().as_ref()
+    {
+        ProtocolError::SecWebSocketAcceptKeyMismatch
+    } else if !says(header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL) {
+        ProtocolError::SecWebSocketSubProtocolError(
+            tungstenite::error::SubProtocolError::NoSubProtocol,
+        )
+    } else {
+        return Ok(());
+    };
+    Err(fault.into())
 }
 
 /// Waits for `MEDIA_START`; sound may come before it.
 async fn started(mut line: Line) -> Result<MediaSocket, Error> {
     for _ in 0..BEFORE_START_MAX {
-        match line.next().await.ok_or(Error::Closed)?? {
+        let message = match line.next().await.ok_or(Error::Closed)? {
+            Ok(message) => message,
+            Err(LineError::Io(error)) => return Err(error.into()),
+            Err(LineError::Malformed(error)) => return Err(error.into()),
+        };
+        match message {
             Message::Text(text) => match Event::decode(&text) {
                 Ok((Event::Start(start), form)) => {
                     let codec = Codec::from_name(&start.format)
@@ -317,7 +357,7 @@ async fn started(mut line: Line) -> Result<MediaSocket, Error> {
                 Err(error) => tracing::debug!(%error, "before MEDIA_START"),
             },
             Message::Close(_) => return Err(Error::Closed),
-            Message::Binary(_) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
+            Message::Binary(_) | Message::Ping(_) | Message::Pong(_) => {}
         }
     }
     Err(Error::NoStart(BEFORE_START_MAX))

@@ -10,14 +10,22 @@ use std::time::Duration;
 use common::{Scene, objects, pass, place, within};
 use futures_util::{SinkExt as _, StreamExt as _};
 use moqrelay_bridge::{
-    Credentials, Event, Knock, LegId,
+    Credentials, Event, Knock, LegId, Way,
     ari::Secret,
     leg::{OutRate, Reason, Spec},
 };
-use tokio::net::TcpStream;
+use tokio::{
+    io::AsyncWriteExt as _,
+    net::{TcpListener, TcpStream},
+};
 use tokio_tungstenite::{
-    WebSocketStream, client_async,
-    tungstenite::{Error, Message, client::IntoClientRequest as _, http::header},
+    WebSocketStream, accept_hdr_async, client_async,
+    tungstenite::{
+        Error, Message,
+        client::IntoClientRequest as _,
+        handshake::server::{Request, Response},
+        http::header,
+    },
 };
 use uuid::Uuid;
 
@@ -208,6 +216,88 @@ async fn who_shows_another_password_does_not_get_in() {
     attached(&mut scene).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn pings_are_answered_and_a_close_is_the_end() {
+    let mut scene = Scene::new();
+    let mut line = called(&mut scene, &FORMS[1]).await;
+
+    let ping = Message::Ping("still there?".into());
+    line.0.send(ping).await.unwrap();
+    while line.next().await != Message::Pong("still there?".into()) {}
+    line.0.close(None).await.unwrap();
+
+    let (_, reason, _) = scene.detached().await;
+    assert_eq!(reason, Reason::Closed);
+    while let Some(Ok(message)) = within(line.0.next()).await {
+        assert!(!message.is_text(), "{message}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_frame_ends_that_leg() {
+    let mut scene = Scene::new();
+    let mut line = called(&mut scene, &FORMS[0]).await;
+
+    // Not masked, as a client must do it.
+    let frame = [0x82, 1, 0];
+    line.0.get_mut().write_all(&frame).await.unwrap();
+
+    let (_, reason, _) = scene.detached().await;
+    assert_eq!(reason, Reason::Broken);
+}
+
+// By the real clock: a paused one leaps over the opening, where nothing ticks.
+#[tokio::test]
+async fn we_go_to_asterisk_and_sound_goes_both_ways() {
+    let mut scene = Scene::new();
+    let mut reader = scene.reader(1);
+    let asterisk = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let id = scene.expect(1, OutRate::Follow);
+    let way = Way::WebSocket {
+        host: asterisk.local_addr().unwrap().to_string(),
+        connection: "relay".into(),
+    };
+
+    scene.bridge.reach(id, way).unwrap();
+    let mut line = Line::taken(&asterisk, "/media/relay").await;
+    line.say(FORMS[0].start).await;
+    attached(&mut scene).await;
+    for _ in 0..10 {
+        line.voice().await;
+        line.sound(1).await;
+    }
+
+    assert_eq!(objects(&mut reader, 10).await.len(), 10);
+    hung_up(&mut scene, &mut line, &FORMS[0]).await;
+}
+
+#[tokio::test]
+async fn an_asterisk_that_refuses_or_answers_amiss_is_no_way() {
+    let answers = [
+        "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Protocol: media\r\nSec-WebSocket-Accept: of+another+key=\r\n\r\n",
+        "HTTP/1.1 101 Switching Protocols\r\n\r\n",
+        "SIP/2.0 200 OK\r\n\r\n",
+    ];
+    for answer in answers {
+        let mut scene = Scene::new();
+        let asterisk = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let id = scene.expect(1, OutRate::Follow);
+        let way = Way::WebSocket {
+            host: asterisk.local_addr().unwrap().to_string(),
+            connection: "relay".into(),
+        };
+
+        scene.bridge.reach(id, way).unwrap();
+        let (mut stream, _) = within(asterisk.accept()).await.unwrap();
+        stream.write_all(answer.as_bytes()).await.unwrap();
+
+        let (_, reason, _) = scene.detached().await;
+        assert_eq!(reason, Reason::Unreached, "{answer}");
+    }
+}
+
 /// One way of writing.
 struct Form {
     start: &'static str,
@@ -259,6 +349,20 @@ impl Line {
                 Err(error) => panic!("{error}"),
             }
         }
+    }
+
+    /// Takes a connection of the bridge's.
+    async fn taken(asterisk: &TcpListener, path: &str) -> Self {
+        let (stream, _) = within(asterisk.accept()).await.unwrap();
+        let grant = |request: &Request, mut response: Response| {
+            assert_eq!(request.uri().path(), path);
+            let protocol = "media".parse().unwrap();
+            response
+                .headers_mut()
+                .insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
+            Ok(response)
+        };
+        Self(within(accept_hdr_async(stream, grant)).await.unwrap())
     }
 
     async fn say(&mut self, text: &str) {

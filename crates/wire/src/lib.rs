@@ -13,3 +13,4 @@ pub mod signal;
 pub mod speakers;
 pub mod text_track;
 pub mod video_object;
+pub mod websocket;

@@ -3,25 +3,20 @@
 use std::{
     collections::VecDeque,
     future, io,
-    pin::Pin,
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
 use bytes::Bytes;
-use futures_util::{Sink, Stream};
-use moqrelay_wire::chan_websocket::{Command, Event, Form};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    time::{Instant, timeout},
+use moqrelay_wire::{
+    chan_websocket::{Command, Event, Form},
+    websocket::{Message, Opcode},
 };
-use tokio_tungstenite::{
-    WebSocketStream,
-    tungstenite::{self, Message},
-};
+use tokio::time::{Instant, timeout};
 
 use super::{
     coder::Coder,
+    line::{Line, LineError},
     road::{Arrival, Sent},
     socket::{LINGER_MAX, Read, STALL_MAX},
 };
@@ -39,13 +34,6 @@ const QUEUED_MAX: u32 = 25;
 /// Asterisk takes one piece every 20 ms by its own clock; one or two wait, as the clocks' phases are. What waits
 /// beyond that at two looks in a row is delay that two clocks have added up to.
 const QUEUED_USUAL: u32 = 2;
-
-/// A byte stream below a WebSocket: TCP, or TLS over it.
-pub trait Bytestream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Bytestream for T {}
-
-/// A WebSocket to Asterisk.
-pub(crate) type Line = WebSocketStream<Box<dyn Bytestream>>;
 
 /// One connection whose call is known and whose `MEDIA_START` has come.
 pub(crate) struct MediaSocket {
@@ -100,17 +88,14 @@ impl MediaSocket {
 
     /// Reads what is there into the inbox; ready when that was something.
     pub(super) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.unflushed {
-            match Pin::new(&mut self.line).poll_flush(cx) {
-                Poll::Ready(flushed) => {
-                    flushed.map_err(broken)?;
-                    self.unflushed = false;
-                }
-                Poll::Pending => {}
-            }
+        if self.unflushed
+            && let Poll::Ready(flushed) = self.line.poll_flush(cx)
+        {
+            flushed?;
+            self.unflushed = false;
         }
         while self.budget > 0 && !self.ended {
-            match Pin::new(&mut self.line).poll_next(cx) {
+            match self.line.poll_next(cx) {
                 Poll::Ready(Some(message)) => {
                     self.budget -= 1;
                     self.inbox.push_back(message.map_err(broken)?);
@@ -154,7 +139,12 @@ impl MediaSocket {
                 Err(error) => Arrival::Nonsense(error.to_string()),
             },
             Message::Close(_) => Arrival::Ended,
-            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => Arrival::Nothing,
+            Message::Ping(_) => {
+                // The answer goes out with the next turn at the latest.
+                self.unflushed = true;
+                Arrival::Nothing
+            }
+            Message::Pong(_) => Arrival::Nothing,
         })
     }
 
@@ -217,7 +207,7 @@ impl MediaSocket {
             });
         }
         self.stalled = None;
-        self.write(Message::Binary(packet))?;
+        self.write(Opcode::Binary, &packet)?;
         Ok(Sent::Yes)
     }
 
@@ -231,13 +221,11 @@ impl MediaSocket {
 
     fn command(&mut self, command: Command<'_>) -> io::Result<()> {
         let text = command.encode(self.form).map_err(io::Error::other)?;
-        self.write(Message::text(text))
+        self.write(Opcode::Text, text.as_bytes())
     }
 
-    fn write(&mut self, message: Message) -> io::Result<()> {
-        Pin::new(&mut self.line)
-            .start_send(message)
-            .map_err(broken)?;
+    fn write(&mut self, opcode: Opcode, payload: &[u8]) -> io::Result<()> {
+        self.line.send(opcode, payload);
         self.unflushed = true;
         self.flush().map(|_| ())
     }
@@ -247,13 +235,11 @@ impl MediaSocket {
         if self.unflushed {
             // Whoever waits for the socket to be writable is `poll_ready`, which asks again with its own waker.
             let mut cx = Context::from_waker(Waker::noop());
-            match Pin::new(&mut self.line).poll_flush(&mut cx) {
-                Poll::Ready(flushed) => {
-                    flushed.map_err(broken)?;
-                    self.unflushed = false;
-                }
-                Poll::Pending => return Ok(false),
-            }
+            let Poll::Ready(flushed) = self.line.poll_flush(&mut cx) else {
+                return Ok(false);
+            };
+            flushed?;
+            self.unflushed = false;
         }
         Ok(true)
     }
@@ -267,13 +253,12 @@ impl MediaSocket {
     /// Closes the connection: Asterisk answers with its own close, or [`LINGER_MAX`] passes.
     pub(super) async fn close(mut self) {
         let farewell = async {
-            self.line.close(None).await?;
-            while let Some(message) =
-                future::poll_fn(|cx| Pin::new(&mut self.line).poll_next(cx)).await
-            {
+            self.line.send(Opcode::Close, &[]);
+            future::poll_fn(|cx| self.line.poll_flush(cx)).await?;
+            while let Some(message) = self.line.next().await {
                 message?;
             }
-            Ok::<_, tungstenite::Error>(())
+            Ok::<_, LineError>(())
         };
         match timeout(LINGER_MAX, farewell).await {
             Ok(Ok(())) => {}
@@ -291,17 +276,9 @@ impl std::fmt::Debug for MediaSocket {
     }
 }
 
-/// A connection that ends without a close is an end all the same: Asterisk closes so when it is killed.
-fn broken(error: tungstenite::Error) -> io::Error {
+fn broken(error: LineError) -> io::Error {
     match error {
-        tungstenite::Error::Io(error) => error,
-        tungstenite::Error::ConnectionClosed
-        | tungstenite::Error::AlreadyClosed
-        | tungstenite::Error::Protocol(
-            tungstenite::error::ProtocolError::ResetWithoutClosingHandshake
-            | tungstenite::error::ProtocolError::SendAfterClosing
-            | tungstenite::error::ProtocolError::ReceivedAfterClosing,
-        ) => io::ErrorKind::ConnectionReset.into(),
-        error => io::Error::other(error),
+        LineError::Io(error) => error,
+        LineError::Malformed(error) => io::Error::other(error),
     }
 }

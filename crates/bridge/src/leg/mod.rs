@@ -8,6 +8,7 @@ mod ear;
 mod feed;
 mod hook;
 mod intake;
+mod line;
 mod media_socket;
 mod opus_out;
 mod pace;
@@ -66,13 +67,14 @@ use self::{
 pub(crate) use self::{
     clock::{Clock, offset as frame_due},
     ear::{Arrived, Look, Source},
-    media_socket::{Line, MediaSocket},
+    line::{Line, LineError},
+    media_socket::MediaSocket,
     road::Road,
     rtp_line::RtpLine,
     socket::{Socket, refuse},
 };
 pub use self::{
-    media_socket::Bytestream,
+    line::Bytestream,
     quality::{Cause, Quality, Summary},
     spec::{Beep, Coding, Directions, LegId, OutRate, Reason, Shaping, Spec, Tone, VoiceMode},
     stats::{Lateness, SpeechLevel, Stats},
