@@ -84,20 +84,29 @@ impl ObjectDatagram {
         Ok(out.freeze())
     }
 
+    /// Tells whether [`encode`](Self::encode) would succeed, without its work.
+    ///
+    /// # Errors
+    ///
+    /// As [`encode`](Self::encode).
+    pub fn check(&self, draft: Draft) -> Result<(), EncodeError> {
+        self.status.check(&self.properties, &self.payload)?;
+        if self.status != ObjectStatus::Normal && self.end_of_group {
+            return Err(EncodeError::Object(
+                "an object that marks an end cannot end its group, too",
+            ));
+        }
+        check_ids(draft, [self.group, self.id])
+    }
+
     /// Adds what stands before the payload to `out`.
     ///
     /// # Errors
     ///
     /// As [`encode`](Self::encode); `out` is then unchanged.
     pub fn encode_header(&self, draft: Draft, out: &mut BytesMut) -> Result<(), EncodeError> {
-        self.status.check(&self.properties, &self.payload)?;
+        self.check(draft)?;
         let is_status = self.status != ObjectStatus::Normal;
-        if is_status && self.end_of_group {
-            return Err(EncodeError::Object(
-                "an object that marks an end cannot end its group, too",
-            ));
-        }
-        check_ids(draft, [self.group, self.id])?;
         let bits = draft.table().streams.datagram;
         let without_id = self.id == 0 && !(is_status && status_forbids(draft) != 0);
         let default_priority = self.priority.is_none() && bits & DEFAULT_PRIORITY != 0;

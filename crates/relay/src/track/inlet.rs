@@ -20,6 +20,9 @@ use super::{
 /// chunk costs each of them more than the copy. Larger ones are shared.
 const COPIED_PAYLOAD: usize = 1024;
 
+/// As which draft writes them the log has properties: for it a datagram can be written from its object at any time.
+const LOG_DRAFT: Draft = Draft::D18;
+
 /// One publisher of a track.
 #[derive(Clone)]
 pub(crate) struct Inlet {
@@ -62,7 +65,12 @@ impl Inlet {
             alias: self.track.alias,
             ..datagram
         };
-        let wire = Wire::new(self.draft, datagram.encode(self.draft)?);
+        let wire = if self.draft == LOG_DRAFT {
+            datagram.check(self.draft)?;
+            Wire::later(self.draft)
+        } else {
+            Wire::new(self.draft, datagram.encode(self.draft)?)
+        };
         let object = Object {
             group: datagram.group,
             subgroup: None,
@@ -70,7 +78,7 @@ impl Inlet {
             priority: datagram.priority,
             status: datagram.status,
             end_of_group: datagram.end_of_group,
-            properties: self.properties(&datagram.properties)?,
+            properties: self.properties(datagram.properties)?,
             payload: datagram.payload,
         };
         let said = Said {
@@ -177,7 +185,7 @@ impl Inlet {
             wire.extend_from_slice(&object.payload);
         }
         let object = data::Object {
-            properties: self.properties(&object.properties)?,
+            properties: self.properties(object.properties)?,
             ..object
         };
         self.track.count(object.payload.len());
@@ -245,9 +253,12 @@ impl Inlet {
         (read.object_delivery_timeout, read.subgroup_delivery_timeout)
     }
 
-    /// The log has properties as draft 18 writes them, whatever the publisher speaks.
-    fn properties(&self, properties: &Bytes) -> Result<Bytes, EncodeError> {
-        translate_properties(self.draft, Draft::D18, properties)
+    /// The log has properties as one draft writes them, whatever the publisher speaks.
+    fn properties(&self, properties: Bytes) -> Result<Bytes, EncodeError> {
+        if self.draft == LOG_DRAFT {
+            return Ok(properties);
+        }
+        translate_properties(self.draft, LOG_DRAFT, &properties)
             .map_err(|_| EncodeError::Value("properties"))
     }
 

@@ -291,8 +291,9 @@ impl Entry {
     fn cost(&self) -> usize {
         ENTRY_OVERHEAD
             + match &self.item {
-                Item::Datagram { object, wire } => {
-                    wire.len() + object.payload.len() + object.properties.len()
+                // The wire's copy may be made at any time, or never: it counts from the beginning.
+                Item::Datagram { object, .. } => {
+                    2 * (object.payload.len() + object.properties.len())
                 }
                 Item::Object(SubgroupObject { object, wire, .. }) => {
                     wire.len() + object.payload.len() + object.properties.len()

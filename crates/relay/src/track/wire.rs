@@ -18,7 +18,7 @@ const DRAFTS: usize = Draft::D19 as usize + 1;
 #[derive(Debug)]
 pub(crate) struct Wire {
     draft: Draft,
-    bytes: Bytes,
+    own: OnceLock<Option<Bytes>>,
     others: ByDraft,
 }
 
@@ -30,20 +30,32 @@ impl Wire {
     pub(crate) fn new(draft: Draft, bytes: Bytes) -> Self {
         Self {
             draft,
-            bytes,
+            own: OnceLock::from(Some(bytes)),
             others: ByDraft::default(),
         }
     }
 
-    /// Returns the length in the publisher's draft, in bytes.
+    /// Has no bytes before someone wants them: most voices are heard within the process, where nobody does.
+    pub(crate) fn later(draft: Draft) -> Self {
+        Self {
+            draft,
+            own: OnceLock::new(),
+            others: ByDraft::default(),
+        }
+    }
+
+    /// Returns the length in the publisher's draft, in bytes, as far as it was written.
     pub(crate) fn len(&self) -> usize {
-        self.bytes.len()
+        self.own
+            .get()
+            .and_then(Option::as_ref)
+            .map_or(0, Bytes::len)
     }
 
     /// Returns the bytes in a draft, which are made once; `None`: the draft has no way to write the object.
     pub(crate) fn of(&self, draft: Draft, make: impl FnOnce() -> Option<Bytes>) -> Option<Bytes> {
         if draft == self.draft {
-            return Some(self.bytes.clone());
+            return self.own.get_or_init(make).clone();
         }
         self.others.of(draft, make)
     }
@@ -57,7 +69,7 @@ impl ByDraft {
     }
 }
 
-/// Writes a datagram in a draft that is not its publisher's.
+/// Writes a datagram in a draft, from what the log has of it.
 ///
 /// `priority`: the track's, for drafts that write one in each datagram.
 pub(crate) fn datagram(
@@ -139,5 +151,22 @@ mod tests {
         }
 
         assert_eq!(made, 1);
+    }
+
+    #[test]
+    fn what_nobody_wanted_is_made_when_someone_does() {
+        let wire = Wire::later(Draft::D18);
+        let mut made = 0;
+        assert_eq!(wire.len(), 0);
+
+        for _ in 0..2 {
+            let bytes = wire.of(Draft::D18, || {
+                made += 1;
+                Some(Bytes::from_static(b"eighteen"))
+            });
+            assert_eq!(bytes.as_deref(), Some(&b"eighteen"[..]));
+        }
+
+        assert_eq!((made, wire.len()), (1, 8));
     }
 }
