@@ -135,6 +135,21 @@ impl Encoder {
         Ok(self.inner.set_complexity(complexity.min(10).into())?)
     }
 
+    /// Codes speech as on a telephone of old, up to 4 kHz, from the next packet on, or again all that the rate has.
+    /// It begins anew for it: left to itself libopus takes five seconds to get there.
+    ///
+    /// # Errors
+    ///
+    /// As [`set_bitrate`](Self::set_bitrate).
+    pub fn set_narrow(&mut self, narrow: bool) -> Result<(), Error> {
+        let widest = match narrow {
+            true => ::opus::Bandwidth::Narrowband,
+            false => ::opus::Bandwidth::Fullband,
+        };
+        self.inner.set_max_bandwidth(widest)?;
+        self.reset()
+    }
+
     /// Prepares for so much loss from the next packet on; 0 turns in-band error correction off.
     ///
     /// # Errors
@@ -174,7 +189,8 @@ impl Encoder {
 /// Decodes at one rate whatever was coded at another, to mono whatever was coded in stereo.
 #[derive(Debug)]
 pub struct Decoder {
-    inner: ::opus::Decoder,
+    /// Made when the first packet is decoded: who passes packets on never needs it.
+    inner: Option<::opus::Decoder>,
     rate: SampleRate,
 }
 
@@ -183,14 +199,12 @@ impl Decoder {
     ///
     /// # Errors
     ///
-    /// [`Error::Rate`] when Opus has no such rate, [`Error::Codec`] when libopus fails (out of
-    /// memory).
+    /// [`Error::Rate`] when Opus has no such rate.
     pub fn new(rate: SampleRate) -> Result<Self, Error> {
         if !rate.is_opus() {
             return Err(Error::Rate(rate));
         }
-        let inner = ::opus::Decoder::new(rate.hz(), ::opus::Channels::Mono)?;
-        Ok(Self { inner, rate })
+        Ok(Self { inner: None, rate })
     }
 
     /// Decodes a packet of 2.5 to 60 ms and appends its samples to `out`.
@@ -250,9 +264,16 @@ impl Decoder {
         fec: bool,
         out: &mut Vec<i16>,
     ) -> Result<(), Error> {
+        let inner = match &mut self.inner {
+            Some(inner) => inner,
+            none => none.insert(::opus::Decoder::new(
+                self.rate.hz(),
+                ::opus::Channels::Mono,
+            )?),
+        };
         let start = out.len();
         out.resize(start + samples, 0);
-        let result = self.inner.decode(packet, &mut out[start..], fec);
+        let result = inner.decode(packet, &mut out[start..], fec);
         out.truncate(start + result.as_ref().map_or(0, |len| (*len).min(samples)));
         result?;
         Ok(())

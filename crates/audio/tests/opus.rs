@@ -69,6 +69,36 @@ fn the_bitrate_is_about_what_was_asked_for_and_every_frame_makes_a_packet() {
 }
 
 #[test]
+fn narrow_band_begins_and_ends_with_the_next_packet() {
+    let rate = SampleRate::Hz16000;
+    let mut encoder = Encoder::new(Config::new(rate)).unwrap();
+    let mut decoder = Decoder::new(rate).unwrap();
+    let mut coded = |encoder: &mut Encoder, from: u64| {
+        let mut sound = Vec::new();
+        let mut bands = Vec::new();
+        for number in from..from + 50 {
+            let packet = encoder.encode(&frame(rate, &speech(rate, number))).unwrap();
+            decoder.decode(&packet, &mut sound).unwrap();
+            // RFC 6716 section 3.1: SILK in narrow, medium and wide band, four lengths of each.
+            bands.push(packet[0] >> 5);
+        }
+        bands.dedup();
+        (bands, level::Level::of(&sound).minus_dbov())
+    };
+
+    let (wide, _) = coded(&mut encoder, 0);
+    encoder.set_narrow(true).unwrap();
+    let (narrow, narrow_loud) = coded(&mut encoder, 50);
+    encoder.set_narrow(false).unwrap();
+    let (again, _) = coded(&mut encoder, 100);
+
+    assert_eq!(wide, again);
+    assert_eq!(narrow, [0]);
+    assert!(!wide.contains(&0), "{wide:?}");
+    assert!(narrow_loud < 30, "{narrow_loud}");
+}
+
+#[test]
 fn silence_is_coded_too() {
     let packets = encode(SampleRate::Hz48000, |_| Frame::silence(SampleRate::Hz48000));
 

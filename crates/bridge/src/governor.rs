@@ -51,8 +51,8 @@ const CALM_MIN: Duration = Duration::from_secs(3);
 const CALM_MAX: Duration = Duration::from_secs(320);
 
 /// How encoders can work, and what 20 ms of a leg cost then in microseconds (16 kHz, 24 kbit/s; docs/adr/0020). Where
-/// the load is measured, only their ratios count; for legs that begin they are all that is known. These are the complexities at which libopus does something else; in narrow band it has half the
-/// samples.
+/// the load is measured, only their ratios count; for legs that begin they are all that is known. These are the complexities at which libopus does something else; in narrow band it codes half
+/// of the band.
 const STEPS: [(Effort, f64); 6] = [
     (Effort::wide(10), 195.0),
     (Effort::wide(7), 147.0),

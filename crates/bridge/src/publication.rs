@@ -2,13 +2,13 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use moqrelay_relay::{
     PublishError, Relay,
     track::{Info, Object, WriteError, Writer},
 };
 use moqrelay_wire::{
-    audio_object::{GROUP_OBJECTS, Level, Properties, track_properties},
+    audio_object::{ENCODED_BYTES_MAX, GROUP_OBJECTS, Level, Properties, track_properties},
     catalog::Catalog,
 };
 use tokio::time::Instant;
@@ -18,10 +18,15 @@ use crate::Place;
 /// How often the catalog is sent again, for those who came since.
 const CATALOG_INTERVAL: Duration = Duration::from_secs(5);
 
+/// Properties of some eighty objects. The relay keeps a voice for some seconds, and a block until the last of it is gone.
+const BLOCK_BYTES: usize = 1024;
+
 /// What a participant publishes; dropping it ends both tracks.
 #[derive(Debug)]
 pub(crate) struct Publication {
     audio: Writer,
+    /// Where objects' properties are written one after the other: a block holds those of a second.
+    block: BytesMut,
     position: Position,
     /// The group whose stream is open, where a stream carries the voice.
     open_group: Option<u64>,
@@ -56,6 +61,7 @@ impl Publication {
         let first_group = unix_seconds();
         let mut publication = Self {
             audio: relay.publish(place.audio(), info)?,
+            block: BytesMut::with_capacity(BLOCK_BYTES),
             position: Position {
                 first_group,
                 objects: 0,
@@ -95,10 +101,13 @@ impl Publication {
     /// Publishes what `properties` describe as the next object.
     pub(crate) fn say(&mut self, properties: Properties, packet: Bytes) -> Result<(), WriteError> {
         let (group, id) = self.position.next();
+        self.block.reserve(ENCODED_BYTES_MAX);
+        properties.encode(&mut self.block);
+        let properties = self.block.split().freeze();
         self.pass(Object {
             group,
             id,
-            properties: properties.to_bytes(),
+            properties,
             payload: packet,
             ..Object::default()
         })

@@ -457,7 +457,7 @@ const VALUE_BYTES_MAX: u64 = 65_535;
 
 /// Three types of one byte, two values of up to nine bytes, a level of two, a kind of three, a mode of three, and a
 /// participant.
-const ENCODED_BYTES_MAX: usize = 3 + 2 * 9 + 2 + 3 + 3 + 10;
+pub const ENCODED_BYTES_MAX: usize = 3 + 2 * 9 + 2 + 3 + 3 + 10;
 
 /// A timescale and a participant, with types of two bytes: what a seat adds.
 const SEAT_BYTES_MAX: usize = 2 * (2 + 9);

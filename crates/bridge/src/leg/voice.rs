@@ -13,7 +13,6 @@ use moqrelay_audio::{
     level::{AudioLevel, Level, SILENCE},
     mode::{BASELINE, HEADER_BYTES, Mode, Packer, Piece, Report},
     opus, packet,
-    resample::Resampler,
 };
 use moqrelay_relay::track::WriteError;
 use moqrelay_wire::{
@@ -28,7 +27,10 @@ use super::{
     polish::Polish,
     timeline::Timeline,
 };
-use crate::{governor::Throttle, publication::Publication};
+use crate::{
+    governor::{Effort, Throttle},
+    publication::Publication,
+};
 
 /// Sound that begins or ends in its middle does so within 5 ms: shorter clicks, longer cuts words.
 const FADE: Duration = Duration::from_millis(5);
@@ -347,10 +349,7 @@ struct Coder {
     coding: Coding,
     throttle: Throttle,
     encoder: Option<opus::Encoder>,
-    /// To narrow band, and what came out of it.
-    narrower: Option<Resampler>,
-    narrowed: Vec<i16>,
-    complexity: u8,
+    effort: Effort,
     mode: Mode,
 }
 
@@ -360,9 +359,7 @@ impl Coder {
             coding,
             throttle,
             encoder: None,
-            narrower: None,
-            narrowed: Vec::new(),
-            complexity: coding.complexity,
+            effort: Effort::wide(coding.complexity),
             mode: BASELINE,
         }
     }
@@ -374,36 +371,29 @@ impl Coder {
         kind: Kind,
         samples: &[i16],
     ) -> Result<Bytes, opus::Error> {
-        let effort = self.throttle.effort();
-        let complexity = effort.complexity.min(self.coding.complexity);
-        let coded = if effort.narrow {
-            SampleRate::Hz8000
-        } else {
-            rate
+        let allowed = self.throttle.effort();
+        let effort = Effort {
+            complexity: allowed.complexity.min(self.coding.complexity),
+            ..allowed
         };
         let mut encoder = match self.encoder.take() {
-            Some(encoder) if encoder.rate() == coded => encoder,
+            Some(encoder) if encoder.rate() == rate => encoder,
             _ => {
-                self.narrower = (coded != rate).then(|| Resampler::new(rate, coded));
                 self.mode = Mode {
                     bitrate_bps: self.coding.bitrate_bps,
                     fec_percent: 0,
                     ..mode
                 };
-                self.complexity = self.coding.complexity;
-                opus::Encoder::new(self.coding.opus(coded))?
+                self.effort = Effort::wide(self.coding.complexity);
+                opus::Encoder::new(self.coding.opus(rate))?
             }
         };
-        let samples = match &mut self.narrower {
-            None => samples,
-            Some(narrower) => {
-                self.narrowed.clear();
-                narrower.process(samples, &mut self.narrowed);
-                &self.narrowed
-            }
-        };
-        if complexity != self.complexity {
-            encoder.set_complexity(complexity)?;
+        if effort.complexity != self.effort.complexity {
+            encoder.set_complexity(effort.complexity)?;
+        }
+        // Not by another encoder at 8 kHz: all legs would make theirs anew within one frame.
+        if effort.narrow != self.effort.narrow {
+            encoder.set_narrow(effort.narrow)?;
         }
         if mode.bitrate_bps != self.mode.bitrate_bps {
             encoder.set_bitrate(mode.bitrate_bps)?;
@@ -414,7 +404,7 @@ impl Coder {
         if kind == Kind::Key {
             encoder.reset()?;
         }
-        (self.complexity, self.mode) = (complexity, mode);
+        (self.effort, self.mode) = (effort, mode);
         self.encoder.insert(encoder).encode_samples(samples)
     }
 }

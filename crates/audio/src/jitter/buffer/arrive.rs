@@ -158,6 +158,8 @@ impl<T> Buffer<T> {
 #[derive(Debug, Default)]
 pub(super) struct Recent {
     media: VecDeque<i64>,
+    /// The latest of them and of those before: what comes after it is new without a look at the others.
+    top: Option<i64>,
 }
 
 impl Recent {
@@ -165,7 +167,7 @@ impl Recent {
     const MAX: usize = 64;
 
     pub(super) fn contains(&self, media: i64) -> bool {
-        self.media.contains(&media)
+        self.top.is_some_and(|top| media <= top) && self.media.contains(&media)
     }
 
     pub(super) fn add(&mut self, media: i64) {
@@ -173,6 +175,7 @@ impl Recent {
             self.media.pop_front();
         }
         self.media.push_back(media);
+        self.top = self.top.max(Some(media));
     }
 }
 
