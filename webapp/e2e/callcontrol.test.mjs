@@ -2,11 +2,15 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { startLamp, startTransfer } from '../../deploy/asterisk/harness.mjs';
-import { isNear, listen, near, pause } from './lib/ear.mjs';
+import { heardAfter, isNear, listen, near, pause, sofar } from './lib/ear.mjs';
 import { asterisksRow, recorded } from './lib/records.mjs';
 import { ariToml, startSite } from './lib/site.mjs';
 import { until } from './lib/wait.mjs';
 
+const RINGING_HZ = 425;
+/** Of 614, which never answers; of 610 before and after its answer. */
+const EARLY_HZ = 660;
+const ANSWERED_HZ = 880;
 const ALICE_HZ = 700;
 const BOB_HZ = 950;
 /** Long enough for a second of talk to be counted. */
@@ -115,6 +119,56 @@ describe('the web phone transfers', () => {
     await closed;
     await anna.call('up');
     await anna.hears(ALICE_HZ);
+  });
+
+  test('a telephone, which hears the new one before its answer', async () => {
+    await toAlice();
+    const before = sofar(alice);
+
+    await transfer('610');
+
+    assert.equal(await anna.ended(), 'transferred');
+    near(await listen(alice), ANSWERED_HZ);
+    await heardAfter(alice, before, EARLY_HZ);
+    const closed = alice.closed();
+    await alice.hangUp();
+    await closed;
+  });
+
+  test('a telephone, which hears ringing while the new one only rings', async () => {
+    await toAlice();
+    const before = sofar(alice);
+
+    await transfer('606');
+
+    await heardAfter(alice, before, RINGING_HZ);
+    await anna.click('transfer-cancel');
+    await anna.call('up');
+    await anna.hears(ALICE_HZ);
+  });
+
+  test('a browser, which hears the new one before its answer, and the old one when nothing comes of it', async () => {
+    await anna.callPerson('bert');
+    await bert.answer();
+    await anna.call('up');
+
+    await transfer('614');
+    await bert.call('transferring');
+    await bert.hears(EARLY_HZ);
+    await anna.click('transfer-cancel');
+
+    await anna.call('up');
+    await Promise.all([bert.hears(anna.hz), anna.hears(bert.hz)]);
+  });
+
+  test('after a word: who waits hears music while the new one is heard to ring', async () => {
+    await toAlice();
+
+    await ask('614');
+    await anna.hears(EARLY_HZ);
+
+    const waiting = await listen(alice);
+    assert.ok(waiting.level >= 100, `nothing but ${waiting.level} is heard on hold`);
   });
 
   test('after a word with the other', async () => {

@@ -376,6 +376,12 @@ impl Call {
                 ..Hears::default()
             },
             State::Transferring { transfer, .. } if transfer.by == own => Hears::default(),
+            State::Transferring { transfer, .. } if transfer.invite.stage == Stage::Early => {
+                Hears {
+                    participants: BTreeSet::from([transfer.invite.participant]),
+                    ..Hears::default()
+                }
+            }
             State::Transferring { .. } => Hears {
                 ringback: is_phone,
                 ..Hears::default()
@@ -400,16 +406,26 @@ impl Call {
 
     /// The network may want to hear the caller before it answers.
     fn called_hears(&self) -> Hears {
-        match &self.state {
-            State::Offered { invite, .. } if invite.stage == Stage::Early => Hears {
-                participants: self.ends.keys().copied().collect(),
+        match self.early() {
+            Some(_) => Hears {
+                participants: self.waiting().map(|(id, _)| id).collect(),
                 ..Hears::default()
             },
-            State::Offered { .. }
-            | State::Up { .. }
-            | State::Transferring { .. }
-            | State::Parked { .. } => Hears::default(),
+            None => Hears::default(),
         }
+    }
+
+    /// Returns who is heard before the answer.
+    pub(super) fn early(&self) -> Option<&Invite> {
+        let invite = self.state.invite();
+        invite.filter(|invite| invite.stage == Stage::Early)
+    }
+
+    /// Returns those who are to talk with the one who is asked in: all but the one who transfers.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = (ParticipantId, &End)> {
+        let by = self.state.transfer().map(|transfer| transfer.by);
+        let ends = self.ends.iter().map(|(id, end)| (*id, end));
+        ends.filter(move |(id, _)| Some(*id) != by)
     }
 
     /// Returns whether there is something to hear: answered or early.

@@ -147,7 +147,7 @@ impl Switchboard {
         let Some(invite) = self.invite(id, &from, via, route, now) else {
             return;
         };
-        let (party, rung) = (invite.party.clone(), invite.devices());
+        let rung = invite.devices();
         let due = now + self.config.ring_timeout;
         if let Some(call) = self.calls.get_mut(&id) {
             call.state = State::Transferring {
@@ -162,12 +162,7 @@ impl Switchboard {
             };
         }
         self.deadlines.insert((due, Due::Transfer(id)));
-        let event = Event::Transferring {
-            call: id,
-            by,
-            to: party,
-        };
-        self.tell_participants(id, &event);
+        self.tell_transferring(id);
         self.ring_invited(id, rung, &from);
         self.sync_hearing(id);
     }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::call::{Call, Side, Stage, State};
+use super::call::{Call, Side, Stage};
 use super::transfer::{Asker, Then};
 use super::{Due, Switchboard};
 use crate::{
@@ -35,16 +35,26 @@ impl Switchboard {
         let Some(call) = self.calls.get_mut(&id) else {
             return;
         };
-        // Who is transferred hears our ringing tone until the answer.
-        let State::Offered { invite, .. } = &mut call.state else {
+        let Some(invite) = call.state.invite_mut() else {
             return;
         };
-        if invite.stage == Stage::Early {
+        let before = std::mem::replace(&mut invite.stage, Stage::Early);
+        if before == Stage::Early {
             return;
         }
-        invite.stage = Stage::Early;
-        let media = call.media(ParticipantId::CALLER);
-        if let Some(device) = self.device_at(id, ParticipantId::CALLER) {
+        if before == Stage::Calling
+            && let Some(by) = call.state.transfer().map(|transfer| transfer.by)
+        {
+            self.tell_asker(id, by, TransferProgress::Ringing);
+        }
+        let Some(call) = self.calls.get(&id) else {
+            return;
+        };
+        let told: Vec<_> = call
+            .waiting()
+            .filter_map(|(participant, end)| Some((end.side.device()?, call.media(participant))))
+            .collect();
+        for (device, media) in told {
             self.notify(device, Event::Early { call: id, media });
         }
         self.sync_hearing(id);

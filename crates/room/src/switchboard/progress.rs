@@ -240,6 +240,7 @@ impl Switchboard {
         }
         self.remove_end(id, participant, cause, now);
         self.tell_changed(id);
+        self.tell_transferring(id);
         self.sync_hearing(id);
     }
 

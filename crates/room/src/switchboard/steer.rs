@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::call::{Call, LegKind, Side, Stage, State};
+use super::call::{Call, Invite, LegKind, Side, State};
 use super::progress::Joins;
 use super::{Switchboard, refusal};
 use crate::{CallId, Cause, DeviceId, Digit, Event, Output, ParticipantId, Reason, Refusal};
@@ -165,9 +165,8 @@ impl Switchboard {
             }
         }
         // A telephone network may ask for digits before it answers.
-        if let State::Offered { invite, .. } = &call.state
-            && invite.stage == Stage::Early
-            && let Some(leg) = invite.leg()
+        if let Some(leg) = call.early().and_then(Invite::leg)
+            && call.waiting().any(|(waiting, _)| waiting == participant)
         {
             legs.push((leg.id, leg.kind));
         }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::call::{Call, End, Hears, LegKind, Side, State, Transfer};
+use super::call::{Call, End, Hears, LegKind, Side, Stage, State, Transfer};
 use super::divert::no_route;
 use super::place::{Target, Way};
 use super::progress::hear;
@@ -57,7 +57,6 @@ impl Switchboard {
         let Some(invite) = self.invite(id, &from, via, route, now) else {
             return Err(over());
         };
-        let party = invite.party.clone();
         let (rung, service) = (invite.devices(), invite.is_service());
         let Some(call) = self.calls.get_mut(&id) else {
             return Err(over());
@@ -77,14 +76,7 @@ impl Switchboard {
             transfer,
         };
         self.deadlines.insert((until, Due::Transfer(id)));
-        self.tell_participants(
-            id,
-            &Event::Transferring {
-                call: id,
-                by,
-                to: party,
-            },
-        );
+        self.tell_transferring(id);
         self.ring_invited(id, rung, &from);
         if service {
             self.called_leg_up(id, now);
@@ -92,6 +84,16 @@ impl Switchboard {
             self.sync_hearing(id);
         }
         Ok(())
+    }
+
+    /// Tells those in the room who is to come, if somebody is.
+    pub(super) fn tell_transferring(&mut self, id: CallId) {
+        let call = self.calls.get(&id);
+        let Some(transfer) = call.and_then(|call| call.state.transfer()) else {
+            return;
+        };
+        let (by, to) = (transfer.by, transfer.invite.party.clone());
+        self.tell_participants(id, &Event::Transferring { call: id, by, to });
     }
 
     /// Whom a transfer reaches. A telephone may not always send calls back into its network.
@@ -159,6 +161,7 @@ impl Switchboard {
         };
         self.deadlines.remove(&(transfer.until, Due::Transfer(id)));
         let (by, invite, from_slot) = (transfer.by, transfer.invite, transfer.from_slot);
+        let was_heard = invite.stage == Stage::Early;
         self.forget_divert(id, &invite);
         let mut users: Vec<UserId> = Vec::new();
         for device in invite.devices() {
@@ -175,9 +178,16 @@ impl Switchboard {
         let waits_again = from_slot.filter(|_| cause != Cause::Rejected);
         if let Some(parked) = waits_again {
             self.park_again(id, parked, now);
+            if was_heard {
+                self.tell_changed(id);
+            }
         } else if self.calls.get(&id).is_some_and(is_there) {
             self.tell_asker(id, by, TransferProgress::Failed(cause));
             self.tell_participants(id, &Event::TransferFailed { call: id, cause });
+            // Who has heard the target before its answer hears the other one again.
+            if was_heard {
+                self.tell_changed_but(id, Some(by));
+            }
             self.sync_hearing(id);
         } else {
             self.end(id, cause, ended_by, now);

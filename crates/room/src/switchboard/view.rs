@@ -129,11 +129,19 @@ impl Call {
             name: party.name.clone(),
             kind: party.kind,
         };
-        let others = self.others(participant).map(|(id, end)| (id, &end.party));
+        // Before the answer of a transfer's target it is heard in the place of who transfers.
+        let leaves = self.state.transfer().map(|transfer| transfer.by);
+        let leaves = leaves.filter(|by| self.early().is_some() && *by != participant);
+        let others = self
+            .others(participant)
+            .filter(|(id, _)| Some(*id) != leaves);
+        let others = others.map(|(id, end)| (id, &end.party));
         let called = match &self.state {
-            State::Offered { invite, .. } => Some((invite.participant, &invite.party)),
-            State::Up { .. } | State::Transferring { .. } | State::Parked { .. } => None,
+            State::Offered { invite, .. } => Some(invite),
+            State::Transferring { .. } if leaves.is_some() => self.early(),
+            State::Transferring { .. } | State::Up { .. } | State::Parked { .. } => None,
         };
+        let called = called.map(|invite| (invite.participant, &invite.party));
         Media {
             participant,
             peers: others.chain(called).map(peer).collect(),

@@ -1,11 +1,11 @@
 //! Somebody takes another's place; two calls become one.
 
 use moqrelay_room::{
-    Attachment, CallId, CallRecord, Cause, Config, Event, Input, LegId, Output, ParticipantId,
-    Presence, Reason, Request, TransferProgress, Trunk,
+    Attachment, CallId, CallRecord, Cause, Config, Event, Input, LegId, Media, Output,
+    ParticipantId, Presence, Reason, Request, TransferProgress, Trunk,
 };
 
-use crate::world::{ANNA, BERT, CALL, CARLA, OTHER_CALL, P1, P2, World, actions, events};
+use crate::world::{ANNA, BERT, CALL, CARLA, OTHER_CALL, P1, P2, World, actions, digits, events};
 
 const P3: ParticipantId = ParticipantId(3);
 
@@ -40,6 +40,79 @@ fn who_is_transferred_hears_a_ringing_tone_and_then_the_new_one() {
             (CARLA, Event::Up { media, .. }),
         ] if media.participant == P3 && media.peers[0].participant == P2
     ));
+}
+
+#[test]
+fn who_is_transferred_hears_the_new_one_before_the_answer() {
+    let (mut world, leg) = talking_to_a_telephone();
+    transfer(&mut world, CALL, "0309999").unwrap();
+    let dialled = dialled(world.outputs());
+
+    world.tell(Input::LegEarly(dialled));
+    let early = world.outputs();
+    world.tell(Input::LegAnswered(dialled));
+    let answered = actions(world.outputs());
+
+    assert_eq!(
+        actions(early.clone()),
+        [
+            Output::StopTone(leg),
+            listen(leg, CALL, P3),
+            listen(dialled, CALL, P2)
+        ]
+    );
+    assert_eq!(events(early), [], "who transfers hears nothing of it");
+    assert_eq!(answered, [], "they hear each other already");
+}
+
+#[test]
+fn a_browser_that_is_transferred_hears_the_new_one_before_the_answer_and_then_the_old_one_again() {
+    let mut world = with_carla();
+    world.tell(Input::TrunkAvailable(true));
+    transfer(&mut world, CALL, "0309999").unwrap();
+    let dialled = dialled(world.outputs());
+
+    world.tell(Input::LegEarly(dialled));
+    let early = world.outputs();
+    world.ask(BERT, Request::Dtmf(CALL, digits("5"))).unwrap();
+    let pressed = actions(world.outputs());
+    world.tell(Input::LegEnded {
+        leg: dialled,
+        cause: Cause::Busy,
+    });
+
+    assert_eq!(actions(early.clone()), [listen(dialled, CALL, P2)]);
+    let peers = |media: &Media| -> Vec<_> { media.peers.iter().map(|it| it.participant).collect() };
+    assert!(matches!(
+        &events(early)[..],
+        [(BERT, Event::Early { call: CALL, media })] if peers(media) == [P3]
+    ));
+    assert!(matches!(pressed[..], [Output::SendDigits { leg, .. }] if leg == dialled));
+    let told = world.events();
+    let changed = told.iter().find_map(|(device, event)| match event {
+        Event::Changed { media, .. } if *device == BERT => Some(peers(media)),
+        _ => None,
+    });
+    assert_eq!(changed, Some(vec![P1]), "{told:?}");
+}
+
+#[test]
+fn a_browser_that_is_transferred_rings_on_when_the_other_has_left() {
+    let mut world = with_carla();
+    transfer(&mut world, CALL, "carla").unwrap();
+    world.outputs();
+
+    world.ask(ANNA, Request::Hangup(CALL)).unwrap();
+
+    let told = world.events();
+    let of_bert: Vec<_> = told.iter().filter(|(device, _)| *device == BERT).collect();
+    assert!(
+        matches!(
+            of_bert.last(),
+            Some((_, Event::Transferring { by: P1, .. }))
+        ),
+        "{told:?}"
+    );
 }
 
 #[test]

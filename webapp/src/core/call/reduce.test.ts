@@ -418,7 +418,7 @@ describe("a transfer", () => {
 		phone.do({ type: "transfer", key: "out-1", to: "7003" });
 		expect(phone.requests()).toEqual([{ type: "transfer", call: ID, to: "7003" }]);
 		phone.hear({ type: "transferring", call: ID, by: "p1", to: CARLA });
-		expect(phone.front()?.transfer).toEqual({ mine: true, to: CARLA });
+		expect(phone.front()?.transfer).toEqual({ mine: true, by: "p1", to: CARLA });
 		expect(wanted(phone.state).rooms[0]?.held).toBe(true);
 		phone.hear({ type: "ended", call: ID, cause: "transferred", reason: "" }, NOW + 1_000);
 
@@ -459,6 +459,30 @@ describe("a transfer", () => {
 		expect(wanted(phone.state).tone).toBeNull();
 		expect(phone.front()).toMatchObject({ peer: CARLA, transfer: null, phase: { name: "up", since: NOW } });
 		expect(wanted(phone.state).rooms[0]?.media.peers[0]?.participant).toBe("p3");
+	});
+
+	it("of the other side is heard before the answer instead of our ringing tone", () => {
+		const phone = talking();
+		phone.hear({ type: "transferring", call: ID, by: "p2", to: PHONE });
+
+		phone.hear({ type: "early", call: ID, media: mediaWith("p1", "p3") });
+
+		expect(wanted(phone.state).tone).toBeNull();
+		expect(wanted(phone.state).rooms[0]?.media.peers.map(({ participant }) => participant)).toEqual(["p3"]);
+		expect(phone.front()).toMatchObject({ transfer: { to: PHONE }, phase: { name: "up", since: NOW } });
+		phone.hear({ type: "transfer_failed", call: ID, cause: "busy", reason: "" });
+		phone.hear({ type: "changed", call: ID, now: ID, peer: BERT, media: mediaWith("p1", "p2") });
+		expect(wanted(phone.state).rooms[0]?.media.peers[0]?.participant).toBe("p2");
+	});
+
+	it("rings on when the one who transfers has left", () => {
+		const phone = talking();
+		phone.hear({ type: "transferring", call: ID, by: "p2", to: PHONE });
+
+		phone.hear({ type: "changed", call: ID, now: ID, peer: PHONE, media: mediaWith("p1") });
+		phone.hear({ type: "transferring", call: ID, by: "p2", to: PHONE });
+
+		expect(wanted(phone.state).tone).toBe("ringback");
 	});
 
 	it("after a consultation connects the two others", () => {
@@ -539,7 +563,7 @@ describe("two calls made one", () => {
 
 		phone.do({ type: "snapshot", calls: [view({ call: ID, transferring })], resumed: false, at: NOW });
 
-		expect(phone.front()?.transfer).toEqual({ mine: true, to: CARLA });
+		expect(phone.front()?.transfer).toEqual({ mine: true, by: "p1", to: CARLA });
 	});
 });
 

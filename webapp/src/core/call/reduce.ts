@@ -256,7 +256,7 @@ function signal(work: Work, event: CallEvent, at: number): void {
 		case "ringing":
 			return work.change(event.call, (call) => advance(call, { name: "ringing" }));
 		case "early":
-			return work.change(event.call, (call) => advance(call, { name: "early", media: event.media }));
+			return work.change(event.call, (call) => soundsEarly(call, event.media));
 		case "up":
 			return up(work, event.call, event.media, at);
 		case "held":
@@ -268,7 +268,7 @@ function signal(work: Work, event: CallEvent, at: number): void {
 		case "transferring":
 			return work.change(event.call, (call) => ({
 				...call,
-				transfer: { mine: event.by === mediaOf(call)?.participant, to: event.to },
+				transfer: { mine: event.by === mediaOf(call)?.participant, by: event.by, to: event.to },
 			}));
 		case "transfer_failed":
 			return returned(work, event.call, event.cause);
@@ -343,6 +343,12 @@ function knownBy(peer: Party, media: Media): Party {
 
 function targetName(peer: Party): string {
 	return peer.number ?? peer.id;
+}
+
+/** Sound before the answer: of whom this phone calls, or of the one who is to take the other side's place. */
+function soundsEarly(call: Call, media: Media): Call {
+	if (call.phase.name !== "up" || call.transfer === null) return advance(call, { name: "early", media });
+	return { ...call, phase: { ...call.phase, media: keptMedia(call, media) } };
 }
 
 /** Replayed events must not take a call back. */
@@ -427,7 +433,7 @@ function refresh(call: Call, view: CallView, at: number): Call {
 		heldBy: view.held_by.filter((by) => by !== own),
 		mutedBy: view.muted.filter((by) => by !== own),
 		peer: call.transfer === null && view.transferring === undefined && phase.name !== "up" ? call.peer : view.peer,
-		transfer: view.transferring === undefined ? null : { mine: view.transferring.by === own, to: view.transferring.to },
+		transfer: view.transferring === undefined ? null : { mine: view.transferring.by === own, ...view.transferring },
 	};
 }
 

@@ -56,6 +56,8 @@ export interface Telephone {
 /** A transfer on its way. `mine`: this phone gives the call away; otherwise the other side does. */
 export interface Transfer {
 	readonly mine: boolean;
+	/** The participant who gives it away. */
+	readonly by: string;
 	readonly to: Party;
 }
 
@@ -178,6 +180,13 @@ export type Effect =
 /** Returns where the call's sound is, if there is any. */
 export function mediaOf(call: Call): Media | null {
 	return call.phase.name === "early" || call.phase.name === "up" ? call.phase.media : null;
+}
+
+/** Returns whether the one who is to come is heard already, before the answer. */
+export function hearsNext(call: Call): boolean {
+	if (call.transfer === null || call.transfer.mine) return false;
+	const peers = mediaOf(call)?.peers ?? [];
+	return peers.length > 0 && peers.every(({ participant }) => participant !== call.transfer?.by);
 }
 
 /** Returns whether two calls can be put together: both answered, and neither on its way to somebody else. */

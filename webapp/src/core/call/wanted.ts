@@ -1,6 +1,6 @@
 /** What sounds, rooms and comforts the present calls ask for. Whoever carries it out compares with what is. */
 import type { RoomMedia, Tone } from "../media/api.ts";
-import { type Call, type CallsState, incoming, mediaOf, ongoing } from "./state.ts";
+import { type Call, type CallsState, hearsNext, incoming, mediaOf, ongoing } from "./state.ts";
 
 export interface WantedRoom {
 	readonly media: RoomMedia;
@@ -32,7 +32,8 @@ export function wanted(state: CallsState): Wanted {
 function tone(state: CallsState, here: readonly Call[]): Tone | null {
 	const talking = here.some((call) => call.phase.name === "up" || call.phase.name === "answering");
 	if (incoming(state).length > 0) return talking ? "waiting" : "ring";
-	if (talking) return here[0]?.transfer?.mine === false ? "ringback" : null;
+	const [front] = here;
+	if (talking) return front?.transfer?.mine === false && !hearsNext(front) ? "ringback" : null;
 	if (here.some((call) => call.direction === "out" && call.phase.name === "ringing")) return "ringback";
 	return here.length === 0 && state.ended?.tone === true ? "busy" : null;
 }
