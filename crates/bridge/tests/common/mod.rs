@@ -66,7 +66,8 @@ impl Scene {
         Self::on(relay, |_| {})
     }
 
-    fn on(relay: moqrelay_relay::Config, change: impl FnOnce(&mut Config)) -> Self {
+    /// With a relay of one's own making.
+    pub fn on(relay: moqrelay_relay::Config, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config {
             listen: ([127, 0, 0, 1], 0).into(),
             // By a clock that stands still while they work, the cores are always busy.
