@@ -565,8 +565,8 @@ impl Bridge {
         self.order(Order::Tell(leg, Command::DetectDigits(wanted)))
     }
 
-    /// Leads what a leg's telephone says through a media processor; its texts are the track
-    /// [`Place::text`]. A leg whose packets of Opus pass untouched takes no notice.
+    /// Leads what a leg's telephone says, or what it hears ([`moqrelay_processor::Direction`]), through a media
+    /// processor; of what it says the texts are the track [`Place::text`]. A leg whose packets of Opus pass untouched takes no notice.
     ///
     /// # Errors
     ///

@@ -15,7 +15,7 @@ use gateway::{Network, start};
 use moqrelay_audio::{Frame, SampleRate, level::dbov, tone::Tone};
 use moqrelay_bridge::{Event, LegId, Service};
 use moqrelay_processor::{
-    Config, Fallback, Processor,
+    Config, Direction, Fallback, Processor,
     v1::{self, Answer, Audio, Question, Text},
 };
 use moqrelay_relay::track::{self, Object, Reader};
@@ -24,6 +24,9 @@ use serde_json::{Value, json};
 use tokio::time::interval;
 
 const RATE: Rate = Rate::Hz16000;
+
+/// The test tone of telephone networks.
+const MILLIWATT_HZ: f32 = 1_004.0;
 
 #[tokio::test(start_paused = true)]
 async fn a_telephone_is_heard_as_the_service_made_it() {
@@ -118,6 +121,42 @@ async fn texts_are_a_track_beside_the_voice_and_the_catalog_has_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_telephone_hears_what_the_service_made_of_it() {
+    let mut scene = Scene::new();
+    let mut asterisk = hearing(&mut scene, start(sing).await).await;
+
+    let heard = listen(&mut asterisk, 100).await;
+
+    assert!(purity(SampleRate::Hz16000, &heard[20 * 320..], 440.0) > 0.9);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_what_a_telephone_hears_a_service_that_is_killed_costs_no_frame() {
+    let mut network = Network::before(start(sing).await).await;
+    let mut scene = Scene::new();
+    let mut asterisk = hearing(&mut scene, network.addr).await;
+
+    let answered = listen(&mut asterisk, 100).await;
+    network.cut().await;
+    let alone = listen(&mut asterisk, 200).await;
+    network.mend().await;
+    // The breaker opens a second after the cut and is half-open after another ten.
+    let again = listen(&mut asterisk, 600).await;
+
+    let rate = SampleRate::Hz16000;
+    assert!(purity(rate, &answered[50 * 320..], 440.0) > 0.9);
+    // From the sixth frame after the cut on it is what was sent, and at most one frame of all is silent.
+    assert!(purity(rate, &alone[6 * 320..], MILLIWATT_HZ) > 0.9);
+    assert!(purity(rate, &again[550 * 320..], 440.0) > 0.9);
+    let frames = [&answered[20 * 320..], &alone, &again].concat();
+    let silent = frames.chunks(320).filter(|frame| dbov(frame) < -50.0);
+    assert!(silent.count() <= 1);
+    scene.bridge.hang_up(LegId(1)).unwrap();
+    let (_, _, stats) = scene.detached().await;
+    assert_eq!((stats.frames_unsent, stats.frames_skipped), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_calls_the_echo_by_way_of_a_service_talks_to_the_service() {
     let mut network = Network::before(start(sing).await).await;
     let mut scene = Scene::new();
@@ -186,6 +225,30 @@ async fn a_leg_at_another_rate_is_led_through_at_its_own() {
     assert!(heard.len() > 90, "{} objects", heard.len());
     assert!(is_tone(&heard[20..45], 440.0));
     assert!(is_tone(&heard[60..], 440.0));
+}
+
+/// A telephone that is connected with the test tone, and hears it by way of a service.
+async fn hearing(scene: &mut Scene, service: SocketAddr) -> Asterisk {
+    let asterisk = scene.call(1).await;
+    led(scene, service, |config| config.direction = Direction::Hears);
+    let tone = scene
+        .bridge
+        .start_service(LegId(2), Service::Milliwatt, place(2), None);
+    tone.unwrap();
+    scene
+        .bridge
+        .listen(LegId(1), place(2).audio().clone())
+        .unwrap();
+    asterisk
+}
+
+/// Returns what is heard in so many frames.
+async fn listen(asterisk: &mut Asterisk, frames: usize) -> Vec<i16> {
+    let mut heard = Vec::new();
+    for _ in 0..frames {
+        heard.extend(asterisk.hear().await.samples());
+    }
+    heard
 }
 
 /// Says 700 Hz for so many frames; returns what is heard meanwhile.

@@ -13,7 +13,9 @@ use crate::config::Secret;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Section {
     pub(crate) url: String,
-    /// Whether its audio takes the place of what the telephone says.
+    #[serde(default)]
+    pub(crate) direction: Direction,
+    /// Whether its audio takes the place of what it is asked about.
     #[serde(default = "Section::default_audio")]
     pub(crate) audio: bool,
     #[serde(default)]
@@ -31,6 +33,24 @@ pub(crate) struct Section {
     /// Whom telephones have called: ids, numbers, `echo`.
     #[serde(default)]
     pub(crate) called: Vec<String>,
+}
+
+/// Which sound of a telephone it has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Direction {
+    #[default]
+    Says,
+    Hears,
+}
+
+impl From<Direction> for processor::Direction {
+    fn from(direction: Direction) -> Self {
+        match direction {
+            Direction::Says => Self::Says,
+            Direction::Hears => Self::Hears,
+        }
+    }
 }
 
 /// What is heard where there is no answer in time.
@@ -86,6 +106,10 @@ impl Section {
             DEADLINE.start(),
             DEADLINE.end()
         );
+        ensure!(
+            self.audio || self.direction == Direction::Says,
+            "processor.{name}.audio is false with direction = \"hears\": texts are published of what telephones say only"
+        );
         let number = |number: &String| number.chars().all(|digit| "0123456789*#+".contains(digit));
         let prefixes = self.prefixes();
         ensure!(
@@ -96,9 +120,16 @@ impl Section {
     }
 }
 
-/// Every service, by the telephones it is for.
+/// Every service, by the sound and the telephones it is for.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Processors {
+    says: Table,
+    hears: Table,
+}
+
+/// Every service for one direction.
+#[derive(Debug, Clone, Default)]
+struct Table {
     by_called: BTreeMap<String, processor::Processor>,
     by_prefix: BTreeMap<String, processor::Processor>,
 }
@@ -119,6 +150,7 @@ impl Processors {
             });
             let service = processor::Processor::new(processor::Config {
                 audio: section.audio,
+                direction: section.direction.into(),
                 fallback: match section.otherwise {
                     Otherwise::Pass => processor::Fallback::Pass,
                     Otherwise::Silence => processor::Fallback::Silence,
@@ -132,10 +164,14 @@ impl Processors {
                 ..processor::Config::new(name, &section.url)
             })
             .with_context(|| format!("processor.{name}"))?;
+            let table = match section.direction {
+                Direction::Says => &mut processors.says,
+                Direction::Hears => &mut processors.hears,
+            };
             let (prefixes, called) = (section.prefixes(), section.called.clone());
             for (key, names, table) in [
-                ("numbers", prefixes, &mut processors.by_prefix),
-                ("called", called, &mut processors.by_called),
+                ("numbers", prefixes, &mut table.by_prefix),
+                ("called", called, &mut table.by_called),
             ] {
                 for which in names {
                     ensure!(
@@ -148,13 +184,23 @@ impl Processors {
         Ok(processors)
     }
 
-    /// Returns the service of a telephone: the one for whom it has `called`, else the one with the longest prefix of
-    /// its number. A telephone whose number nobody knows has the one with the empty prefix.
+    /// Returns the services of a telephone: at most one for what it says, and one for what it hears.
     pub(crate) fn of(
         &self,
         number: Option<&str>,
         called: Option<&str>,
-    ) -> Option<&processor::Processor> {
+    ) -> impl Iterator<Item = &processor::Processor> {
+        let tables = [&self.says, &self.hears];
+        tables
+            .into_iter()
+            .filter_map(move |table| table.of(number, called))
+    }
+}
+
+impl Table {
+    /// Returns the service of a telephone: the one for whom it has `called`, else the one with the longest prefix of
+    /// its number. A telephone whose number nobody knows has the one with the empty prefix.
+    fn of(&self, number: Option<&str>, called: Option<&str>) -> Option<&processor::Processor> {
         if let Some(service) = called.and_then(|called| self.by_called.get(called)) {
             return Some(service);
         }
@@ -189,7 +235,7 @@ mod tests {
             (Some("600"), "all"),
             (None, "all"),
         ] {
-            assert_eq!(processors.of(number, None).unwrap().config().name, name);
+            assert_eq!(names(&processors, number, None), [name]);
         }
     }
 
@@ -197,8 +243,8 @@ mod tests {
     fn without_a_fitting_prefix_there_is_none() {
         let processors = Processors::new(&sections(&[("berlin", &["+4930"])])).unwrap();
 
-        assert!(processors.of(Some("600"), None).is_none());
-        assert!(processors.of(None, None).is_none());
+        assert_eq!(names(&processors, Some("600"), None), [""; 0]);
+        assert_eq!(names(&processors, None, None), [""; 0]);
     }
 
     #[test]
@@ -214,13 +260,25 @@ mod tests {
         ];
         let processors = Processors::new(&sections.into()).unwrap();
 
-        let name = |number, called| {
-            let service = processors.of(number, called);
-            service.map(|service| service.config().name.clone())
+        assert_eq!(names(&processors, Some("+49"), Some("echo")), ["bot"]);
+        assert_eq!(names(&processors, Some("+49"), Some("anna")), ["german"]);
+        assert_eq!(names(&processors, Some("600"), Some("anna")), [""; 0]);
+    }
+
+    #[test]
+    fn what_a_telephone_says_and_what_it_hears_have_services_of_their_own() {
+        let ears = Section {
+            direction: Direction::Hears,
+            ..section(&[""])
         };
-        assert_eq!(name(Some("+49"), Some("echo")).as_deref(), Some("bot"));
-        assert_eq!(name(Some("+49"), Some("anna")).as_deref(), Some("german"));
-        assert_eq!(name(Some("600"), Some("anna")), None);
+        let sections = [
+            ("ears".to_owned(), ears),
+            ("mouth".to_owned(), section(&["+49"])),
+        ];
+        let processors = Processors::new(&sections.into()).unwrap();
+
+        assert_eq!(names(&processors, Some("+49"), None), ["mouth", "ears"]);
+        assert_eq!(names(&processors, Some("600"), None), ["ears"]);
     }
 
     #[test]
@@ -249,6 +307,11 @@ mod tests {
             ),
             (
                 "x",
+                section(|x| (x.audio, x.direction) = (false, Direction::Hears)),
+                "processor.x.audio",
+            ),
+            (
+                "x",
                 section(|x| x.numbers = Some(vec!["a".into()])),
                 "processor.x.numbers",
             ),
@@ -259,6 +322,17 @@ mod tests {
         let wrong = [("x".to_owned(), section(|x| x.url = "here".into()))].into();
         let error = format!("{:#}", Processors::new(&wrong).unwrap_err());
         assert!(error.contains("processor.x: \"here\""), "{error}");
+    }
+
+    fn names<'a>(
+        processors: &'a Processors,
+        number: Option<&str>,
+        called: Option<&str>,
+    ) -> Vec<&'a str> {
+        let services = processors.of(number, called);
+        services
+            .map(|service| service.config().name.as_str())
+            .collect()
     }
 
     fn sections(sections: &[(&str, &[&str])]) -> BTreeMap<String, Section> {
@@ -272,6 +346,7 @@ mod tests {
         Section {
             url: "http://127.0.0.1:50051".into(),
             audio: true,
+            direction: Direction::Says,
             otherwise: Otherwise::Pass,
             deadline: Section::default_deadline(),
             token: None,

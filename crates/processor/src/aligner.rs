@@ -124,6 +124,15 @@ impl<F> Aligner<F> {
         }
     }
 
+    /// Lets the oldest frame go on, whether its answer is there or not. That its time was not over counts for nothing.
+    pub fn hurry(&mut self) {
+        if let Some(oldest) = self.waiting.front_mut()
+            && let State::Asked { .. } = oldest.state
+        {
+            oldest.state = State::Passed;
+        }
+    }
+
     /// Returns when the next frame's time is over.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {

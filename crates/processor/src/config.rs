@@ -28,6 +28,8 @@ pub struct Config {
     /// Whether its audio takes the place of what was said. Otherwise frames go on at once, and only its texts and
     /// events count.
     pub audio: bool,
+    /// Which sound of a telephone it has. Default [`Direction::Says`].
+    pub direction: Direction,
     /// What is heard where there is no answer in time. Default [`Fallback::Pass`].
     pub fallback: Fallback,
     /// How long a frame waits for its answer. Default 40 ms: the leg's delay grows by it at the most.
@@ -48,6 +50,7 @@ impl Config {
             name: name.into(),
             url: url.into(),
             audio: true,
+            direction: Direction::Says,
             fallback: Fallback::Pass,
             deadline: Duration::from_millis(40),
             token: None,
@@ -63,11 +66,22 @@ impl fmt::Debug for Config {
             .field("name", &self.name)
             .field("url", &self.url)
             .field("audio", &self.audio)
+            .field("direction", &self.direction)
             .field("fallback", &self.fallback)
             .field("deadline", &self.deadline)
             .field("token", &self.token.as_ref().map(|_| "…"))
             .finish_non_exhaustive()
     }
+}
+
+/// Which sound of a telephone goes through a service.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Direction {
+    /// What it says.
+    #[default]
+    Says,
+    /// What it hears.
+    Hears,
 }
 
 /// What is heard in place of an answer that is not there.

@@ -14,5 +14,5 @@ mod meters;
 mod session;
 pub mod v1;
 
-pub use config::{Config, ConfigError, Fallback, Processor};
+pub use config::{Config, ConfigError, Direction, Fallback, Processor};
 pub use session::{About, Output, Session};

@@ -20,7 +20,7 @@ use tonic::{Status, Streaming, client::Grpc};
 use tonic_prost::ProstCodec;
 
 use crate::{
-    Fallback, Processor,
+    Direction, Fallback, Processor,
     aligner::{Aligner, Fate, Verdict},
     breaker::{Breaker, State},
     v1::{self, Answer, Audio, FromProcessor, FromRelay, Question},
@@ -200,6 +200,20 @@ impl Session {
         Poll::Pending
     }
 
+    /// Returns the oldest frame that is under way at once, as it was sent if its answer is not there: for those who
+    /// have to send something now. What else the service has said is forgotten; `None`: nothing is under way.
+    pub fn take_frame(&mut self) -> Option<(u64, Frame)> {
+        self.handle_timeout(Instant::now());
+        self.aligner.hurry();
+        self.output = None;
+        match self.next_output()? {
+            Output::Frame {
+                timestamp, frame, ..
+            } => Some((timestamp, frame)),
+            Output::Text(_) | Output::Event(_) => None,
+        }
+    }
+
     /// Returns what the breaker says of the service.
     #[must_use]
     pub fn breaker(&self) -> State {
@@ -349,6 +363,7 @@ impl Session {
             leg: self.about.leg.clone(),
             wants_audio: config.audio,
             deadline_ms: u32::try_from(config.deadline.as_millis()).unwrap_or(u32::MAX),
+            hears: config.direction == Direction::Hears,
         };
         let start = FromRelay {
             what: Some(Question::Start(start)),

@@ -48,6 +48,9 @@ pub struct Start {
     /// How long.
     #[prost(uint32, tag = "5")]
     pub deadline_ms: u32,
+    /// Whether it is what the telephone hears, not what it says.
+    #[prost(bool, tag = "6")]
+    pub hears: bool,
 }
 
 /// 20 ms of sound.

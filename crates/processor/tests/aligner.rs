@@ -29,6 +29,18 @@ fn answers_take_the_place_of_their_questions() {
 }
 
 #[test]
+fn who_cannot_wait_has_the_oldest_frame_as_it_was_and_nobody_is_to_blame() {
+    let (mut aligner, start) = aligner();
+    aligner.ask(0, said(0), start);
+    aligner.ask(1, said(1), start);
+
+    aligner.hurry();
+
+    assert_eq!(outputs(&mut aligner), [(said(0), Fate::Passed)]);
+    assert_eq!(aligner.take_missed(), 0);
+}
+
+#[test]
 fn a_frame_without_an_answer_goes_on_at_its_deadline_as_it_was() {
     let (mut aligner, start) = aligner();
     aligner.ask(0, said(0), start);

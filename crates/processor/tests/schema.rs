@@ -16,6 +16,7 @@ fn questions_are_as_the_schema_has_them() {
         leg: "leg7".into(),
         wants_audio: true,
         deadline_ms: 40,
+        hears: false,
     });
     let audio = Question::Audio(Audio {
         sequence: 300,

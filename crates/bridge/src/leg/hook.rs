@@ -9,14 +9,53 @@ use moqrelay_audio::{
     Frame,
     level::{AudioLevel, Meter},
 };
-use moqrelay_processor::{About, Output, Processor, Session};
+use moqrelay_processor::{About, Direction, Output, Processor, Session};
 use moqrelay_relay::{
     PublishError, Relay,
     track::{Info, Object, WriteError, Writer},
 };
-use moqrelay_wire::text_track::{self, Record, Text};
+use moqrelay_wire::{
+    catalog::Track,
+    text_track::{self, Record, Text},
+};
+use tokio::time::Instant;
 
+use super::{Leg, heard::HeardHook, road::Carries};
 use crate::{LegId, Place, publication::unix_seconds};
+
+impl Leg {
+    /// Leads one direction's sound through its processor, once that and the place are known.
+    pub(super) fn hook_up(&mut self, direction: Direction) {
+        let processor = match direction {
+            Direction::Says => &self.processor,
+            Direction::Hears => &self.heard_by,
+        };
+        let (Some(processor), Some(place)) = (processor, &self.place) else {
+            return;
+        };
+        let name = &processor.config().name;
+        if self.road.carries() == Carries::Opus {
+            tracing::warn!(processor = name, "not used: packets of Opus pass untouched");
+            return;
+        }
+        tracing::info!(
+            processor = name,
+            ?direction,
+            "sound goes through a media processor"
+        );
+        match direction {
+            Direction::Says => {
+                let hook = Hook::open(processor, &self.around.relay, self.id, place);
+                let mut catalog = self.around.coding.catalog();
+                catalog.tracks.push(Track::text());
+                self.voice.hook(hook, &catalog, Instant::now());
+            }
+            Direction::Hears => {
+                self.heard = Some(Box::new(HeardHook::open(processor, self.id, place)));
+            }
+        }
+    }
+}
 
 /// The way through the processor.
 #[derive(Debug)]

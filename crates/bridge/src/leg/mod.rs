@@ -6,6 +6,7 @@ mod clock;
 mod coder;
 mod ear;
 mod feed;
+mod heard;
 mod hook;
 mod intake;
 mod line;
@@ -41,12 +42,9 @@ use moqrelay_audio::{
     level::{self, AudioLevel, Level},
     mode::Report,
 };
-use moqrelay_processor::Processor;
+use moqrelay_processor::{Direction, Processor};
 use moqrelay_relay::{FullTrackName, Relay};
-use moqrelay_wire::{
-    audiosocket::{Audio, Rate},
-    catalog::Track,
-};
+use moqrelay_wire::audiosocket::{Audio, Rate};
 use tokio::{
     sync::{mpsc, watch},
     time::{Instant, Sleep, sleep_until},
@@ -55,7 +53,7 @@ use tokio::{
 use self::{
     clock::Due,
     ear::{Ear, Form, Heard},
-    hook::Hook,
+    heard::HeardHook,
     intake::{Intake, Label, Taken, sample_rate},
     opus_out::OpusOut,
     pace::Pace,
@@ -186,7 +184,11 @@ pub(crate) struct Leg {
     watch: quality::Watch,
     judge_due: Instant,
     place: Option<Place>,
+    /// Of what the telephone says.
     processor: Option<Processor>,
+    /// Of what it hears.
+    heard_by: Option<Processor>,
+    heard: Option<Box<HeardHook>>,
 }
 
 impl Leg {
@@ -248,6 +250,8 @@ impl Leg {
             judge_due: now + quality::INTERVAL,
             place: None,
             processor: None,
+            heard_by: None,
+            heard: None,
             around,
         };
         leg.flush_events();
@@ -293,6 +297,9 @@ impl Leg {
             self.obey(command.ok_or(Reason::HungUp)?);
         }
         while self.voice.poll_processed(cx, &mut self.stats).is_ready() {}
+        if let Some(heard) = &mut self.heard {
+            heard.poll(cx);
+        }
         let before = self.stats.frames_in;
         while let Poll::Ready(ready) = self.road.poll_ready(cx) {
             self.move_bytes(ready)?;
@@ -402,8 +409,12 @@ impl Leg {
             }
             Command::DetectDigits(wanted) => self.voice.detect_digits(wanted),
             Command::Process(processor) => {
-                self.processor = Some(processor);
-                self.hook_up();
+                let direction = processor.config().direction;
+                match direction {
+                    Direction::Says => self.processor = Some(processor),
+                    Direction::Hears => self.heard_by = Some(processor),
+                }
+                self.hook_up(direction);
             }
         }
     }
@@ -417,24 +428,8 @@ impl Leg {
             Err(error) => tracing::warn!(%error, "the leg is not heard"),
         }
         self.place = Some(place.clone());
-        self.hook_up();
-    }
-
-    /// Leads what the telephone says through the processor, once both are known.
-    fn hook_up(&mut self) {
-        let (Some(processor), Some(place)) = (&self.processor, &self.place) else {
-            return;
-        };
-        let name = &processor.config().name;
-        if self.road.carries() == Carries::Opus {
-            tracing::warn!(processor = name, "not used: packets of Opus pass untouched");
-            return;
-        }
-        tracing::info!(processor = name, "sound goes through a media processor");
-        let hook = Hook::open(processor, &self.around.relay, self.id, place);
-        let mut catalog = self.around.coding.catalog();
-        catalog.tracks.push(Track::text());
-        self.voice.hook(hook, &catalog, Instant::now());
+        self.hook_up(Direction::Says);
+        self.hook_up(Direction::Hears);
     }
 
     fn tick(&mut self, due: Due, now: Instant) -> Result<(), Reason> {
@@ -493,6 +488,9 @@ impl Leg {
         if self.road.carries() != Carries::Opus {
             self.ear.hear(due, &mut self.frame);
             self.polish.process_unmeasured(&mut self.frame);
+            if let Some(heard) = &mut self.heard {
+                heard.lead(sample_rate(self.out_rate), &mut self.frame);
+            }
             return self.road.send(self.out_rate, &self.frame, now);
         }
         let Self {

@@ -91,10 +91,10 @@ impl Driver {
         }
     }
 
-    /// Leads a telephone's sound through the service that is configured for its number or whom it has called, if one
-    /// is.
+    /// Leads what a telephone says, and what it hears, through the services that are configured for its number or whom
+    /// it has called.
     pub(super) fn process(&self, leg: bridge::LegId, number: Option<&str>, called: Option<&str>) {
-        if let Some(processor) = self.processors.of(number, called) {
+        for processor in self.processors.of(number, called) {
             told(self.bridge.process(leg, processor.clone()));
         }
     }
