@@ -2,11 +2,13 @@
 // What of the sound is lost is counted and printed.
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
+import { callByTicket } from './lib/audiosocket.mjs';
 import { launchChromium } from './lib/chromium.mjs';
 import { freePorts, startDaemon } from './lib/daemon.mjs';
 import { launchFirefox } from './lib/firefox.mjs';
 import { connect, hearEachOther } from './lib/phone.mjs';
 import { startUdpProxy } from './lib/udp.mjs';
+import { until } from './lib/wait.mjs';
 
 /**
  * Made up when the way changes back. No object is lost, but by TCP packets came later and less evenly, and on a
@@ -17,6 +19,14 @@ const MADE_UP_MS_MAX = 300;
 const GAP_MS_MAX = 6_000;
 const FRAME_MS = 20;
 const MOVE_MS = 30_000;
+/** A line of 64 kbit/s without the headers of IP and UDP, which the proxy does not see. */
+const NARROW_KBPS = 48;
+const TELEPHONE_HZ = 700;
+/** What a telephone's voice takes with all headers by a wide line (61.6 kbit/s), and must not by a narrow one. */
+const WIDE_BPS = 58_000;
+const FITTING_BPS = 45_000;
+const RATE_MS = 3_000;
+const ADAPT_MS = 40_000;
 
 let proxy;
 let daemon;
@@ -106,6 +116,42 @@ describe('UDP that dies in mid-call', () => {
     });
   }
 });
+
+describe('a line of 64 kbit/s', () => {
+  test('a telephone is heard by it, with fewer bits', async (context) => {
+    const anna = await guest(browsers[0], 'anna');
+    const telephone = await callByTicket(daemon, { to: anna.user, hz: TELEPHONE_HZ });
+    try {
+      await anna.answer();
+      await anna.hears(TELEPHONE_HZ);
+      const wide = await voiceBps();
+      proxy.limit(NARROW_KBPS);
+      const began = Date.now();
+      let narrow;
+      await until(async () => (narrow = await voiceBps()) < FITTING_BPS, { what: 'a voice of fewer bits', ms: ADAPT_MS });
+      context.diagnostic(`${Math.round(wide / 1_000)} kbit/s, and ${Math.round(narrow / 1_000)} after ${Date.now() - began} ms`);
+
+      assert.ok(wide > WIDE_BPS, `${wide} bit/s by a wide line`);
+      await anna.hears(TELEPHONE_HZ);
+      assert.equal(await anna.way(), 'webtransport');
+      assert.ok(telephone.open, 'the call lives');
+    } finally {
+      proxy.limit(Number.POSITIVE_INFINITY);
+      telephone.end();
+    }
+  });
+});
+
+/** What telephones' voices take now, headers included, measured for some seconds. */
+async function voiceBps() {
+  const bytes = async () => {
+    const [, count] = /^moqrelay_bridge_voice_bytes_total (\d+)/m.exec(await daemon.metrics()) ?? [null, 0];
+    return Number(count);
+  };
+  const [before, at] = [await bytes(), Date.now()];
+  await new Promise((resolve) => setTimeout(resolve, RATE_MS));
+  return ((await bytes()) - before) * 8_000 / (Date.now() - at);
+}
 
 /** Two phones go back to WebTransport as soon as the network is back, without a gap. */
 async function backToUdp(context, one, two) {

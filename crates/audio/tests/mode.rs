@@ -141,6 +141,38 @@ fn a_narrow_way_is_fitted_at_once_and_a_wider_one_slowly() {
 }
 
 #[test]
+fn the_usual_mode_fits_through_120_kbit_s_and_not_through_64() {
+    for (bandwidth_bps, narrowed) in [(120_000, false), (64_000, true), (30_000, true)] {
+        let mut controller = Controller::new(Aim::Quality, 32_000, Length::Ms20);
+
+        controller.handle_bandwidth(bandwidth_bps, SECOND);
+
+        let mode = controller.mode();
+        assert_eq!(controller.is_narrowed(), narrowed, "{bandwidth_bps}");
+        assert!(!narrowed || mode.wire_bps() < bandwidth_bps, "{mode:?}");
+        assert!((12_000..=64_000).contains(&mode.bitrate_bps));
+    }
+}
+
+#[test]
+fn loss_that_is_measured_less_often_does_not_keep_a_way_narrow() {
+    let mut controller = Controller::new(Aim::Quality, 32_000, Length::Ms20);
+    controller.handle_bandwidth(40_000, SECOND);
+    let low = controller.mode();
+
+    for second in 2..60 {
+        let now = Duration::from_secs(second);
+        controller.handle_bandwidth(500_000, now);
+        if second % 5 == 0 {
+            controller.handle(CLEAN, now);
+        }
+    }
+
+    assert!(controller.mode().bitrate_bps > low.bitrate_bps);
+    assert!(!controller.is_narrowed());
+}
+
+#[test]
 fn the_poorest_mode_is_kept_however_narrow_the_way() {
     let mut controller = Controller::new(Aim::Saving, 24_000, Length::Ms20);
 

@@ -28,6 +28,29 @@ fn steady_is_a_packet_for_each_frame_even_in_silence() {
 }
 
 #[test]
+fn steady_is_what_was_asked_for_but_on_a_narrow_way() {
+    let mut packets = Packer::steady(32_000);
+    let asked = packets.mode();
+    let second = Duration::from_secs;
+
+    packets.carried(1_000_000, second(1));
+    packets.carried(1_000_000, second(30));
+    let wide = packets.mode();
+    packets.carried(50_000, second(31));
+    let narrow = packets.mode();
+    let pieces = take(&mut packets, &[VOICE; 6]);
+    for at in 32..80 {
+        packets.carried(1_000_000, second(at));
+    }
+
+    assert_eq!((asked.bitrate_bps, asked.wire_bps()), (32_000, 61_600));
+    assert_eq!(wide, asked, "what nobody asked for is not taken");
+    assert!(narrow.wire_bps() <= 37_500, "{narrow:?}");
+    assert_eq!(pieces, ["speech 0 60", "speech 3 60"]);
+    assert_eq!(packets.mode(), asked, "and back, by and by");
+}
+
+#[test]
 fn saving_joins_two_frames_and_leaves_silence_out() {
     let mut packets = saving();
     let mut levels = vec![VOICE; 4];

@@ -145,6 +145,11 @@ impl Publication {
         }
     }
 
+    /// Returns what the slowest connection to a listener carried since the last call, bits per second, if it is known.
+    pub(crate) fn take_bandwidth(&self) -> Option<u32> {
+        self.audio.take_bandwidth()
+    }
+
     /// Tells whether anybody hears the voice.
     pub(crate) fn is_read(&self) -> bool {
         self.audio.is_read()

@@ -12,6 +12,7 @@ mod due;
 mod fetch;
 mod fill;
 mod gather;
+mod gauge;
 mod host;
 mod ingest;
 mod mail;

@@ -15,7 +15,7 @@ mod writer;
 
 use std::sync::{
     Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicU32, AtomicU64, Ordering},
 };
 use std::task::{Context, Poll};
 
@@ -137,6 +137,32 @@ pub(crate) struct Wishes {
     waker: AtomicWaker,
 }
 
+/// The least of what was told since somebody asked, bits per second.
+pub(crate) struct Narrowest(AtomicU32);
+
+impl Default for Narrowest {
+    fn default() -> Self {
+        Self(AtomicU32::new(Self::UNKNOWN))
+    }
+}
+
+impl Narrowest {
+    /// More than any connection carries.
+    const UNKNOWN: u32 = u32::MAX;
+
+    /// A connection carries so many bytes in a second.
+    pub(crate) fn tell(&self, bytes: u64) {
+        let bits = u32::try_from(bytes.saturating_mul(8)).unwrap_or(Self::UNKNOWN);
+        self.0.fetch_min(bits, Ordering::Relaxed);
+    }
+
+    /// Returns the least, and begins anew.
+    pub(crate) fn take(&self) -> Option<u32> {
+        let least = self.0.swap(Self::UNKNOWN, Ordering::Relaxed);
+        (least != Self::UNKNOWN).then_some(least)
+    }
+}
+
 impl Wishes {
     pub(crate) fn want(&self, group: u64) {
         *self.group.lock().unwrap_or_else(|e| e.into_inner()) = Some(group);
@@ -171,6 +197,8 @@ pub(crate) struct Track {
     /// Wakes that writer when the first reader comes and when the last one goes.
     audience: AtomicWaker,
     subgroups: AtomicU64,
+    /// What the slowest of its sessions' connections carried lately.
+    narrowest: Narrowest,
     traffic: Traffic,
     log: RwLock<Log>,
     /// Locked before the log, where both are.
@@ -207,6 +235,7 @@ impl Track {
             wishes: Wishes::default(),
             audience: AtomicWaker::new(),
             subgroups: AtomicU64::new(0),
+            narrowest: Narrowest::default(),
             traffic: Traffic::default(),
             log: RwLock::default(),
             cache,
@@ -266,6 +295,11 @@ impl Track {
     /// A publisher knows of an object that the relay has not seen.
     pub(crate) fn raise_largest(&self, largest: Option<Location>) {
         self.log_mut().raise_largest(largest);
+    }
+
+    /// What the slowest connection to a subscriber carries.
+    pub(crate) fn narrowest(&self) -> &Narrowest {
+        &self.narrowest
     }
 
     /// What subscribers want of the writer of this process.

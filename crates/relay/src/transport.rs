@@ -35,6 +35,18 @@ pub(crate) struct Path {
     pub(crate) lost_packets: u64,
 }
 
+/// How a connection did until now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Sample {
+    pub(crate) rtt: Duration,
+    /// The congestion window: what may be under way.
+    pub(crate) window_bytes: u64,
+    /// Since the connection began, with the headers of IP and UDP.
+    pub(crate) sent_bytes: u64,
+    pub(crate) sent_packets: u64,
+    pub(crate) lost_packets: u64,
+}
+
 /// Why nothing more can be read from a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ReadError {
@@ -167,6 +179,14 @@ impl Transport {
             Self::Quic(quic) => quic.carries_in(time),
             // Nobody knows: TCP is below.
             Self::Qmux(_) => usize::MAX,
+        }
+    }
+
+    /// Returns how the connection did until now; `None`: nobody knows, TCP is below.
+    pub(crate) fn sample(&self) -> Option<Sample> {
+        match self {
+            Self::Quic(quic) => Some(quic.sample()),
+            Self::Qmux(_) => None,
         }
     }
 

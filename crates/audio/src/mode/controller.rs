@@ -117,7 +117,31 @@ impl Controller {
         // Bad news counts at once, good news by and by.
         self.loss = report.loss.clamp(0.0, 1.0).max(self.loss * 0.5);
         self.follow_loss(now);
-        self.follow_bandwidth(report.bandwidth_bps, now);
+        if let Some(bandwidth) = report.bandwidth_bps {
+            self.handle_bandwidth(bandwidth, now);
+        }
+    }
+
+    /// Takes what the way carried at `now`, bits per second, by itself: it may be known more often than loss is.
+    pub fn handle_bandwidth(&mut self, bandwidth_bps: u32, now: Duration) {
+        let budget = (f64::from(bandwidth_bps) * SHARE) as u32;
+        let fits = |rung: usize| self.mode_at(rung).wire_bps() <= budget;
+        let last = self.ladder().len() - 1;
+        let best = (0..=last).find(|rung| fits(*rung)).unwrap_or(last);
+        if best >= self.rung {
+            self.rung = best;
+            self.fits_since = None;
+        } else if passed(&mut self.fits_since, now) {
+            // One rung at a time: an estimate of an unused way is a guess.
+            self.rung -= 1;
+            self.fits_since = None;
+        }
+    }
+
+    /// Returns whether the way is too narrow for the usual mode.
+    #[must_use]
+    pub fn is_narrowed(&self) -> bool {
+        self.rung > self.usual()
     }
 
     fn follow_loss(&mut self, now: Duration) {
@@ -142,25 +166,6 @@ impl Controller {
         } else {
             0
         };
-    }
-
-    fn follow_bandwidth(&mut self, bandwidth: Option<u32>, now: Duration) {
-        let Some(bandwidth) = bandwidth else {
-            self.fits_since = None;
-            return;
-        };
-        let budget = (f64::from(bandwidth) * SHARE) as u32;
-        let fits = |rung: usize| self.mode_at(rung).wire_bps() <= budget;
-        let last = self.ladder().len() - 1;
-        let best = (0..=last).find(|rung| fits(*rung)).unwrap_or(last);
-        if best >= self.rung {
-            self.rung = best;
-            self.fits_since = None;
-        } else if passed(&mut self.fits_since, now) {
-            // One rung at a time: an estimate of an unused way is a guess.
-            self.rung -= 1;
-            self.fits_since = None;
-        }
     }
 
     fn usual(&self) -> usize {

@@ -52,7 +52,8 @@ pub struct Packer {
 }
 
 impl Packer {
-    /// Makes packets of 20 ms and `bitrate_bps` without a pause; error correction follows the loss.
+    /// Makes packets of 20 ms and `bitrate_bps` without a pause, or what a narrow way has room for; error correction
+    /// follows the loss.
     #[must_use]
     pub fn steady(bitrate_bps: u32) -> Self {
         Self::new(bitrate_bps, false)
@@ -65,11 +66,15 @@ impl Packer {
     }
 
     fn new(bitrate_bps: u32, saving: bool) -> Self {
+        let aim = match saving {
+            true => Aim::Saving,
+            false => Aim::Quality,
+        };
         let room = FRAMES_MAX * SampleRate::Hz48000.frame_samples();
         Self {
             saving,
             bitrate_bps,
-            controller: Controller::new(Aim::Saving, bitrate_bps, Length::Ms20),
+            controller: Controller::new(aim, bitrate_bps, Length::Ms20),
             gate: Gate::new(),
             rate: SampleRate::Hz16000,
             samples: Vec::with_capacity(room),
@@ -84,9 +89,10 @@ impl Packer {
     /// Returns how packets are coded now.
     pub fn mode(&self) -> Mode {
         let mode = self.controller.mode();
-        if self.saving {
+        if self.saving || self.controller.is_narrowed() {
             return mode;
         }
+        // However wide the way: what was asked for.
         Mode {
             length: Length::Ms20,
             bitrate_bps: self.bitrate_bps,
@@ -102,6 +108,11 @@ impl Packer {
     /// Takes what was measured of the network up to `now`.
     pub fn measured(&mut self, report: Report, now: Duration) {
         self.controller.handle(report, now);
+    }
+
+    /// Takes what the way carried at `now`, bits per second.
+    pub fn carried(&mut self, bandwidth_bps: u32, now: Duration) {
+        self.controller.handle_bandwidth(bandwidth_bps, now);
     }
 
     /// Takes the next frame, which begins at `timestamp` (1/48000 s); `publish` is given each piece that it

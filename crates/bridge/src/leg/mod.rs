@@ -461,6 +461,7 @@ impl Leg {
         self.flush_events();
         if now >= self.report_due {
             self.report_due = now + REPORT_INTERVAL;
+            self.voice.look_at_way(self.start.elapsed());
             self.publish_report();
             self.look_for_silence();
             if now >= self.judge_due {

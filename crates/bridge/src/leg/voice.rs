@@ -128,6 +128,14 @@ impl Voice {
         self.packer.measured(report, now);
     }
 
+    /// Looks what the listeners' connections carry.
+    pub(super) fn look_at_way(&mut self, now: Duration) {
+        let publication = self.publication.as_ref();
+        if let Some(bandwidth_bps) = publication.and_then(Publication::take_bandwidth) {
+            self.packer.carried(bandwidth_bps, now);
+        }
+    }
+
     /// Returns the loudest frame since the last call.
     pub(super) fn take_loudest(&mut self) -> Level {
         std::mem::replace(&mut self.loudest, SILENCE)

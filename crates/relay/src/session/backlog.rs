@@ -12,8 +12,8 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{Driver, Due};
-use crate::stats::Dropped;
+use super::{Driver, Due, gauge::Gauge};
+use crate::{stats::Dropped, track::Track};
 
 /// Bytes that may wait in the connection, whatever it carries: two packets.
 const ALWAYS: usize = 2_500;
@@ -46,6 +46,7 @@ pub(super) struct Backlog {
     shown: Amount,
     /// When the send window was fitted.
     fitted: Option<Instant>,
+    gauge: Gauge,
 }
 
 /// An object that waits.
@@ -102,6 +103,19 @@ impl Driver {
         if !self.backlog.fitted.is_some_and(fits) {
             self.backlog.fitted = Some(now);
             self.transport.fit_window(self.limits.send_window);
+        }
+    }
+
+    /// Tells the publisher of a track what the connection carries, where that is known.
+    pub(super) fn tell_bandwidth(&mut self, track: &Track) {
+        let now = Instant::now();
+        if self.backlog.gauge.is_due(now)
+            && let Some(sample) = self.transport.sample()
+        {
+            self.backlog.gauge.look(sample, now);
+        }
+        if let Some(bytes) = self.backlog.gauge.estimate() {
+            track.narrowest().tell(bytes);
         }
     }
 

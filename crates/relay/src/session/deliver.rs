@@ -323,6 +323,10 @@ impl Driver {
                     && active.passes(location)
                     && wanted.selection.passes_datagram(object, priority)
                 {
+                    // Once a second, as voices are grouped.
+                    if object.id == 0 {
+                        self.tell_bandwidth(&subscription.track);
+                    }
                     let draft = self.machine.draft();
                     let alias = subscription.track.alias;
                     let make = || datagram_wire(draft, alias, object, priority);

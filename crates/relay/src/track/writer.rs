@@ -99,6 +99,12 @@ impl Writer {
         }
     }
 
+    /// Returns what the slowest connection to a subscriber carried since the last call, bits per second; `None`: nobody
+    /// knows. Asked and told once for each group of datagrams.
+    pub fn take_bandwidth(&self) -> Option<u32> {
+        self.inlet.track.narrowest().take()
+    }
+
     /// Waits until a subscriber wants a new group (NEW_GROUP_REQUEST) and returns what it asked for:
     /// a group above all it knows, or 0. Only tracks whose properties say DYNAMIC_GROUPS are asked.
     ///

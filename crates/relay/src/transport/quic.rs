@@ -20,7 +20,7 @@ use web_transport_quinn::{
     proto::{error_from_http3, error_to_http3},
 };
 
-use super::{Closed, Path, ReadError, WriteError};
+use super::{Closed, Path, ReadError, Sample, WriteError};
 
 /// Datagrams taken from the connection before the session looks at them.
 const DATAGRAMS_AT_ONCE: usize = 256;
@@ -45,6 +45,9 @@ const CHUNKS: usize = 4;
 
 /// A round trip that is not to be divided by, in seconds.
 const SHORTEST_RTT: f64 = 0.000_1;
+
+/// What IPv4 and UDP add to a packet, in bytes.
+const HEADER_BYTES: u64 = 28;
 
 /// Bytes of streams that a connection may always hold: a key frame's beginning.
 const SMALLEST_WINDOW: u64 = 32 << 10;
@@ -210,6 +213,18 @@ impl Transport {
         )]
         let bytes = (path.cwnd as f64 * round_trips) as usize;
         bytes
+    }
+
+    /// Returns how the connection did until now.
+    pub(crate) fn sample(&self) -> Sample {
+        let stats = quinn::Connection::stats(&self.session);
+        Sample {
+            rtt: stats.path.rtt,
+            window_bytes: stats.path.cwnd,
+            sent_bytes: stats.udp_tx.bytes + HEADER_BYTES * stats.udp_tx.datagrams,
+            sent_packets: stats.path.sent_packets,
+            lost_packets: stats.path.lost_packets,
+        }
     }
 
     /// Lets the connection hold of its streams what it carries in two round trips, at most `most`
