@@ -7,7 +7,7 @@ import { asterisksRow, recorded } from './lib/records.mjs';
 import { ariToml, startSite } from './lib/site.mjs';
 import { until } from './lib/wait.mjs';
 
-const RINGING_HZ = 425;
+const RINGING_HZ = 480;
 /** Of 614, which never answers; of 610 before and after its answer. */
 const EARLY_HZ = 660;
 const ANSWERED_HZ = 880;
@@ -38,6 +38,7 @@ before(async () => {
       { name: 'alice', hz: ALICE_HZ },
       { name: 'bob', hz: BOB_HZ },
     ],
+    early: ['606', '610', '614'],
   });
   ({ asterisk, daemon, browser } = site);
   ({ anna, bert } = site.web);
