@@ -47,7 +47,8 @@ export function PeopleList() {
 	);
 }
 
-function CopyLink() {
+/** Puts the room's link where it can be pasted from. */
+export function CopyLink() {
 	const t = words.value.room;
 	const copied = useSignal(false);
 	useEffect(() => {

@@ -135,6 +135,16 @@ describe("the room", () => {
 		expect(phone?.textContent).toContain(en.room.poorQuality);
 	});
 
+	it("tells who is the only one how others come", async () => {
+		const { find, hear } = await entered({ roster: roster([person("p1", "Anna"), person("p3", "Carl", { presence: "waiting" })]) });
+		expect(find("alone")?.textContent).toContain(en.room.nobodyElse);
+		expect(find("alone")?.querySelector('[data-testid="copy-link"]')).not.toBeNull();
+
+		await hear({ type: "roster", room: ROOM, roster: roster([person("p1", "Anna"), person("p2", "Bert")]), seq: 1 });
+
+		expect(find("alone")).toBeNull();
+	});
+
 	it("rings those who speak, by what is heard", async () => {
 		const { engine, all } = await entered();
 

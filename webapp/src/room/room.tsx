@@ -9,7 +9,7 @@
  * | lobby | `door` (`data-room`) `door-form` `door-room` `door-name` `door-pin` `door-muted` `door-listen` `door-failure` (`data-code`) `door-join` `door-back`; `door-mic` `door-mic-failed` `door-level` `mic-select` `speaker-select` `speaker-test`; `door-network` (`data-state`, `data-grade`) `door-check` `door-lacking` |
  * | waiting, left | `room-waiting` `waiting-leave`; `room-left` (`data-why`) `left-rejoin` `left-back` |
  * | room | `room` (`data-room`: the id, `data-name`, `data-self`: participant, `data-layout`, `data-count`, `data-panel`, `data-muted`, `data-again`: the place is being asked for again) `room-title` `room-count` |
- * | tiles | `tiles`; `tile` (`data-participant`, `data-source`: `camera` `screen`, `data-kind`, `data-role`, `data-presence`, `data-muted`, `data-speaking`, `data-hand`, `data-held`, `data-own`, `data-picture`) with `tile-name` `tile-pin` `tile-pop-out` `picture` `kind` `sign`; `tiles-more` |
+ * | tiles | `tiles`; `tile` (`data-participant`, `data-source`: `camera` `screen`, `data-kind`, `data-role`, `data-presence`, `data-muted`, `data-speaking`, `data-hand`, `data-held`, `data-own`, `data-picture`) with `tile-name` `tile-pin` `tile-pop-out` `picture` `kind` `sign`; `tiles-more`; `alone` with `copy-link` |
  * | controls | `room-controls` `room-mute` `room-camera` `room-blur` `room-screen` `room-hand` `room-react` `reactions` `reaction` (`data-emoji`) `room-layout` `room-people` `room-people-badge` `room-chat` `room-chat-badge` `room-hold` `room-settings` `room-leave` |
  * | people | `panel-people` `panel-close` `roster`; `roster-person` (attributes as `tile`) with `roster-name` `person-more` `person-details` `person-pin` `person-write` `person-mute` `person-hand` `person-role` `person-level` `person-remove` `person-ban` (the last two want a second press: `data-armed`); `waiting-person` (`data-participant`) `admit` `refuse`; `copy-link` `room-number` |
  * | hosts | `host-tools` `mute-all` `lock-room` `lobby-room` `end-room` (second press) `dial-out` `dial-out-number` `dial-out-call`; `dial` (`data-number`, `data-state`, `data-cause`) |
@@ -26,9 +26,9 @@ import { Chat } from "./chat.tsx";
 import { Controls } from "./controls.tsx";
 import { Door, Left, Waiting } from "./door.tsx";
 import { inWords } from "./news.ts";
-import { PeopleList } from "./people.tsx";
+import { CopyLink, PeopleList } from "./people.tsx";
 import { reset } from "./screen.ts";
-import { type News, type Place, nameOf, stayOf } from "./state.ts";
+import { type News, type Place, nameOf, present, stayOf } from "./state.ts";
 import { cleanName } from "./text.ts";
 import { Tile, countInWords } from "./tile.tsx";
 import { arrange, columns } from "./tiles.ts";
@@ -103,6 +103,7 @@ function Inside({ place }: { place: Extract<Place, { name: "here" }> }) {
 					</span>
 				</header>
 				<Tiles />
+				<Alone />
 				<Toasts />
 				<Captions />
 				<Controls />
@@ -141,6 +142,22 @@ function Tiles() {
 					{more}
 				</ul>
 			)}
+		</div>
+	);
+}
+
+/** Who is the only one learns how others come. */
+function Alone() {
+	const { room, roomScreen } = useView();
+	const t = words.value.room;
+	const number = room.value.roster?.number;
+	if (present(room.value).length > 1 || roomScreen.panel.value === "people") return null;
+	return (
+		<div class="alone" data-testid="alone">
+			<p class="small">
+				<strong>{t.nobodyElse}.</strong> {t.invite} {number !== undefined && t.dialIn(number)}
+			</p>
+			<CopyLink />
 		</div>
 	);
 }
