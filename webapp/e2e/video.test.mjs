@@ -1,6 +1,7 @@
 // Pictures between two pages by a real relay: a moving test card whose numbers are read back from the watcher's screen.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { loadavg } from 'node:os';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { launch, quantile, servePage, writeBursts } from '../src/core/media/e2e/stage.mjs';
@@ -55,6 +56,8 @@ after(async () => {
 afterEach(async (context) => {
   if (!context.passed) {
     for (const page of pages) console.error(JSON.stringify(await page.evaluate(async () => [page.log, await page.stats(), await page.mediaStats()]).catch(String)));
+    const counters = (await daemon.metrics()).split('\n').filter((line) => /^moqrelay_relay_(objects_(dropped|sent)|datagrams|worker_busy)/.test(line));
+    console.error(`load ${loadavg().map((load) => load.toFixed(1)).join(' ')}\n${counters.join('\n')}`);
     console.error(daemon.log().split('\n').slice(-15).join('\n'));
   }
   await Promise.all(pages.splice(0).map((page) => page.close()));
@@ -223,13 +226,17 @@ describe('a line of 500 kbit/s', () => {
     await until(async () => (await tracks()) === 'camera-h,screen', { what: 'the large sizes by a wide line', ms: SLOW_MS, poll: 200 });
 
     const began = Date.now();
+    const looks = [];
     proxy.limit(500);
     const before = await counts();
     const low = async () => {
       const { watched } = await bert.evaluate(() => page.stats());
+      looks.push(`${Date.now() - began} ms: ${watched.map(({ track, fps, kbps, lateMs }) => `${track} ${Math.round(fps)}/s ${Math.round(kbps)} kbit/s late ${Math.round(lateMs)}`).join(', ')}`);
       return watched.every(({ track, fps, lateMs }) => track !== 'camera-h' && fps > 0.5 && lateMs < IN_TIME_MS);
     };
-    await until(low, { what: 'sizes that the line carries in time', ms: SLOW_MS, poll: 200 });
+    await until(low, { what: 'sizes that the line carries in time', ms: SLOW_MS, poll: 200 }).catch((error) => {
+      throw new Error(`${error.message}; seen:\n${looks.filter((_, i) => i % 10 === 0).join('\n')}`);
+    });
     const settled = await counts();
     context.diagnostic(`sizes that fit after ${Date.now() - began} ms`);
     await bert.evaluate(() => [page.seen('p1', 'camera'), page.seen('p1', 'screen')]);
@@ -306,7 +313,9 @@ async function chromiumTab() {
   tab.on('pageerror', (error) => faults.push(String(error)));
   tab.on('console', (message) => {
     // Where UDP is cut the browser says so; all else is a fault.
-    if (message.type() === 'error' && !/Failed to establish a connection/.test(message.text())) faults.push(message.text());
+    if (message.type() !== 'error' || /Failed to establish a connection/.test(message.text())) return;
+    const { url, lineNumber } = message.location();
+    faults.push(`${message.text()} (${new Date().toISOString()} ${url}:${lineNumber})`);
   });
   await tab.goto(site.url);
   return tab;
