@@ -81,7 +81,7 @@ impl Line {
             if let Some(message) = self.decoder.decode(&mut self.inbox)? {
                 match &message {
                     Message::Ping(payload) if self.outbox.len() < ANSWERS_BYTES_MAX => {
-                        self.send(Opcode::Pong, &payload.clone());
+                        self.send(Opcode::Pong, payload);
                     }
                     Message::Close(_) => self.closed = true,
                     Message::Ping(_) | Message::Pong(_) | Message::Text(_) | Message::Binary(_) => {
