@@ -3,10 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use moqrelay_moqt::{
     Draft, ResetCode, StreamId,
-    data::{
-        self, Datagram, FetchDecoder, FetchHeader, StreamKind, SubgroupDecoder,
-        SubgroupItem,
-    },
+    data::{self, Datagram, FetchDecoder, FetchHeader, StreamKind, SubgroupDecoder, SubgroupItem},
 };
 use tokio::sync::mpsc;
 use web_transport_quinn as wt;
