@@ -9,6 +9,7 @@ mod inlet;
 mod log;
 mod merge;
 mod reader;
+mod sheet;
 mod tap;
 mod wire;
 mod writer;
@@ -27,7 +28,6 @@ use moqrelay_moqt::{
     data::{ObjectDatagram, ObjectStatus},
 };
 
-use self::merge::Merge;
 pub(crate) use self::{
     cache::{Cache, Piece, Span, before as location_before},
     inlet::{Inlet, InletError, Lane, stream_header},
@@ -36,6 +36,7 @@ pub(crate) use self::{
     tap::{LocalTap, Outlet, ReaderKey, SessionTap, Tap},
     wire::{datagram as datagram_wire, object as object_wire, priority_of, track_properties},
 };
+use self::{merge::Merge, sheet::Sheet};
 pub use self::{
     reader::{Event, Reader, Start},
     writer::{WriteError, Writer},
@@ -190,8 +191,7 @@ pub(crate) struct Track {
     pub(crate) alias: TrackAlias,
     pub(crate) meters: Arc<Meters>,
     limits: TrackLimits,
-    /// Whose objects count now, and what they have said; those of others are thrown away.
-    merge: Mutex<Merge>,
+    intake: Mutex<Intake>,
     /// For the writer of this process, if there is one.
     wishes: Wishes,
     /// Wakes that writer when the first reader comes and when the last one goes.
@@ -205,6 +205,14 @@ pub(crate) struct Track {
     cache: Arc<Mutex<Cache>>,
     budget: Arc<Budget>,
     readers: Mutex<Readers>,
+}
+
+/// What the publishers of a track share.
+#[derive(Default)]
+struct Intake {
+    /// Whose objects count now, and what they have said; those of others are thrown away.
+    merge: Merge,
+    sheet: Sheet,
 }
 
 /// Who hears a track.
@@ -231,7 +239,7 @@ impl Track {
             alias,
             meters,
             limits,
-            merge: Mutex::default(),
+            intake: Mutex::default(),
             wishes: Wishes::default(),
             audience: AtomicWaker::new(),
             subgroups: AtomicU64::new(0),
@@ -246,22 +254,22 @@ impl Track {
 
     /// Lets a publisher begin where there is none. Everything it sends comes after this in the log.
     pub(crate) fn begin(&self, source: SourceId, live: Arc<Live>) {
-        let mut merge = self.merge();
-        merge.add(source);
+        let mut intake = self.intake();
+        intake.merge.add(source);
         self.push(Item::Began(live));
     }
 
     /// Lets a publisher begin that alone is heard from now on.
     pub(crate) fn take_over(&self, source: SourceId, live: Arc<Live>) {
-        let mut merge = self.merge();
-        merge.clear();
-        merge.add(source);
+        let mut intake = self.intake();
+        intake.merge.clear();
+        intake.merge.add(source);
         self.push(Item::Began(live));
     }
 
     /// Lets a publisher join those that are there; returns those that give way.
     pub(crate) fn join(&self, source: SourceId, live: Arc<Live>) -> Vec<SourceId> {
-        let gone = self.merge().add(source);
+        let gone = self.intake().merge.add(source);
         lock(&self.cache).joined(&live);
         self.log_mut().replace_live(live);
         for gone in &gone {
@@ -272,16 +280,16 @@ impl Track {
 
     /// Hears a publisher no more; others go on.
     pub(crate) fn part(&self, source: SourceId) {
-        let mut merge = self.merge();
-        for ended in merge.remove(source) {
+        let mut intake = self.intake();
+        for ended in intake.merge.remove(source) {
             self.push(Item::ended(ended));
         }
     }
 
     /// Ends the track for its present readers.
     pub(crate) fn end(&self, ending: Ending) {
-        let mut merge = self.merge();
-        merge.clear();
+        let mut intake = self.intake();
+        intake.merge.clear();
         self.push(Item::Ended(ending));
     }
 
@@ -385,6 +393,11 @@ impl Track {
         readers.count()
     }
 
+    /// Whether sessions hear it.
+    fn has_outlets(&self) -> bool {
+        !self.readers_mut().outlets.is_empty()
+    }
+
     pub(crate) fn readers(&self) -> usize {
         self.readers_mut().count()
     }
@@ -426,7 +439,14 @@ impl Track {
         self.traffic.tick();
         let now = std::time::Instant::now();
         lock(&self.cache).trim(now);
-        self.log_mut().trim(&self.limits, now);
+        let empty = {
+            let mut log = self.log_mut();
+            log.trim(&self.limits, now);
+            log.len() == 0
+        };
+        if empty {
+            self.intake().sheet = Sheet::default();
+        }
     }
 
     /// Nothing will be added to what the publisher sent.
@@ -441,8 +461,8 @@ impl Track {
         }
     }
 
-    fn merge(&self) -> MutexGuard<'_, Merge> {
-        self.merge.lock().unwrap_or_else(|e| e.into_inner())
+    fn intake(&self) -> MutexGuard<'_, Intake> {
+        self.intake.lock().unwrap_or_else(|e| e.into_inner())
     }
 
     fn next_subgroup(&self) -> u64 {

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use moqrelay_moqt::{
     Draft, EncodeError, Location, ObjectProperties, TrackAlias, TrackProperties,
     data::{self, ObjectDatagram, ObjectStatus, SubgroupEncoder, SubgroupHeader, SubgroupId},
@@ -10,7 +10,7 @@ use moqrelay_moqt::{
 };
 
 use super::{
-    Object, SourceId, Track,
+    Intake, Object, SourceId, Track,
     log::{Item, Subgroup, SubgroupEnd, SubgroupObject},
     merge::{Malformed, Merge, Place, Placed, Said, StreamEnd, Verdict},
     wire::{ByDraft, Wire},
@@ -22,6 +22,9 @@ const COPIED_PAYLOAD: usize = 1024;
 
 /// As which draft writes them the log has properties: for it a datagram can be written from its object at any time.
 const LOG_DRAFT: Draft = Draft::D18;
+
+/// What stands before and between an object's properties and payload, in bytes, at most.
+const AROUND: usize = 64;
 
 /// One publisher of a track.
 #[derive(Clone)]
@@ -65,31 +68,46 @@ impl Inlet {
             alias: self.track.alias,
             ..datagram
         };
-        let wire = if self.draft == LOG_DRAFT {
+        let properties_len = datagram.properties.len();
+        // A voice that only legs hear never goes over the wire.
+        let later = self.draft == LOG_DRAFT && !self.track.has_outlets();
+        let Intake { merge, sheet } = &mut *self.track.intake();
+        if later {
             datagram.check(self.draft)?;
-            Wire::later(self.draft)
         } else {
-            Wire::new(self.draft, datagram.encode(self.draft)?)
-        };
-        let object = Object {
-            group: datagram.group,
-            subgroup: None,
-            id: datagram.id,
-            priority: datagram.priority,
+            sheet.write(AROUND + properties_len + datagram.payload.len(), |out| {
+                datagram.encode_header(self.draft, out)?;
+                out.extend_from_slice(&datagram.payload);
+                Ok::<_, EncodeError>(())
+            })?;
+        }
+        let said = Said {
+            location: Location::new(datagram.group, datagram.id),
             status: datagram.status,
             end_of_group: datagram.end_of_group,
-            properties: self.properties(datagram.properties)?,
-            payload: datagram.payload,
-        };
-        let said = Said {
-            location: object.location(),
-            status: object.status,
-            end_of_group: object.end_of_group,
             properties,
         };
-        let mut merge = self.track.merge();
-        let verdict = self.judge(&mut merge, &said, None, &object.payload)?;
+        let translated = self.properties(datagram.properties)?;
+        let verdict = self.judge(merge, &said, None, &datagram.payload)?;
         if verdict == Verdict::New || verdict == Verdict::Restarted {
+            let (wire, properties, payload) = if later {
+                (Wire::later(self.draft), translated, datagram.payload)
+            } else {
+                let bytes = sheet.take();
+                let payload = bytes.slice(bytes.len() - datagram.payload.len()..);
+                let properties = sheet.copy(&translated);
+                (Wire::new(self.draft, bytes), properties, payload)
+            };
+            let object = Object {
+                group: datagram.group,
+                subgroup: None,
+                id: datagram.id,
+                priority: datagram.priority,
+                status: datagram.status,
+                end_of_group: datagram.end_of_group,
+                properties,
+                payload,
+            };
             self.track.count(object.payload.len());
             self.track.push(Item::Datagram { object, wire });
             self.track.skipped(said.location, &said.properties);
@@ -139,7 +157,7 @@ impl Inlet {
             end_of_group: false,
             properties,
         };
-        let mut merge = self.track.merge();
+        let Intake { merge, sheet } = &mut *self.track.intake();
         if !merge.hears(self.source) {
             return Ok(false);
         }
@@ -147,7 +165,7 @@ impl Inlet {
             merge.open(self.source, group, subgroup, lane.header.priority)?;
         }
         let before = lane.previous.replace(object.id);
-        match self.judge(&mut merge, &said, Some(subgroup), &object.payload)? {
+        match self.judge(merge, &said, Some(subgroup), &object.payload)? {
             Verdict::Superseded => return Ok(false),
             Verdict::Repeated => return Ok(true),
             // Its stream is the first of a new life.
@@ -173,19 +191,28 @@ impl Inlet {
         if let Some(left) = left {
             self.track.push(Item::ended(left));
         }
-        let mut wire = BytesMut::new();
         let header = SubgroupHeader {
             properties: subgroup.properties,
             ..lane.header
         };
         let mut encoder = SubgroupEncoder::resume(self.draft, header, previous);
-        encoder.object(&object, &mut wire)?;
         let whole = object.payload.len() <= COPIED_PAYLOAD;
-        if whole {
-            wire.extend_from_slice(&object.payload);
-        }
+        let copied = if whole { object.payload.len() } else { 0 };
+        let need = AROUND + object.properties.len() + copied;
+        sheet.write(need, |out| {
+            encoder.object(&object, out)?;
+            out.extend_from_slice(&object.payload[..copied]);
+            Ok::<_, EncodeError>(())
+        })?;
+        let wire = sheet.take();
+        let translated = self.properties(object.properties)?;
+        // What is copied keeps no network buffer alive; of the rest there is one copy in all.
         let object = data::Object {
-            properties: self.properties(object.properties)?,
+            properties: sheet.copy(&translated),
+            payload: match whole {
+                true => wire.slice(wire.len() - copied..),
+                false => object.payload,
+            },
             ..object
         };
         self.track.count(object.payload.len());
@@ -193,7 +220,7 @@ impl Inlet {
             subgroup,
             object,
             previous,
-            wire: Wire::new(self.draft, wire.freeze()),
+            wire: Wire::new(self.draft, wire),
             whole,
             opening: ByDraft::default(),
         }));
@@ -207,7 +234,7 @@ impl Inlet {
         let Some(subgroup) = lane.subgroup else {
             return Ok(());
         };
-        let mut merge = self.track.merge();
+        let Intake { merge, .. } = &mut *self.track.intake();
         if !merge.hears(self.source) {
             return Ok(());
         }

@@ -30,6 +30,9 @@ pub(crate) struct Log {
     bytes: usize,
     largest: Option<Location>,
     live: Option<Arc<Live>>,
+    /// The place of the entry that was forgotten last, for the next one: what comes and goes for as long as a track
+    /// lives leaves no holes between what sessions keep.
+    spare: Option<Arc<Entry>>,
 }
 
 /// One thing that happened on a track.
@@ -133,8 +136,22 @@ impl Log {
         self.largest = self.largest.max(item.location());
         let entry = Entry { at, item };
         self.bytes += entry.cost();
-        self.entries.push_back(Arc::new(entry));
+        let entry = self.place(entry);
+        self.entries.push_back(entry);
         self.trim(limits, at);
+    }
+
+    fn place(&mut self, entry: Entry) -> Arc<Entry> {
+        let Some(mut spare) = self.spare.take() else {
+            return Arc::new(entry);
+        };
+        match Arc::get_mut(&mut spare) {
+            Some(place) => {
+                *place = entry;
+                spare
+            }
+            None => Arc::new(entry),
+        }
     }
 
     /// Lets what a publisher says of the track stand for what an older one said.
@@ -163,11 +180,16 @@ impl Log {
                 break;
             }
             self.bytes -= oldest.cost();
-            self.entries.pop_front();
+            // Unless somebody still reads it.
+            let gone = self.entries.pop_front();
+            self.spare = gone.filter(|gone| Arc::strong_count(gone) == 1);
             self.first += 1;
         }
-        if self.entries.is_empty() && self.entries.capacity() > 64 {
-            self.entries.shrink_to(0);
+        if self.entries.is_empty() {
+            self.spare = None;
+            if self.entries.capacity() > 64 {
+                self.entries.shrink_to(0);
+            }
         }
     }
 
@@ -295,8 +317,14 @@ impl Entry {
                 Item::Datagram { object, .. } => {
                     2 * (object.payload.len() + object.properties.len())
                 }
-                Item::Object(SubgroupObject { object, wire, .. }) => {
-                    wire.len() + object.payload.len() + object.properties.len()
+                // A small payload is a part of it.
+                Item::Object(sent) => {
+                    let apart = if sent.whole {
+                        0
+                    } else {
+                        sent.object.payload.len()
+                    };
+                    sent.wire.len() + apart + sent.object.properties.len()
                 }
                 Item::Began(live) => live.properties.len(),
                 Item::Closed { .. } | Item::Refused(_) | Item::Ended(_) => 0,
@@ -325,5 +353,30 @@ mod tests {
         assert_eq!(log.skip(2, at(1)), 2, "never back");
         assert_eq!(log.skip(0, at(2) + Duration::from_secs(1)), 2);
         assert_eq!(Log::default().skip(7, at(0)), 7);
+    }
+
+    #[test]
+    fn an_entry_takes_the_place_of_one_that_nobody_reads_any_more() {
+        let limits = TrackLimits {
+            entries: 2,
+            ..TrackLimits::default()
+        };
+        let mut log = Log::default();
+        let mut push = |reason| {
+            log.push(Item::Ended(Ending::over(reason)), &limits);
+            log.get(log.end() - 1).unwrap().clone()
+        };
+        let first = Arc::as_ptr(&push("first"));
+        let read = push("second, which is read");
+        drop(push("third, for which the first is forgotten"));
+
+        assert_eq!(Arc::as_ptr(&push("fourth")), first);
+        let fifth = push("fifth");
+
+        assert_ne!(Arc::as_ptr(&fifth), Arc::as_ptr(&read));
+        let Item::Ended(ending) = &read.item else {
+            panic!("{:?}", read.item);
+        };
+        assert_eq!(ending.reason, "second, which is read");
     }
 }

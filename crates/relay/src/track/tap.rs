@@ -158,13 +158,14 @@ impl Outlet {
 
     /// Returns since when something waits to be taken, if it may wait for other tracks.
     pub(crate) fn gathers_since(&self) -> Option<Instant> {
+        // Most tracks never wait: nothing more is asked of them.
+        let cursor = {
+            let readers = self.readers();
+            readers.habit.is_shared().then_some(readers.cursor)
+        }?;
         let track = self.track.upgrade()?;
-        let readers = self.readers();
-        if !readers.habit.is_shared() {
-            return None;
-        }
-        let log = track.log();
-        log.get(readers.cursor).map(|entry| entry.at)
+        let oldest = track.log().get(cursor).map(|entry| entry.at);
+        oldest
     }
 
     /// Asks some of the readers, when there are at least so many, whether they get something else at about the same
