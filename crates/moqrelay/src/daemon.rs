@@ -176,6 +176,10 @@ pub(crate) async fn run(
         "memory",
         memory::give_back(relay.clone(), server.clone(), stopped),
     );
+    parts.spawn(
+        "upkeep",
+        telemetry::keep_up(metrics.clone(), telemetry::UPKEEP),
+    );
     parts.spawn("bridge", bridge_run);
     let records = config.calls.records.clone().map(|path| {
         Cdr::new(cdr::File {

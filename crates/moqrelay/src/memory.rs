@@ -166,6 +166,12 @@ impl Heap {
     }
 }
 
+/// Bytes that are allocated.
+#[cfg(test)]
+pub(crate) fn used() -> Option<u64> {
+    Heap::read().map(|heap| heap.used)
+}
+
 /// When a crowd has left.
 #[derive(Debug, Default)]
 struct Crowd {

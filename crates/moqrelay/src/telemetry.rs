@@ -1,6 +1,6 @@
 //! Logs and metrics.
 
-use std::io::IsTerminal;
+use std::{io::IsTerminal, time::Duration};
 
 use anyhow::{Context, Result};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
@@ -20,6 +20,9 @@ const BUCKETS_MOS: [f64; 8] = [1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.2, 4.5];
 
 /// Parts of a whole.
 const BUCKETS_RATIO: [f64; 8] = [0.0, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.3];
+
+/// How often the values of histograms are counted into their buckets: a few thousand are kept until then.
+pub(crate) const UPKEEP: Duration = Duration::from_secs(5);
 
 /// A peer that closes its connection is no warning; `log.level` may say otherwise.
 const QUIET: &str = "web_transport_quinn=error";
@@ -119,6 +122,17 @@ pub(crate) fn start_metrics() -> Result<PrometheusHandle> {
         "Estimated delay from mouth to ear of a leg, by direction."
     );
     Ok(handle)
+}
+
+/// Counts the values of histograms into their buckets from time to time, for as long as it is polled.
+///
+/// Until that is done each value is kept, and where nobody reads the metrics nobody else does it.
+pub(crate) async fn keep_up(metrics: PrometheusHandle, every: Duration) {
+    let mut ticks = tokio::time::interval(every);
+    loop {
+        ticks.tick().await;
+        metrics.run_upkeep();
+    }
 }
 
 /// What only grows.
@@ -532,7 +546,11 @@ mod tests {
         collections::BTreeSet,
         fs,
         path::{Path, PathBuf},
+        time::Instant,
     };
+
+    use super::*;
+    use crate::memory;
 
     /// How every name of ours begins.
     const OURS: &str = "moqrelay_";
@@ -553,6 +571,27 @@ mod tests {
 
         let missing: Vec<_> = counted.difference(&described).collect();
         assert!(!counted.is_empty() && missing.is_empty(), "{missing:?}");
+    }
+
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    #[tokio::test]
+    async fn values_do_not_pile_up_where_nobody_reads_the_metrics() {
+        let builder = PrometheusBuilder::new().set_buckets(&BUCKETS_S).unwrap();
+        let recorder = builder.build_recorder();
+        let histogram = metrics::with_local_recorder(&recorder, || metrics::histogram!("lag"));
+        let before = memory::used().unwrap();
+        (0..1_000_000).for_each(|n| histogram.record(f64::from(n)));
+        let piled = memory::used().unwrap() - before;
+        assert!(piled > 8 << 20, "{piled}");
+
+        let kept = tokio::spawn(keep_up(recorder.handle(), Duration::from_millis(1)));
+
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while memory::used().unwrap() > before + piled / 4 {
+            assert!(Instant::now() < deadline, "they are still there");
+            tokio::task::yield_now().await;
+        }
+        kept.abort();
     }
 
     #[test]
