@@ -18,7 +18,7 @@ use std::{
 };
 
 use moqrelay_relay::{Relay, Server};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 /// How often the sessions are counted: a crowd may come and go within seconds.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -30,8 +30,12 @@ const LEFT_MIN: u64 = 100;
 /// tracks is (`cache_linger`, 30 s). Both before a minute is over.
 const AFTER: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(45)];
 
-/// How often the holes in the heap are counted.
-const HOLES_INTERVAL: Duration = Duration::from_secs(60);
+/// How often the holes in the heap are counted: they are filled again within a minute.
+const HOLES_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Giving memory back, for which others that allocate wait, takes one part in so many of the time at most: a large heap
+/// takes 10 ms and has its turn each minute.
+const REST: u32 = 5000;
 
 /// Memory is given back, too, when so many bytes are free: below that it is not worth the moment for which others wait.
 const FREE_MIN: u64 = 4 << 20;
@@ -53,15 +57,17 @@ pub(crate) async fn give_back(relay: Relay, server: Server, stopped: impl Future
     let mut stopped = pin!(stopped);
     let mut ticks = interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut holes = interval(HOLES_INTERVAL);
-    holes.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut holes = pin!(sleep(Duration::ZERO));
     let mut crowd = Crowd::default();
     loop {
-        // Others that allocate meanwhile wait for a moment: not while a crowd is here, and once a minute at most.
+        // Others that allocate meanwhile wait for a moment: not while a crowd is here, and now and then at most.
         let due = tokio::select! {
             () = &mut stopped => return,
             _ = ticks.tick() => crowd.count(relay.stats().sessions, Instant::now()),
-            _ = holes.tick() => Heap::read().is_some_and(|heap| heap.show().has_holes()),
+            () = &mut holes => {
+                holes.as_mut().reset(tokio::time::Instant::now() + HOLES_INTERVAL);
+                Heap::read().is_some_and(|heap| heap.show().has_holes())
+            }
         };
         if !due {
             continue;
@@ -69,10 +75,17 @@ pub(crate) async fn give_back(relay: Relay, server: Server, stopped: impl Future
         let kept = ask_workers(&server);
         let given = tokio::task::spawn_blocking(move || {
             collect(&kept);
+            let began = Instant::now();
             trim();
+            began.elapsed()
         });
-        if let Err(error) = given.await {
-            tracing::warn!(%error, "cannot give memory back");
+        match given.await {
+            Ok(took) => {
+                tracing::debug!(?took, "memory given back");
+                let rest = HOLES_INTERVAL.max(took * REST);
+                holes.as_mut().reset(tokio::time::Instant::now() + rest);
+            }
+            Err(error) => tracing::warn!(%error, "cannot give memory back"),
         }
     }
 }
@@ -208,8 +221,7 @@ impl Crowd {
 )]
 fn trim() {
     // SAFETY: it takes no pointer, and glibc locks its arenas.
-    let gave = unsafe { libc::malloc_trim(0) };
-    tracing::debug!(gave, "memory given back");
+    unsafe { libc::malloc_trim(0) };
 }
 
 /// Other C libraries give memory back by themselves.
