@@ -38,10 +38,10 @@ const HOLES_INTERVAL: Duration = Duration::from_secs(10);
 const REST: u32 = 5000;
 
 /// Memory is given back, too, when so many bytes are free: below that it is not worth the moment for which others wait.
-const FREE_MIN: u64 = 4 << 20;
+const FREE_MIN: u64 = 2 << 20;
 
 /// And so many per cent of what is used: holes are filled again, a heap without any is none that works.
-const FREE_PERCENT_MIN: u64 = 10;
+const FREE_PERCENT_MIN: u64 = 5;
 
 /// Freed blocks of one size that a thread keeps at most, as glibc is built.
 const CACHED_EACH: usize = 7;
@@ -240,8 +240,8 @@ mod tests {
         };
 
         assert!(heap(50, 10).has_holes());
-        assert!(!heap(20, 3).has_holes(), "too few bytes");
-        assert!(!heap(100, 9).has_holes(), "too few per cent");
+        assert!(!heap(20, 1).has_holes(), "too few bytes");
+        assert!(!heap(100, 4).has_holes(), "too few per cent");
     }
 
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
