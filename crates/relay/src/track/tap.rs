@@ -164,8 +164,7 @@ impl Outlet {
             readers.habit.is_shared().then_some(readers.cursor)
         }?;
         let track = self.track.upgrade()?;
-        let oldest = track.log().get(cursor).map(|entry| entry.at);
-        oldest
+        track.log().get(cursor).map(|entry| entry.at)
     }
 
     /// Asks some of the readers, when there are at least so many, whether they get something else at about the same
