@@ -128,10 +128,26 @@ describe('three telephones in a room', () => {
 });
 
 describe('a foreign MoQ client', () => {
-  test('hears a telephone, and the mix of all', async () => {
+  test('is let in as a recorder, reads the roster that everyone sees it in, hears a telephone, and the mix of all', async () => {
     const room = await meet();
+    const { token, participant } = await letIn({ kind: 'recorder', name: 'Minutes' });
 
-    const [own, first, second] = await Promise.all([purity(room, 'p1', ALICE_HZ), purity(room, 'mix', ALICE_HZ), purity(room, 'mix', BOB_HZ)]);
+    const [roster, own, first, second] = await Promise.all([
+      read(room, 'roster', token),
+      purity(room, 'p1', ALICE_HZ, token),
+      purity(room, 'mix', ALICE_HZ, token),
+      purity(room, 'mix', BOB_HZ, token),
+    ]);
+
+    assert.equal(roster.recording, true);
+    assert.deepEqual(
+      roster.people.map((it) => [it.participant, it.kind]),
+      [
+        ['p1', 'telephone'],
+        ['p2', 'telephone'],
+        [participant, 'recorder'],
+      ],
+    );
 
     assert.ok(own > 0.8, `of a telephone: ${own}`);
     // Two tones as loud as each other.
@@ -389,10 +405,19 @@ function tone(samples, rate, hz) {
   return weight === 0 ? 0 : (Math.SQRT2 * Math.hypot(re, im)) / weight;
 }
 
+/** Lets a program into the room that telephones meet in; returns its place. */
+async function letIn(program) {
+  const answer = await fetch(`http://127.0.0.1:${daemon.ports.metrics}/api/v1/rooms/board/programs`, {
+    method: 'POST',
+    body: JSON.stringify(program),
+  });
+  assert.equal(answer.status, 201);
+  return answer.json();
+}
+
 /** Hears a participant of a room, or its mix, by a MoQ client of other makers; returns the share that a tone has. */
-async function purity(room, participant, hz) {
+async function purity(room, participant, hz, token = daemon.listenerToken(`room/${room}`)) {
   const { url } = await daemon.transport();
-  const token = daemon.listenerToken(`room/${room}`);
   const { stdout } = await promisify(execFile)(LISTENER, [`${url}?token=${token}`, `room/${room}/${participant}`, `${hz}`]);
   const heard = JSON.parse(stdout);
   assert.equal(heard.objects, 100);
@@ -400,9 +425,8 @@ async function purity(room, participant, hz) {
 }
 
 /** Reads the next object of one of a room's tracks by a MoQ client of other makers. */
-async function read(room, track) {
+async function read(room, track, token = daemon.listenerToken(`room/${room}`)) {
   const { url } = await daemon.transport();
-  const token = daemon.listenerToken(`room/${room}`);
   const { stdout } = await promisify(execFile)(LISTENER, [`${url}?token=${token}`, `room/${room}`, track]);
   return JSON.parse(stdout);
 }

@@ -236,6 +236,34 @@ fn a_sender_100_ppm_slow_is_followed_for_an_hour() {
     }
 }
 
+#[test]
+fn people_in_a_room_whose_clocks_are_400_ppm_apart_stay_together_for_an_hour() {
+    // The node's own clock is between the two: 200 ppm from each.
+    let player = (160, 11.0);
+    let conditions = Conditions {
+        jitter_ms: 5.0,
+        ..Conditions::default()
+    };
+    let [fast, slow] = [200.0, -200.0].map(|ppm| drifting(3_600, ppm, conditions, player));
+
+    for (report, moved) in [(&fast, 720.0), (&slow, -720.0)] {
+        let stats = report.stats();
+        assert_eq!(stats.underruns, 0, "{stats:?}");
+        assert_eq!(stats.concealed, Duration::ZERO, "{stats:?}");
+        assert_eq!(stats.late + stats.overflowed + stats.lost, 0, "{stats:?}");
+        let by = ms(stats.shed) - ms(stats.gained);
+        assert!((by - moved).abs() < 60.0, "moved by {by} ms, not {moved}");
+    }
+    for second in 2..3_599 {
+        let of = |report: &Report<i16>| report.delay_max_ms(second..second + 1);
+        let (fast, slow) = (of(&fast), of(&slow));
+        assert!(
+            fast <= 50.0 && slow <= 50.0,
+            "{second} s: {fast}, {slow} ms"
+        );
+    }
+}
+
 /// Neither a gap nor growth, and the delay at the end is that of the beginning.
 fn an_hour(ppm: f64, player: (usize, f64)) -> Stats {
     let conditions = Conditions {

@@ -143,6 +143,13 @@ pub enum Event {
         /// Why nothing has been heard for 3 s; `None`: something has.
         silent: [Option<Cause>; 2],
     },
+    /// Who of a room with seats speaks and is heard, at most four times a second, while somebody hears its seats.
+    Speaking {
+        /// The room.
+        room: String,
+        /// The numbers of `p1`, `p2`, …, in order.
+        participants: Vec<u64>,
+    },
     /// The leg is over, or never came. Exactly once for each leg that was expected, attached or started.
     Detached {
         /// The leg.
@@ -282,7 +289,7 @@ impl Bridge {
         let (orders, orders_rx) = mpsc::channel(COMMANDS_WAITING_MAX);
         let (events, events_rx) = mpsc::channel(EVENTS_WAITING_MAX);
         let level_control = config.shaping.rooms_level_control;
-        let (seats, seating) = Seats::new(relay.clone(), config.seats);
+        let (seats, seating) = Seats::new(relay.clone(), config.seats, events.clone());
         let (wheel, turning) = Wheel::new(
             relay.clone(),
             config.coding,

@@ -11,7 +11,7 @@ use common::{Scene, ended, objects, pass, place};
 use moqrelay_audio::{
     FRAME_DURATION, Frame, SampleRate, level::AudioLevel, opus, packet::SILENCE, tone::Tone,
 };
-use moqrelay_bridge::{Bridge, LegId, Place};
+use moqrelay_bridge::{self as bridge, Bridge, LegId, Place};
 use moqrelay_relay::{
     FullTrackName, Namespace,
     track::{Event, Info, Object, Reader, Writer},
@@ -207,6 +207,38 @@ async fn who_speaks_is_told_and_four_times_a_second_at_most() {
         "{} in 10 s",
         states.len()
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_daemon_is_told_who_speaks_and_that_nobody_does_any_more() {
+    let mut room = Room::new();
+    let seats = room.seats().await;
+    for participant in 1..=3 {
+        room.enter(participant).await;
+    }
+
+    room.talk(&[2], 25).await;
+    assert_eq!(room.told(), [vec![2]]);
+    room.talk(&[2, 3], 25).await;
+    assert_eq!(room.told(), [vec![2, 3]]);
+    room.talk(&[], 50).await;
+    assert_eq!(room.told().last(), Some(&vec![]));
+    // Somebody else begins every 40 ms for ten seconds.
+    for turn in 0..250 {
+        room.talk(&[turn % 3 + 1], 2).await;
+    }
+    let told = room.told().len();
+    assert!(told <= 41, "{told} in 10 s");
+    // Who goes while speaking speaks no more; without listeners nobody does.
+    room.talk(&[1], 30).await;
+    room.bridge().remove_voice(place(1));
+    pass(Duration::from_millis(500)).await;
+    assert_eq!(room.told().last(), Some(&vec![]));
+    room.talk(&[2], 30).await;
+    assert_eq!(room.told().last(), Some(&vec![2]));
+    drop(seats);
+    pass(Duration::from_millis(500)).await;
+    assert_eq!(room.told().last(), Some(&vec![]));
 }
 
 #[tokio::test(start_paused = true)]
@@ -507,6 +539,19 @@ impl Room {
 
     fn bridge(&self) -> &Bridge {
         &self.scene.bridge
+    }
+
+    /// Returns what the daemon was told of who speaks since it was asked last.
+    fn told(&mut self) -> Vec<Vec<u64>> {
+        let events = std::iter::from_fn(|| self.scene.events.try_recv().ok());
+        let told = events.filter_map(|event| match event {
+            bridge::Event::Speaking { room, participants } => {
+                assert_eq!(room, "r");
+                Some(participants)
+            }
+            _ => None,
+        });
+        told.collect()
     }
 
     async fn enter(&mut self, participant: u64) {

@@ -277,7 +277,9 @@ pub fn action(act: &signal::Act) -> Result<Option<Action>, Denied> {
             camera: *camera,
             screen: *screen,
         }),
-        Act::Dial { .. } | Act::Say { .. } | Act::React { .. } => return Ok(None),
+        Act::Dial { .. } | Act::Say { .. } | Act::React { .. } | Act::Quality { .. } => {
+            return Ok(None);
+        }
     }))
 }
 

@@ -37,6 +37,7 @@ use crate::{
     memory,
     processors::Processors,
     reload::{Living, Reloader},
+    room_file,
     rules::Keeper,
     services,
     telemetry::{self, LogFilter},
@@ -115,6 +116,8 @@ pub(crate) async fn run(
     let (reloader, newest) = Reloader::new(path, loaded, living)?;
     let rules = config.calls.rules.clone().map(Keeper::open).transpose()?;
     let (rules, rules_run) = rules.unzip();
+    let rooms = config.rooms.file.clone().map(room_file::Keeper::open);
+    let (room_keeper, rooms_run) = rooms.transpose()?.unzip();
     let kept = rules.as_ref().map(Keeper::all).unwrap_or_default();
     let room_config = room_config(&config, &directory, kept)?;
     let control_config = control_config(
@@ -199,6 +202,9 @@ pub(crate) async fn run(
     if let Some(run) = records_run {
         parts.spawn("records", run);
     }
+    if let Some(run) = rooms_run {
+        parts.spawn("rooms", run);
+    }
     if let Some(run) = rules_run {
         parts.spawn("rules", run);
     }
@@ -256,6 +262,7 @@ pub(crate) async fn run(
         seats: config.rooms.seats,
         room_voice: config.rooms.voice()?,
         room_files: config.rooms.files_taken()?,
+        room_keeper,
         relay: relay.clone(),
         processors,
         trunks,

@@ -29,6 +29,7 @@ use crate::{
     cdr::Cdr,
     ledger::Ledger,
     processors::Processors,
+    room_file,
     rules::Keeper,
     trunks::Trunks,
     upgrade::{Ticket, Tickets},
@@ -65,6 +66,8 @@ pub(crate) struct Engines {
     pub(crate) room_voice: RoomVoice,
     /// What files may be brought into rooms, if any.
     pub(crate) room_files: Option<signal::FilesTaken>,
+    /// Where rooms that operators set up are kept, if anywhere.
+    pub(crate) room_keeper: Option<room_file::Keeper>,
     /// Where the daemon publishes what it says in rooms.
     pub(crate) relay: Relay,
     pub(crate) processors: Processors,
@@ -160,6 +163,7 @@ impl Driver {
                 engines.relay,
                 engines.room_voice,
                 engines.room_files,
+                engines.room_keeper,
             ),
             processors: engines.processors,
             ledger: Ledger::new(engines.cdr),

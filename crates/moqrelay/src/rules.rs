@@ -1,11 +1,8 @@
 //! What users want done with their calls, kept in a file.
-//!
-//! The file is written whole, under another name, and then takes the old one's place: it is never half
-//! written. It is read once, at start.
+//
 
 use std::{
     collections::BTreeMap,
-    fs, io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -13,16 +10,14 @@ use std::{
 use anyhow::{Context, Result};
 use moqrelay_room::{Forward, Number, Rules, User, UserId};
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
 
-/// The longest file that is read and written: a thousand users with every rule are a quarter of it.
-const FILE_BYTES_MAX: u64 = 1 << 20;
+use crate::kept::{self, Kept};
 
 /// Takes what is to be kept; never waits.
 #[derive(Debug)]
 pub(crate) struct Keeper {
     known: BTreeMap<UserId, (User, Rules)>,
-    newest: watch::Sender<Option<String>>,
+    file: Kept,
 }
 
 /// A user's entry.
@@ -52,23 +47,8 @@ impl Keeper {
     /// When there is a file that cannot be read: what users have asked for must not be lost unseen.
     pub(crate) fn open(path: PathBuf) -> Result<(Self, impl Future<Output = ()> + Send + 'static)> {
         let known = read(&path).with_context(|| format!("calls.rules: {}", path.display()))?;
-        let (newest, mut changed) = watch::channel(None::<String>);
-        let work = async move {
-            // An error: the handle is gone, and nothing is unwritten.
-            while changed.changed().await.is_ok() {
-                let Some(text) = changed.borrow_and_update().clone() else {
-                    continue;
-                };
-                let target = path.clone();
-                let written = tokio::task::spawn_blocking(move || write(&target, &text)).await;
-                match written {
-                    Ok(Ok(())) => {}
-                    Ok(Err(error)) => unwritten(&format!("{}: {error}", path.display())),
-                    Err(error) => unwritten(&error),
-                }
-            }
-        };
-        Ok((Self { known, newest }, work))
+        let (file, work) = Kept::new(path, unwritten);
+        Ok((Self { known, file }, work))
     }
 
     /// Returns what is kept.
@@ -84,16 +64,7 @@ impl Keeper {
             self.known.insert(user.id.clone(), (user, rules));
         }
         let entries: Vec<Entry> = self.known.values().map(entry).collect();
-        match serde_json::to_string_pretty(&entries) {
-            // What is longer could not be read at the next start: the file keeps the rules before.
-            Ok(text) if text.len() as u64 >= FILE_BYTES_MAX => {
-                unwritten(&format!("{} bytes, at most {FILE_BYTES_MAX}", text.len()));
-            }
-            Ok(text) => {
-                self.newest.send_replace(Some(text + "\n"));
-            }
-            Err(error) => unwritten(&error),
-        }
+        self.file.write(&entries);
     }
 }
 
@@ -117,15 +88,7 @@ fn entry((user, rules): &(User, Rules)) -> Entry {
 }
 
 fn read(path: &Path) -> Result<BTreeMap<UserId, (User, Rules)>> {
-    let text = match fs::metadata(path) {
-        Ok(about) if about.len() > FILE_BYTES_MAX => {
-            anyhow::bail!("{} bytes, at most {FILE_BYTES_MAX}", about.len())
-        }
-        Ok(_) => fs::read_to_string(path)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
-        Err(error) => return Err(error.into()),
-    };
-    let entries: Vec<Entry> = serde_json::from_str(&text)?;
+    let entries: Vec<Entry> = kept::read(path)?;
     entries.into_iter().map(user_and_rules).collect()
 }
 
@@ -153,21 +116,12 @@ fn user_and_rules(entry: Entry) -> Result<(UserId, (User, Rules))> {
     Ok((id, (user, rules)))
 }
 
-fn write(path: &Path, text: &str) -> io::Result<()> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    let mut new = path.as_os_str().to_owned();
-    new.push(".new");
-    let file = fs::File::create(&new)?;
-    io::Write::write_all(&mut &file, text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&new, path)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+    use crate::kept::FILE_BYTES_MAX;
 
     #[tokio::test]
     async fn rules_come_back_and_the_default_leaves_no_trace() {

@@ -284,6 +284,10 @@ const COUNTERS: &[(&str, &str)] = &[
         "Files that somebody in a room wanted to have, by result.",
     ),
     (
+        "moqrelay_rooms_unwritten_total",
+        "Changes of rooms that operators have set up that could not be written to their file.",
+    ),
+    (
         "moqrelay_room_messages_total",
         "Messages in rooms, by kind: public or private.",
     ),

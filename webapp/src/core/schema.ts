@@ -263,6 +263,7 @@ export type RoomAct =
 	| { act: "dial"; number: string }
 	| { act: "say"; text: string; to?: string; file?: string }
 	| { act: "react"; emoji: string }
+	| { act: "quality"; mos: number }
 	| { act: "video"; camera: boolean; screen: boolean };
 
 /** What names a room to people. */

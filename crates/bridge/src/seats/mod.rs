@@ -5,6 +5,7 @@
 //! readers and no clock, and without others the task sleeps.
 
 mod bell;
+mod report;
 mod room;
 mod seat;
 mod speakers;
@@ -27,7 +28,7 @@ use self::{
     bell::{Bells, Ring, What},
     room::Room,
 };
-use crate::Place;
+use crate::{Event, Place};
 
 /// Seats of a room: what is more costs every listener and is heard by nobody.
 pub(crate) const SEATS_MAX: usize = 16;
@@ -68,11 +69,13 @@ impl Seats {
     pub(crate) fn new(
         relay: Relay,
         seats: usize,
+        events: mpsc::Sender<Event>,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (orders, orders_rx) = mpsc::unbounded_channel();
         let (bells, rings) = Bells::new();
         let seating = Seating {
             relay,
+            events,
             seats: seats.min(SEATS_MAX),
             bells,
             names: BTreeMap::new(),
@@ -134,6 +137,8 @@ struct Meters {
 /// The task's own.
 struct Seating {
     relay: Relay,
+    /// Takes who speaks.
+    events: mpsc::Sender<Event>,
     seats: usize,
     bells: Bells,
     names: BTreeMap<String, u32>,
@@ -215,7 +220,8 @@ impl Seating {
         // Rings of a room that was, four thousand million rooms ago, harm nobody.
         self.next = self.next.wrapping_add(1);
         self.names.insert(name.to_owned(), id);
-        self.rooms.insert(id, Room::new(name, self.seats));
+        let room = Room::new(name, self.seats, self.events.clone());
+        self.rooms.insert(id, room);
         Some(id)
     }
 

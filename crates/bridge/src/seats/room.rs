@@ -15,16 +15,17 @@ use moqrelay_relay::{
     track::{Info, Object, WriteError, Writer},
 };
 use moqrelay_wire::audio_object::track_properties;
-use tokio::time::Instant;
+use tokio::{sync::mpsc, time::Instant};
 
 use super::{
     Meters,
     bell::{RoomBells, What},
+    report::Report,
     seat::Seat,
     speakers::{SpeakersTrack, State},
     voice::{Heard, Voice},
 };
-use crate::Place;
+use crate::{Event, Place};
 
 /// Voices of one room that are followed, as many as are mixed.
 const VOICES_MAX: usize = 128;
@@ -39,6 +40,7 @@ pub(super) struct Room {
     selector: Selector<u64>,
     tracks: Option<Tracks>,
     ticks: u64,
+    report: Report,
 }
 
 /// What is published of a room.
@@ -64,7 +66,7 @@ pub(super) enum Error {
 }
 
 impl Room {
-    pub(super) fn new(name: &str, seats: usize) -> Self {
+    pub(super) fn new(name: &str, seats: usize, events: mpsc::Sender<Event>) -> Self {
         let selecting = Config {
             seats,
             ..Config::default()
@@ -76,6 +78,7 @@ impl Room {
             selector: Selector::new(selecting),
             tracks: None,
             ticks: 0,
+            report: Report::new(name, events),
         }
     }
 
@@ -161,6 +164,7 @@ impl Room {
         if comes && speakers {
             tracks.speakers.repeat();
         }
+        let mut wakes = comes && speakers;
         match (before, self.is_heard()) {
             (false, true) => {
                 for voice in self.voices.values_mut() {
@@ -174,11 +178,13 @@ impl Room {
             }
             (true, false) => {
                 self.leave();
+                // Nobody is told any more, so that nobody speaks: that must arrive.
+                wakes = true;
                 tracing::debug!(room = self.name, "seats are given out no longer");
             }
             (true, true) | (false, false) => {}
         }
-        comes && speakers
+        wakes
     }
 
     /// Takes what a voice has said and hands it on when it has a seat; true when somebody speaks.
@@ -224,7 +230,9 @@ impl Room {
         self.selector.tick();
         self.seat(meters, now);
         let told = self.tell(now);
-        !(told && self.selector.is_idle())
+        let speaking = self.selector.speaking(SPEAKING_TICKS);
+        let reported = self.report.tell(speaking.collect(), now);
+        !(told && reported && self.selector.is_idle())
     }
 
     /// Lets the seats be held by those whom the selector has chosen.

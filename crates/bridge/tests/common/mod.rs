@@ -132,7 +132,7 @@ impl Scene {
     pub async fn event(&mut self) -> Event {
         loop {
             let event = within(self.events.recv()).await.unwrap();
-            if !matches!(event, Event::Quality { .. }) {
+            if !matches!(event, Event::Quality { .. } | Event::Speaking { .. }) {
                 return event;
             }
         }
@@ -148,7 +148,7 @@ impl Scene {
     pub fn no_event(&mut self) -> bool {
         loop {
             match self.events.try_recv() {
-                Ok(Event::Quality { .. }) => {}
+                Ok(Event::Quality { .. } | Event::Speaking { .. }) => {}
                 Ok(_) => return false,
                 Err(_) => return true,
             }

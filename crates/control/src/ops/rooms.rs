@@ -31,6 +31,8 @@ pub struct Room {
     pub number: Option<String>,
     /// Whether one has to know a PIN.
     pub pin: bool,
+    /// Whether there is one for hosts.
+    pub host_pin: bool,
     /// Whether a host lets people in one by one, to begin with.
     pub lobby: bool,
     /// Who is host whenever present.
@@ -110,6 +112,8 @@ struct Wanted {
     number: Option<String>,
     #[serde(default)]
     pin: Option<String>,
+    #[serde(default)]
+    host_pin: Option<String>,
     #[serde(default)]
     lobby: bool,
     #[serde(default)]
@@ -206,7 +210,7 @@ async fn take_out(
 fn action(act: &Act) -> Option<Action> {
     Some(match act {
         Act::Say { .. } | Act::React { .. } | Act::Dial { .. } => return None,
-        Act::Hold { .. } | Act::Video { .. } => return None,
+        Act::Hold { .. } | Act::Video { .. } | Act::Quality { .. } => return None,
         act => translate::action(act).ok()??,
     })
 }
@@ -286,11 +290,13 @@ impl Wanted {
         }
         let number = self.number.as_deref().map(Number::new).transpose();
         let pin = self.pin.as_deref().map(Pin::new).transpose();
+        let host_pin = self.host_pin.as_deref().map(Pin::new).transpose();
         let owner = self.owner.as_deref().map(UserId::new).transpose();
         Ok(Spec {
             title,
             number: number.map_err(|error| format!("number: {error}"))?,
             pin: pin.map_err(|denied| denied.to_string())?,
+            host_pin: host_pin.map_err(|denied| denied.to_string())?,
             lobby: self.lobby,
             owner: owner.map_err(|error| format!("owner: {error}"))?,
             people_max: self.people_max,

@@ -54,6 +54,8 @@ pub(crate) struct Rooms {
     pub(crate) files_total: u64,
     /// Files of one participant in a minute.
     pub(crate) files_per_minute: u32,
+    /// Where rooms that operators have set up are kept; absent: they end with the daemon.
+    pub(crate) file: Option<PathBuf>,
     /// Those that are known ahead.
     pub(crate) room: Vec<Room>,
 }
@@ -79,6 +81,7 @@ impl Default for Rooms {
             file_total: ours.limits.file_total,
             files_total: ours.limits.files_total,
             files_per_minute: ours.limits.files_per_minute,
+            file: None,
             room: Vec::new(),
         }
     }
@@ -113,6 +116,8 @@ pub(crate) struct Room {
     pub(crate) title: Option<String>,
     pub(crate) number: Option<String>,
     pub(crate) pin: Option<Secret>,
+    /// What makes who says it host.
+    pub(crate) host_pin: Option<Secret>,
     #[serde(default)]
     pub(crate) lobby: bool,
     pub(crate) owner: Option<String>,
@@ -159,7 +164,7 @@ impl Rooms {
         let known = conference::Conferences::new(config.clone()).rooms().count();
         ensure!(
             known == config.rooms.len(),
-            "rooms: two have the same name or number, one has that of the door, or there are more than rooms_max"
+            "rooms: two have the same name or number, one has that of the door, a PIN is also that for hosts, or there are more than rooms_max"
         );
         Ok(config)
     }
@@ -260,6 +265,11 @@ impl Room {
             number: number(self.number.as_deref())?,
             pin: self
                 .pin
+                .as_ref()
+                .map(|pin| Pin::new(pin.expose()))
+                .transpose()?,
+            host_pin: self
+                .host_pin
                 .as_ref()
                 .map(|pin| Pin::new(pin.expose()))
                 .transpose()?,

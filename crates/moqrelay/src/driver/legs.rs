@@ -124,7 +124,13 @@ impl Driver {
                 leg,
                 quality,
                 silent,
-            } => self.quality(leg, quality, silent),
+            } => match LegId(leg.0) {
+                id if is_room_leg(id) => self.room_leg_quality(id, quality[0].as_ref()),
+                _ => self.quality(leg, quality, silent),
+            },
+            bridge::Event::Speaking { room, participants } => {
+                self.room_speaks(&room, &participants);
+            }
             bridge::Event::Detached { leg, reason, stats } => self.detached(leg, reason, &stats),
             _ => {}
         }

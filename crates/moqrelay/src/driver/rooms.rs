@@ -1,5 +1,6 @@
 //! The driver's part for rooms: carries out what [`Conferences`] decide.
 
+mod activity;
 mod browsers;
 mod files;
 mod operators;
@@ -33,7 +34,7 @@ use super::{
     ATTACH_TIMEOUT, Driver, Road,
     words::{to_ari, to_bridge, to_wire, told, told_ari},
 };
-use crate::sounds::Sounds;
+use crate::{room_file::Keeper, sounds::Sounds};
 
 /// Legs of rooms have names from here on, those of calls below, so that each event finds the one who knows the leg.
 const LEGS_FIRST: u64 = 1 << 48;
@@ -74,6 +75,8 @@ pub(super) struct Rooms {
     files: BTreeMap<(RoomId, FileId), Bytes>,
     /// What may be.
     taken: Option<signal::FilesTaken>,
+    /// Keeps what operators have set up.
+    keeper: Option<Keeper>,
     /// Telephones that are alone, and when their music begins; `None`: it plays.
     lonely: BTreeMap<LegId, Option<Instant>>,
 }
@@ -85,9 +88,17 @@ impl Rooms {
         relay: Relay,
         voice: Voice,
         taken: Option<signal::FilesTaken>,
+        keeper: Option<Keeper>,
     ) -> Self {
+        let mut board = Conferences::new(config);
+        for spec in keeper.iter().flat_map(Keeper::all) {
+            let name = spec.name.clone();
+            if let Err(denied) = board.create(spec) {
+                tracing::warn!(%name, %denied, "a room that was kept is not set up");
+            }
+        }
         Self {
-            board: Conferences::new(config),
+            board,
             relay,
             tracks: BTreeMap::new(),
             tickets: BTreeMap::new(),
@@ -101,6 +112,7 @@ impl Rooms {
             music: voice.music,
             files: BTreeMap::new(),
             taken,
+            keeper,
             lonely: BTreeMap::new(),
         }
     }
@@ -342,6 +354,7 @@ impl Driver {
                 self.tell_happened(room, happened);
             }
             Output::Roster(room) => self.roster_changed(room),
+            Output::Activity(room) => self.activity_changed(room),
         }
     }
 
@@ -550,10 +563,10 @@ fn to_wire_roster(roster: &conference::Roster) -> wire::Roster {
         },
         muted: it.muted,
         hand: it.hand,
-        speaking: false,
+        speaking: it.speaking,
         level_db: it.level_db,
         held: it.held,
-        quality: None,
+        quality: it.quality.map(|quality| quality.mos().into()),
         video: [
             (it.shown.camera, wire::Video::Camera),
             (it.shown.screen, wire::Video::Screen),

@@ -32,7 +32,7 @@ async fn a_room_is_set_up_entered_seen_and_deleted() {
     let id = &joined["room"]["id"];
     assert_eq!(
         *plan,
-        json!({ "name": "plan", "title": "Planning", "number": "7850", "pin": true, "lobby": false,
+        json!({ "name": "plan", "title": "Planning", "number": "7850", "pin": true, "host_pin": false, "lobby": false,
                 "people_max": 1, "id": id, "people": 1 })
     );
     let (_, roster) = ask(&daemon, "GET", "/api/v1/rooms/plan", &Value::Null).await;
@@ -73,6 +73,39 @@ async fn operators_do_what_hosts_do_and_open_no_microphone() {
     let remove = json!({ "act": "remove", "participant": "p2" });
     assert_eq!(ask(&daemon, "POST", acts, &remove).await.0, 204);
     assert_eq!(bert.event("room_left", |_| true).await["why"], "removed");
+}
+
+#[tokio::test]
+async fn rooms_that_operators_set_up_are_there_after_a_restart() {
+    let folder = Folder::new();
+    let path = config(&folder);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let file = format!(
+        "[rooms]\nfile = \"{}\"\n[[rooms.room]]",
+        folder.path("rooms.json")
+    );
+    let path = folder.write("kept.toml", &text.replacen("[[rooms.room]]", &file, 1));
+    let mut daemon = Daemon::start(&path, &[], &[]).await;
+    for name in ["plan", "past"] {
+        let spec = json!({ "name": name, "pin": "2468", "host_pin": "13579" });
+        assert_eq!(ask(&daemon, "POST", "/api/v1/rooms", &spec).await.0, 204);
+    }
+    let past = "/api/v1/rooms/past";
+    assert_eq!(ask(&daemon, "DELETE", past, &Value::Null).await.0, 204);
+
+    daemon.signal("TERM");
+    assert_eq!(daemon.end().await, Some(0));
+    let daemon = Daemon::start(&path, &[], &[]).await;
+
+    assert_eq!(ask(&daemon, "GET", past, &Value::Null).await.0, 404);
+    let mut anna = Page::guest(&daemon, "Anna").await;
+    let mut bert = Page::guest(&daemon, "Bert").await;
+    let join = |pin: &str| json!({ "room": "plan", "pin": pin });
+    assert_eq!(anna.try_join(join("1111")).await.unwrap_err(), "pin_wrong");
+    assert_eq!(anna.try_join(join("2468")).await.unwrap()["role"], "host");
+    assert_eq!(bert.try_join(join("13579")).await.unwrap()["role"], "host");
+    let wrong = json!({ "name": "same", "pin": "2468", "host_pin": "2468" });
+    assert_eq!(ask(&daemon, "POST", "/api/v1/rooms", &wrong).await.0, 400);
 }
 
 #[tokio::test]

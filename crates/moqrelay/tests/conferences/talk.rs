@@ -1,6 +1,13 @@
 //! Chat, signs, and what hosts do.
 
-use moqrelay_moqt::{AuthToken, Parameters, Token};
+use std::time::Duration;
+
+use bytes::Bytes;
+use moqrelay_moqt::{
+    AuthToken, Parameters, PublishOptions, Token, TrackAlias,
+    data::{ObjectDatagram, ObjectStatus},
+};
+use moqrelay_wire::audio_object::{Level, Properties, track_properties};
 use serde_json::{Value, json};
 
 use crate::{
@@ -9,6 +16,7 @@ use crate::{
         track,
     },
     page::Page,
+    program::Daemon,
     two,
 };
 
@@ -113,17 +121,10 @@ async fn levels_holds_and_video_are_in_the_roster_and_events_say_who_did_it() {
 async fn any_moq_client_with_the_token_reads_roster_and_chat() {
     let (_folder, daemon, mut anna, bert) = two().await;
     let room = bert.joined["room"]["id"].as_str().unwrap().to_owned();
-    let token = bert.joined["media"]["token"].as_str().unwrap().to_owned();
     anna.act(json!({ "act": "say", "text": "hello" }))
         .await
         .unwrap();
-    let mut peer = Peer::connect_with(daemon.moq, Via::WebTransport, |config| {
-        config.authorization = vec![Token::UseValue(AuthToken {
-            token_type: 0,
-            value: token.into(),
-        })];
-    })
-    .await;
+    let mut peer = by_token(&daemon, &bert).await;
 
     let roster = track(&format!("room/{room}"), "roster");
     peer.subscribed(&roster, Parameters::default()).await;
@@ -163,4 +164,86 @@ async fn said(page: &mut Page) -> (String, Value) {
         message["text"].as_str().unwrap().to_owned(),
         message["to"].clone(),
     )
+}
+
+#[tokio::test]
+async fn how_well_a_page_hears_is_in_everyones_roster_in_halves() {
+    let (_folder, _daemon, mut anna, mut bert) = two().await;
+
+    let quality = |mos: f64| json!({ "act": "quality", "mos": mos });
+    bert.act(quality(3.9)).await.unwrap();
+    let people = anna.roster(|people| people[1]["quality"] == 4.0).await;
+    assert_eq!(people[0].get("quality"), None);
+    assert_eq!(people[0]["speaking"], false);
+    bert.act(quality(4.1)).await.unwrap();
+    bert.act(quality(1.2)).await.unwrap();
+    let people = anna.roster(|_| true).await;
+
+    assert_eq!(people[1]["quality"], 1.0, "4.1 was not worth a roster");
+    let nothing = json!({ "act": "quality", "mos": "good" });
+    assert_eq!(bert.act(nothing).await.unwrap_err(), "bad_message");
+}
+
+#[tokio::test]
+async fn who_speaks_is_in_everyones_roster_until_it_is_silent() {
+    let (_folder, daemon, mut anna, bert) = two().await;
+    let room = bert.joined["room"]["id"].as_str().unwrap().to_owned();
+    let mut ear = by_token(&daemon, &anna).await;
+    let seat = track(&format!("room/{room}/s1"), "audio");
+    ear.subscribed(&seat, Parameters::default()).await;
+    let mut mouth = by_token(&daemon, &bert).await;
+    let own = track(&format!("room/{room}/p2"), "audio");
+    let properties = PublishOptions {
+        properties: track_properties(),
+        ..PublishOptions::default()
+    };
+    let (_, alias) = mouth.publish(&own, properties).await;
+
+    let speaks = |people: &[Value]| people[1]["speaking"] == true;
+    tokio::select! {
+        _ = anna.roster(speaks) => {}
+        () = talk(&mouth, alias) => {}
+    }
+    let people = anna.roster(|people| people[1]["speaking"] == false).await;
+
+    assert_eq!(people[0]["speaking"], false);
+}
+
+/// A MoQ client with the token of a page.
+async fn by_token(daemon: &Daemon, page: &Page) -> Peer {
+    let token = page.joined["media"]["token"].as_str().unwrap().to_owned();
+    Peer::connect_with(daemon.moq, Via::WebTransport, |config| {
+        config.authorization = vec![Token::UseValue(AuthToken {
+            token_type: 0,
+            value: token.into(),
+        })];
+    })
+    .await
+}
+
+/// Speaks for as long as somebody waits for it: a packet every 20 ms, as loud as speech and no steadier.
+async fn talk(mouth: &Peer, alias: TrackAlias) {
+    let mut pace = tokio::time::interval(Duration::from_millis(20));
+    for number in 0u64.. {
+        pace.tick().await;
+        let level = Level {
+            below_overload_db: 30 + u8::try_from(number % 12).unwrap(),
+            voice: true,
+        };
+        let properties = Properties {
+            timestamp: Some(number * 960),
+            level: Some(level),
+            ..Properties::default()
+        };
+        mouth.datagram(&ObjectDatagram {
+            alias,
+            group: number,
+            id: 0,
+            priority: None,
+            end_of_group: false,
+            properties: properties.to_bytes(),
+            status: ObjectStatus::Normal,
+            payload: Bytes::from_static(&[0xfc; 40]),
+        });
+    }
 }

@@ -86,6 +86,11 @@ pub(super) struct Pace {
 }
 
 impl Pace {
+    /// Tells whether nothing of it is used up.
+    pub(super) fn is_rested(&self, now: Instant) -> bool {
+        self.until.is_none_or(|until| until <= now)
+    }
+
     /// Takes one of `burst` that come back one by one.
     pub(super) fn take(
         &mut self,
@@ -200,7 +205,7 @@ impl Conferences {
         })
     }
 
-    fn talker(&mut self, who: Who) -> Result<(&mut Room, ParticipantId), Denied> {
+    pub(super) fn talker(&mut self, who: Who) -> Result<(&mut Room, ParticipantId), Denied> {
         let (name, me) = self.places.get(&who).cloned().ok_or(Denied::NotIn)?;
         let known = self.rooms.get_mut(&name).ok_or(Denied::NotIn)?;
         let room = known.open.as_mut().ok_or(Denied::NotIn)?;

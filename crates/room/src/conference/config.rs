@@ -152,6 +152,8 @@ pub struct Spec {
     pub number: Option<Number>,
     /// What one has to know to come in.
     pub pin: Option<Pin>,
+    /// What makes one who says it for the PIN host, past lobby and lock. Another one than the PIN.
+    pub host_pin: Option<Pin>,
     /// Whether a host lets people in one by one.
     pub lobby: bool,
     /// Who is host whenever present, and needs neither PIN nor admission.
@@ -169,6 +171,7 @@ impl Spec {
             name,
             number: None,
             pin: None,
+            host_pin: None,
             lobby: false,
             owner: None,
             people_max: None,
@@ -230,6 +233,12 @@ impl Pin {
             return Err(Denied::BadPin);
         }
         Ok(Self(text.to_owned()))
+    }
+
+    /// Returns the PIN as text, for those who keep it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
     }
 
     /// Tells whether `tried` is this PIN, in a time that says nothing of where they differ.

@@ -155,8 +155,10 @@ impl Conferences {
                 }
             }
             Asked::Pin(room) => {
+                let known = self.rooms.get(&room);
+                let optional = known.is_some_and(|it| it.spec.pin.is_none());
                 let applicant = Applicant {
-                    pin: Some(typed),
+                    pin: Some(typed).filter(|typed| !optional || !typed.is_empty()),
                     ..dial.applicant.clone()
                 };
                 self.enter(leg, dial, &room, applicant, now);
@@ -166,8 +168,24 @@ impl Conferences {
 
     /// The room is known: asks for its PIN, or goes in.
     fn at_room(&mut self, leg: LegId, dial: Dial, room: RoomName, now: Instant) {
+        let known = self.rooms.get(&room);
+        let hosts_only =
+            known.is_some_and(|it| it.spec.pin.is_none() && it.spec.host_pin.is_some());
+        if hosts_only {
+            // Whoever is no host goes on by # alone.
+            return self.ask_pin(leg, dial, room, now);
+        }
         let applicant = dial.applicant.clone();
         self.enter(leg, dial, &room, applicant, now);
+    }
+
+    fn ask_pin(&mut self, leg: LegId, dial: Dial, room: RoomName, now: Instant) {
+        let dial = Dial {
+            asked: Asked::Pin(room),
+            wrong: 0,
+            ..dial
+        };
+        self.ask(leg, dial, Prompt::Pin, now);
     }
 
     fn enter(
@@ -181,14 +199,7 @@ impl Conferences {
         match self.join(room, applicant, dial.fresh, now) {
             Ok(place) if place.waiting => self.prompt(leg, Prompt::Wait),
             Ok(_) => {}
-            Err(Denied::PinWanted) => {
-                let dial = Dial {
-                    asked: Asked::Pin(room.clone()),
-                    wrong: 0,
-                    ..dial
-                };
-                self.ask(leg, dial, Prompt::Pin, now);
-            }
+            Err(Denied::PinWanted) => self.ask_pin(leg, dial, room.clone(), now),
             Err(Denied::WrongPin) => self.wrong(leg, dial, now),
             Err(_) => self.refuse(leg, dial, now),
         }

@@ -3,11 +3,13 @@
 //! A state machine like [`Switchboard`](crate::Switchboard), and beside it: calls between two are
 //! not here. Where the sound goes is the business of those who carry out the outputs.
 
+mod activity;
 mod announce;
 mod chat;
 mod config;
 mod dial;
 mod files;
+mod flood;
 mod guard;
 mod inside;
 mod outgoing;
@@ -18,6 +20,7 @@ mod types;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
+pub use self::activity::Quality;
 pub use self::chat::{MESSAGES_MAX, Message, TEXT_CHARS_MAX};
 pub use self::config::{Config, KeyAction, Limits, Pin, RoomName, Spec};
 pub use self::files::{File, FileId};
@@ -29,6 +32,7 @@ pub use self::types::{
 };
 use self::{
     dial::Dial,
+    flood::Flood,
     guard::Guard,
     outgoing::Outgoing,
     room::{Room, State},
@@ -55,6 +59,7 @@ pub struct Conferences {
     guard: Guard,
     /// Files that were ever brought into any room.
     files: u64,
+    flood: Flood,
     deadlines: BTreeSet<(Instant, Due)>,
     /// Rooms whose rosters may have changed.
     touched: BTreeSet<RoomName>,
@@ -108,6 +113,7 @@ impl Conferences {
             stars: BTreeMap::new(),
             guard: Guard::default(),
             files: 0,
+            flood: Flood::default(),
             deadlines: BTreeSet::new(),
             touched: BTreeSet::new(),
             outputs: VecDeque::new(),
@@ -149,7 +155,7 @@ impl Conferences {
     ///
     /// # Errors
     ///
-    /// When it cannot come in; nothing has changed then, but that a wrong PIN is counted.
+    /// When it cannot come in, or comes too often; nothing has changed then, but that it is counted.
     pub fn join(
         &mut self,
         name: &RoomName,
@@ -166,6 +172,10 @@ impl Conferences {
                 true => self.place(&room, me).ok_or(Denied::NotIn),
                 false => Err(Denied::AlreadyIn),
             };
+        }
+        // Telephones come at the pace of a trunk.
+        if let Some(user) = &applicant.user {
+            self.flood.take(user.as_str(), now)?;
         }
         if let Some(place) = self.come_back(name, &applicant) {
             return Ok(place);
@@ -289,10 +299,11 @@ impl Conferences {
         {
             self.look_who_is_alone(&name);
             let room = self.rooms.get_mut(&name).and_then(|it| it.open.as_mut());
-            if let Some(room) = room
-                && room.take_changed()
-            {
-                self.outputs.push_back(Output::Roster(room.id));
+            let Some(room) = room else { continue };
+            match (room.take_changed(), room.take_stirred()) {
+                (true, _) => self.outputs.push_back(Output::Roster(room.id)),
+                (false, true) => self.outputs.push_back(Output::Activity(room.id)),
+                (false, false) => {}
             }
         }
         self.outputs.pop_front()
@@ -347,6 +358,9 @@ impl Conferences {
 impl Conferences {
     fn know(&mut self, spec: Spec, ahead: bool) -> Result<(), Denied> {
         let number = spec.number.as_ref();
+        if spec.host_pin.is_some() && spec.host_pin == spec.pin {
+            return Err(Denied::BadPin);
+        }
         let door = number.is_some() && number == self.config.door.as_ref();
         let taken = number.is_some_and(|number| self.numbers.contains_key(number));
         if door || taken || self.rooms.contains_key(&spec.name) {
@@ -446,20 +460,28 @@ impl Conferences {
             };
         }
         let owner = known.spec.owner.is_some() && room.entitled(&known.spec, applicant);
-        if let Some(pin) = known.spec.pin.as_ref().filter(|_| !owner) {
+        let tried = applicant.pin.as_deref();
+        let is = |pin: &Option<Pin>| {
+            pin.as_ref()
+                .zip(tried)
+                .is_some_and(|(pin, tried)| pin.is(tried))
+        };
+        let (guest, host) = (is(&known.spec.pin), is(&known.spec.host_pin));
+        // In a room with a PIN for hosts alone others need none, but who says one must know it.
+        let asks = known.spec.pin.is_some() || (known.spec.host_pin.is_some() && tried.is_some());
+        if asks && !owner {
             if !self.guard.admits(&applicant.caller, &limits, now) {
                 return Err(Denied::TooManyTries);
             }
-            match &applicant.pin {
-                None => return Err(Denied::PinWanted),
-                Some(tried) if !pin.is(tried) => {
-                    self.guard.wrong(&applicant.caller, &limits, now);
-                    return Err(Denied::WrongPin);
-                }
-                Some(_) => {}
+            if tried.is_none() {
+                return Err(Denied::PinWanted);
+            }
+            if !guest && !host {
+                self.guard.wrong(&applicant.caller, &limits, now);
+                return Err(Denied::WrongPin);
             }
         }
-        room.admits(&known.spec, applicant, &limits)
+        room.admits(&known.spec, applicant, host, &limits)
     }
 
     fn seat(&mut self, name: &RoomName, applicant: &Applicant, role: Role, fresh: Fresh) -> Place {

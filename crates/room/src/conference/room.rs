@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
+use super::activity::Quality;
 use super::chat::{Chat, Pace, visible};
 use super::config::{Limits, Spec};
 use super::files::Shelf;
@@ -30,6 +31,8 @@ pub(super) struct Room {
     seq: u64,
     hands: u32,
     changed: bool,
+    /// Whether somebody begins or ends to speak, or is heard better or worse.
+    stirred: bool,
     /// The telephone that is the only one here.
     pub(super) alone: Option<LegId>,
 }
@@ -58,6 +61,8 @@ pub(super) struct Participant {
     pub(super) level_db: i8,
     pub(super) held: bool,
     pub(super) shown: Shown,
+    pub(super) speaking: bool,
+    pub(super) quality: Option<Quality>,
     pub(super) pace: Pace,
     pub(super) offers: Pace,
     /// A program has to go then.
@@ -91,18 +96,20 @@ impl Room {
             seq: 0,
             hands: 0,
             changed: false,
+            stirred: false,
             alone: None,
         }
     }
 
-    /// Returns as what an applicant may come, PIN aside.
+    /// Returns as what an applicant may come, PIN aside; `host`: it has said the one for hosts.
     pub(super) fn admits(
         &self,
         spec: &Spec,
         applicant: &Applicant,
+        host: bool,
         limits: &Limits,
     ) -> Result<Role, Denied> {
-        let entitled = self.entitled(spec, applicant);
+        let entitled = host || self.entitled(spec, applicant);
         if !entitled && self.locked {
             return Err(Denied::Locked);
         }
@@ -162,6 +169,8 @@ impl Room {
             level_db: 0,
             held: false,
             shown: Shown::default(),
+            speaking: false,
+            quality: None,
             pace: Pace::default(),
             offers: Pace::default(),
             until: None,
@@ -232,6 +241,16 @@ impl Room {
         std::mem::take(&mut self.changed)
     }
 
+    /// Notes that something has changed that changes all the time.
+    pub(super) fn stir(&mut self) {
+        self.stirred = true;
+    }
+
+    /// Tells whether something has stirred since this was asked last.
+    pub(super) fn take_stirred(&mut self) -> bool {
+        std::mem::take(&mut self.stirred)
+    }
+
     pub(super) fn roster(&self, spec: &Spec) -> Roster {
         let mut hands: Vec<u32> = self.people.values().filter_map(|it| it.hand).collect();
         hands.sort_unstable();
@@ -251,6 +270,8 @@ impl Room {
             level_db: it.level_db,
             held: it.held,
             shown: it.shown,
+            speaking: it.speaking,
+            quality: it.quality,
         };
         Roster {
             room: self.id,

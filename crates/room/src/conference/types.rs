@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::activity::Quality;
 use super::chat::Message;
 use super::config::RoomName;
 use super::files::FileId;
@@ -367,6 +368,8 @@ pub enum Output {
     Happened(RoomId, Happened),
     /// [`Conferences::roster`](super::Conferences::roster) has changed since it was said last.
     Roster(RoomId),
+    /// In that roster nothing has changed but who speaks and how well they are heard: it may wait for a moment.
+    Activity(RoomId),
     /// The last one has left: the room's tracks end.
     Closed(RoomId, RoomName),
 }
@@ -468,6 +471,10 @@ pub struct Person {
     pub held: bool,
     /// What is to be seen of it.
     pub shown: Shown,
+    /// Whether it speaks, and is heard.
+    pub speaking: bool,
+    /// How well it is heard, where that is known.
+    pub quality: Option<Quality>,
 }
 
 /// How somebody is in a room.

@@ -578,3 +578,30 @@ fn names_and_pins_have_a_form() {
     assert_eq!(telephone(1).user, None);
     assert_eq!(user("anna").as_str(), "anna");
 }
+
+#[test]
+fn who_comes_and_goes_all_the_time_has_to_wait_and_keeps_nobody_else_out() {
+    let mut world = World::new(Config::default());
+    world.enter("tea", 1, "anna");
+    let mut comings = 0;
+
+    // Twenty a second for a minute, by whatever sessions.
+    for n in 0..1200 {
+        world.pass(Duration::from_millis(50));
+        match world.join("tea", browser(100 + n, "eve")) {
+            Ok(_) => {
+                comings += 1;
+                world.act(100 + n, Action::Leave).unwrap();
+            }
+            Err(denied) => assert_eq!(denied, Denied::TooFast),
+        }
+    }
+
+    assert!((35..=42).contains(&comings), "{comings}");
+    for n in 0..50 {
+        world.enter("tea", 2000 + n, &format!("guest{n}"));
+    }
+    assert_eq!(world.roster("tea").people.len(), 51);
+    world.pass(Duration::from_secs(2));
+    world.enter("tea", 3000, "eve");
+}

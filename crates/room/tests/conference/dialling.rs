@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use moqrelay_room::conference::{
-    Action, Config, Denied, Input, KeyAction, Leaving, Output, Prompt, Role, Who,
+    Action, Applicant, Config, Denied, Input, KeyAction, Leaving, Output, Pin, Presence, Prompt,
+    Role, Spec, Who,
 };
 use moqrelay_room::{Cause, Digit, LegId};
 
-use crate::world::{P1, P2, World, name};
+use crate::world::{P1, P2, P3, World, browser, name, number, user};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 const REFUSING: Duration = Duration::from_secs(2);
@@ -266,4 +267,63 @@ fn inside() -> World {
     world.dial(7, &dialled).unwrap();
     world.outputs();
     world
+}
+
+#[test]
+fn who_dials_in_with_the_pin_of_hosts_is_host_past_lobby_and_lock() {
+    let mut world = hosted(Some("4711"));
+    world.dial(1, "8400").unwrap();
+    world.press(1, "4711#");
+    assert_eq!(world.role("club", P1), Role::Speaker);
+    assert_eq!(world.presence("club", P1), Some(Presence::Waiting));
+
+    world.dial(2, "8400").unwrap();
+    world.press(2, "90210#");
+
+    assert_eq!(world.role("club", P2), Role::Host);
+    assert_eq!(world.presence("club", P2), Some(Presence::Here));
+    // Keys of hosts are its own now: it lets in who waits, and locks.
+    world.press(2, "*3*7");
+    assert_eq!(world.presence("club", P1), Some(Presence::Here));
+    world.dial(3, "8400").unwrap();
+    world.press(3, "90210#");
+    assert_eq!(world.role("club", P3), Role::Host);
+}
+
+#[test]
+fn in_a_room_with_a_pin_for_hosts_alone_others_go_in_without() {
+    let mut world = hosted(None);
+    world.dial(1, "8400").unwrap();
+    assert_eq!(world.prompts(), [Prompt::Pin]);
+    world.press(1, "9021#");
+    assert!(world.prompts().contains(&Prompt::Wrong));
+    world.press(1, "#");
+    world.dial(2, "8400").unwrap();
+    world.press(2, "90210#");
+
+    assert_eq!(world.role("club", P1), Role::Speaker);
+    assert_eq!(world.role("club", P2), Role::Host);
+    let wrong = Applicant {
+        pin: Some("1234".into()),
+        ..browser(5, "eve")
+    };
+    assert_eq!(world.join("club", wrong), Err(Denied::WrongPin));
+    let place = world.enter("club", 6, "fred");
+    assert!(place.waiting);
+}
+
+/// A room with a lobby and a PIN for hosts.
+fn hosted(pin: Option<&str>) -> World {
+    let club = Spec {
+        number: number("8400"),
+        pin: pin.map(|pin| Pin::new(pin).unwrap()),
+        host_pin: Some(Pin::new("90210").unwrap()),
+        lobby: true,
+        owner: Some(user("olga")),
+        ..Spec::open(name("club"))
+    };
+    World::new(Config {
+        rooms: vec![club],
+        ..Config::default()
+    })
 }

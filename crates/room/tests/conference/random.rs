@@ -179,6 +179,7 @@ fn follow(
         }
         Output::Happened(room, _)
         | Output::Roster(room)
+        | Output::Activity(room)
         | Output::Said(room, _)
         | Output::FileGone(room, _)
         | Output::Reacted { room, .. }

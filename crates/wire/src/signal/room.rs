@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::types::CallId;
 use super::{ROOM_KEY_LEN_MAX, ROOM_TEXT_LEN_MAX, TARGET_LEN_MAX};
-use crate::conference::{Role, Roster};
+use crate::conference::{Mos, Role, Roster};
 
 /// An open room is named as a call is, and differently each time it opens.
 pub type RoomId = CallId;
@@ -142,6 +142,11 @@ pub enum Act {
         /// Which.
         emoji: String,
     },
+    /// Tells how well one hears and is heard.
+    Quality {
+        /// As a mean opinion score.
+        mos: Mos,
+    },
     /// Tells what is to be seen of oneself.
     Video {
         /// Whether the camera is on.
@@ -186,6 +191,7 @@ impl Act {
             | Self::Lobby { .. }
             | Self::End {}
             | Self::Hold { .. }
+            | Self::Quality { .. }
             | Self::Video { .. } => Ok(()),
         }
     }

@@ -433,6 +433,7 @@ const TYPES: &[Type] = &[
                 &[("text", "string"), ("to?", "string"), ("file?", "string")],
             ),
             Variant::Act("react", &[("emoji", "string")]),
+            Variant::Act("quality", &[("mos", "number")]),
             Variant::Act("video", &[("camera", "boolean"), ("screen", "boolean")]),
         ]),
     },

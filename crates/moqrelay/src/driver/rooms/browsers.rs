@@ -131,6 +131,7 @@ impl Driver {
                 let said = self.rooms.board.say(who, &text, to, file, wall_ms(), now);
                 return Ok(said?);
             }
+            Act::Quality { mos } => return Ok(self.rooms.board.rate(who, mos.into())?),
             Act::React { emoji } => return Ok(self.rooms.board.react(who, &emoji, now)?),
             other => action(&other)?.ok_or(Denied::WrongState)?,
         };

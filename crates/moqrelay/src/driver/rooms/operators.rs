@@ -28,11 +28,19 @@ impl Driver {
             }
             Operation::Create(spec) => {
                 tracing::info!(name = %spec.name, "an operator sets a room up");
-                board.create(spec).map(|()| Operated::Done)
+                board.create(spec.clone())?;
+                if let Some(keeper) = &mut self.rooms.keeper {
+                    keeper.keep(spec);
+                }
+                Ok(Operated::Done)
             }
             Operation::Forget(name) => {
                 tracing::info!(%name, "an operator has a room forgotten");
-                board.forget(&name).map(|()| Operated::Done)
+                board.forget(&name)?;
+                if let Some(keeper) = &mut self.rooms.keeper {
+                    keeper.forget(&name);
+                }
+                Ok(Operated::Done)
             }
             Operation::Bring(name, bidden) => {
                 self.bring_program(&name, bidden).map(Operated::Brought)
@@ -55,6 +63,7 @@ fn room(spec: &Spec, roster: Option<&Roster>) -> Room {
         title: spec.title.clone(),
         number: spec.number.as_ref().map(ToString::to_string),
         pin: spec.pin.is_some(),
+        host_pin: spec.host_pin.is_some(),
         lobby: spec.lobby,
         owner: spec.owner.as_ref().map(ToString::to_string),
         people_max: spec.people_max,

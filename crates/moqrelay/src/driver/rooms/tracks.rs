@@ -16,6 +16,12 @@ use moqrelay_wire::{conference as wire, signal};
 /// How often a roster is written again, for those who came since: the relay keeps a track for a minute.
 const ROSTER_INTERVAL: Duration = Duration::from_secs(5);
 
+/// How often a roster is written because somebody speaks.
+const ACTIVITY_INTERVAL: Duration = Duration::from_millis(250);
+
+/// So many people have a roster of 3 KB; of more, the track `speakers` says who speaks.
+const ACTIVE_PEOPLE_MAX: usize = 20;
+
 /// How often what was said is written again, for the same reason.
 const CHAT_INTERVAL: Duration = Duration::from_secs(30);
 
@@ -70,6 +76,21 @@ impl Tracks {
     pub(super) fn roster_changed(&mut self, people: usize, now: Instant) -> bool {
         self.changed = true;
         let due = self.written.map_or(now, |at| at + pace(people));
+        if due <= now {
+            return true;
+        }
+        self.roster_due = Some(self.roster_due.map_or(due, |known| known.min(due)));
+        false
+    }
+
+    /// The same for what changes all the time: it waits for its turn, and in a room of many for something else, because
+    /// the whole roster goes to everyone for it.
+    pub(super) fn activity_changed(&mut self, people: usize, now: Instant) -> bool {
+        self.changed = true;
+        if people > ACTIVE_PEOPLE_MAX {
+            return false;
+        }
+        let due = self.written.map_or(now, |at| at + ACTIVITY_INTERVAL);
         if due <= now {
             return true;
         }

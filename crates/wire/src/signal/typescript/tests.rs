@@ -415,6 +415,7 @@ fn acts() -> Vec<Act> {
         Act::React {
             emoji: "👍".into()
         },
+        Act::Quality { mos: 4.2.into() },
         Act::Video {
             camera: true,
             screen: false,
