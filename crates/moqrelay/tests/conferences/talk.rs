@@ -172,14 +172,14 @@ async fn how_well_a_page_hears_is_in_everyones_roster_in_halves() {
 
     let quality = |mos: f64| json!({ "act": "quality", "mos": mos });
     bert.act(quality(3.9)).await.unwrap();
-    let people = anna.roster(|people| people[1]["quality"] == 4.0).await;
+    let people = anna.roster(|people| of(people, 1)["quality"] == 4.0).await;
     assert_eq!(people[0].get("quality"), None);
     assert_eq!(people[0]["speaking"], false);
     bert.act(quality(4.1)).await.unwrap();
     bert.act(quality(1.2)).await.unwrap();
-    let people = anna.roster(|_| true).await;
+    let people = anna.roster(|people| of(people, 1)["quality"] != 4.0).await;
 
-    assert_eq!(people[1]["quality"], 1.0, "4.1 was not worth a roster");
+    assert_eq!(people[1]["quality"], 1.0);
     let nothing = json!({ "act": "quality", "mos": "good" });
     assert_eq!(bert.act(nothing).await.unwrap_err(), "bad_message");
 }
@@ -199,14 +199,21 @@ async fn who_speaks_is_in_everyones_roster_until_it_is_silent() {
     };
     let (_, alias) = mouth.publish(&own, properties).await;
 
-    let speaks = |people: &[Value]| people[1]["speaking"] == true;
+    let speaks = |people: &[Value]| of(people, 1)["speaking"] == true;
     tokio::select! {
         _ = anna.roster(speaks) => {}
         () = talk(&mouth, alias) => {}
     }
-    let people = anna.roster(|people| people[1]["speaking"] == false).await;
+    let people = anna
+        .roster(|people| of(people, 1)["speaking"] == false)
+        .await;
 
     assert_eq!(people[0]["speaking"], false);
+}
+
+/// Returns one of a roster, which may not be there yet.
+fn of(people: &[Value], at: usize) -> &Value {
+    people.get(at).unwrap_or(&Value::Null)
 }
 
 /// A MoQ client with the token of a page.

@@ -173,14 +173,18 @@ impl Conferences {
                 false => Err(Denied::AlreadyIn),
             };
         }
-        // Telephones come at the pace of a trunk.
-        if let Some(user) = &applicant.user {
+        // Telephones come at the pace of a trunk, and wrong PINs are counted apart.
+        let user = applicant.user.as_ref();
+        if let Some(user) = user.filter(|_| applicant.key.is_some()) {
             self.flood.take(user.as_str(), now)?;
         }
         if let Some(place) = self.come_back(name, &applicant) {
             return Ok(place);
         }
         let role = self.may_enter(name, &applicant, now)?;
+        if let Some(user) = user.filter(|_| applicant.key.is_none()) {
+            self.flood.take(user.as_str(), now)?;
+        }
         if !self.rooms.contains_key(name) {
             self.know_on_demand(name)?;
         }
