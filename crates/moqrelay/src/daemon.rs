@@ -179,10 +179,14 @@ pub(crate) async fn run(
         "memory",
         memory::give_back(relay.clone(), server.clone(), stopped),
     );
-    parts.spawn(
-        "upkeep",
-        telemetry::keep_up(metrics.clone(), telemetry::UPKEEP),
-    );
+    let stopped = reached(stop.clone(), Stage::Closing);
+    let upkeep = telemetry::keep_up(metrics.clone(), telemetry::UPKEEP);
+    parts.spawn("upkeep", async move {
+        tokio::select! {
+            () = upkeep => {}
+            () = stopped => {}
+        }
+    });
     parts.spawn("bridge", bridge_run);
     let records = config.calls.records.clone().map(|path| {
         Cdr::new(cdr::File {
