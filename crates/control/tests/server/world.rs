@@ -278,6 +278,7 @@ pub(crate) fn handle(board: &mut Switchboard, request: Request) {
         // This daemon has no rooms.
         Request::Room { reply, .. } => reply.deny(Denied::NoSuchRoom),
         Request::Operate { reply, .. } => reply.deny(Denied::NoSuchRoom),
+        Request::File { reply, .. } => reply.deny(Denied::NoSuchRoom),
         Request::Dropped { device, attachment } => {
             board.handle(Input::Dropped { device, attachment }, now);
         }
