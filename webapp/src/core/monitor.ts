@@ -1,4 +1,4 @@
-/** Asks the media engine once a second how the call in front sounds. */
+/** Asks the media engine once a second how the call in front, or the room, sounds. */
 import type { MediaEngine, MediaStats } from "./media/api.ts";
 import { NO_QUALITY, type Quality, QualityMeter } from "./quality.ts";
 import { Store } from "./store.ts";
@@ -14,7 +14,7 @@ export class Monitor {
 	#room = "";
 	#timer: ReturnType<typeof setInterval> | undefined;
 
-	/** `front` names the room of the call in front, or is empty. */
+	/** `front` names the room of the call in front, or the room of many, or is empty. */
 	constructor(engine: MediaEngine, front: () => string) {
 		this.#engine = engine;
 		this.#front = front;

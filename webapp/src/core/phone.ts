@@ -124,7 +124,10 @@ export class Phone {
 		this.#engine = options.engine;
 		this.#box = options.box;
 		this.#resume = new Kept(options.tab, "resume", checkResume);
-		this.monitor = new Monitor(options.engine, () => ongoing(this.calls.value)[0]?.id ?? "");
+		this.monitor = new Monitor(options.engine, () => ongoing(this.calls.value)[0]?.id ?? this.room.here ?? "");
+		this.monitor.quality.subscribe(({ rating }) => {
+			if (ongoing(this.calls.value).length === 0) this.room.hears(rating);
+		});
 		this.#link = new RelayLink({
 			engine: options.engine,
 			relay: options.relay ?? findRelay,
@@ -486,7 +489,7 @@ export class Phone {
 		const rooms = room === null ? wants.rooms : [...wants.rooms, room];
 		const microphone = wants.microphone || (room !== null && this.room.speaks);
 		this.voice.apply({ ...wants, rooms, microphone, awake: wants.awake || room !== null });
-		this.monitor.watch(wants.rooms.length > 0);
+		this.monitor.watch(rooms.length > 0);
 		if (value.ended?.tone === true) {
 			this.#busyTimer ??= setTimeout(() => this.#dispatch({ type: "quiet" }), BUSY_TONE_MS);
 		} else {

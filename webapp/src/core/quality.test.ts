@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { MediaStats, PeerStats } from "./media/api.ts";
-import { QualityMeter } from "./quality.ts";
+import { QualityMeter, mosOf } from "./quality.ts";
 
 describe("the rating", () => {
 	it("is that of the E-model for delay alone", () => {
@@ -27,6 +27,10 @@ describe("the rating", () => {
 	it("is unknown before anything came", () => {
 		expect(after({}, {})).toMatchObject({ grade: "unknown", rating: null, lossPercent: null });
 	});
+});
+
+it("is a mean opinion score by annex B of G.107", () => {
+	expect([0, 50, 60, 70, 80, 90, 93.2, 100].map((rating) => Number(mosOf(rating).toFixed(2)))).toEqual([1, 2.58, 3.1, 3.6, 4.02, 4.34, 4.41, 4.5]);
 });
 
 it("forgets losses older than eight seconds", () => {

@@ -90,6 +90,12 @@ function rate(roundTripMs: number, bufferMs: number, outputMs: number, lossPerce
 	return Math.max(0, 93.2 - impairedByDelay - impairedByLoss);
 }
 
+/** The mean opinion score of a rating (G.107, annex B), 1 to 4.5. */
+export function mosOf(rating: number): number {
+	const r = Math.min(100, Math.max(0, rating));
+	return Math.max(1, 1 + 0.035 * r + r * (r - 60) * (100 - r) * 7e-6);
+}
+
 /** G.109: 80 and more "satisfied", 70 and more "some dissatisfied". */
 function gradeOf(rating: number | null): Grade {
 	if (rating === null) return "unknown";

@@ -5,6 +5,7 @@
  */
 import type { WantedRoom } from "../core/call/wanted.ts";
 import type { Levels, MediaEngine, MediaEvents, PeerTrack, RoomMedia, TextTrack } from "../core/media/api.ts";
+import { mosOf } from "../core/quality.ts";
 import { type Done, RequestError } from "../core/signal/line.ts";
 import { type Box, Kept, isRecord } from "../core/storage.ts";
 import { Store } from "../core/store.ts";
@@ -24,6 +25,10 @@ const VOICE_DB_MIN = -45;
 const PEERS_MAX = 31;
 /** Telephones whose words are read: as many as are heard at a time. */
 const FOLLOWED_MAX = 5;
+/** The others are told how well we hear when it has changed by this much (mean opinion score), */
+const MOS_STEP = 0.3;
+/** and not more often than that. */
+const MOS_MS = 5_000;
 /** Between words nobody's ring goes out. */
 const VOICE_MS = 600;
 
@@ -80,6 +85,8 @@ export class Conference {
 	#followedRoom: string | null = null;
 	#fading: ReturnType<typeof setTimeout> | undefined;
 	#shown: PlaceMedia | null = null;
+	/** How well we hear, as the others were told last, and at which place. */
+	#mos: { readonly place: string; readonly mos: number; readonly at: number } | null = null;
 	#retry: ReturnType<typeof setTimeout> | undefined;
 
 	constructor(options: ConferenceOptions) {
@@ -112,9 +119,28 @@ export class Conference {
 		return this.#wanted;
 	}
 
+	/** The room in which we are, not only wait. */
+	get here(): string | undefined {
+		const { place } = this.state.value;
+		return place.name === "here" ? place.media.room : undefined;
+	}
+
 	/** Our voice may go into the room. */
 	get speaks(): boolean {
 		return this.#media().publishes !== false;
+	}
+
+	/** How well the room is heard, as an E-model rating; null: nobody knows. */
+	hears(rating: number | null): void {
+		const { place } = this.state.value;
+		if (place.name !== "here" || rating === null) return;
+		const at = performance.now();
+		const mos = Math.round(mosOf(rating) * 10) / 10;
+		const own = `${place.media.room}/${place.media.participant}`;
+		const told = this.#mos;
+		if (told?.place === own && (Math.abs(mos - told.mos) < MOS_STEP || at - told.at < MOS_MS)) return;
+		this.#mos = { place: own, mos, at };
+		this.act({ act: "quality", mos });
 	}
 
 	/** A call is in front, or no more: the room waits behind it. */

@@ -104,6 +104,22 @@ describe("the room", () => {
 		expect(engine.rooms.get(ROOM)?.media.peers).toEqual([{ participant: "p2", namespace: ["room", ROOM, "p2"] }]);
 	});
 
+	it("tells the others how well it hears, when that has changed", async () => {
+		const { engine, socket } = await entered();
+		let [received, lost, often] = [0, 0, 0];
+		engine.stats = async () => ({ ...(await Object.getPrototypeOf(engine).stats.call(engine)), roundTripMs: 30, peers: [{ room: ROOM, received: (received += 50), lost: (lost += often), concealedMs: 0, delayMs: 40 }] }) as never;
+		const told = () => socket().sent().filter(({ do: it }) => (it as { act?: string } | undefined)?.act === "quality").map(({ do: it }) => (it as { mos: number }).mos);
+		const pass = (ms: number) => act(async () => void (await vi.advanceTimersByTimeAsync(ms)));
+
+		await pass(10_000);
+		expect(told()).toEqual([4.3]);
+		often = 10;
+		await pass(20_000);
+
+		expect(told().length).toBeLessThanOrEqual(5);
+		expect(told().at(-1)).toBeLessThan(3);
+	});
+
 	it("publishes only what the role allows", async () => {
 		const { engine, find, hear } = await entered({ role: "listener", roster: roster([person("p1", "Anna", { role: "listener" }), person("p2", "Bert")]) });
 		expect(engine.rooms.get(ROOM)?.media.publishes).toBe(false);
