@@ -51,7 +51,7 @@ export class Watched {
 	size: TileSize;
 	#tracks: readonly CatalogTrack[] = [];
 	#current: Reception | null = null;
-	#next: { reception: Reception; since: number } | null = null;
+	#next: { reception: Reception; since: number; readonly larger: boolean } | null = null;
 	#lateMs = 0;
 	/** When the track that is shown began. */
 	#beganAt = 0;
@@ -131,7 +131,7 @@ export class Watched {
 			failed: (detail) => this.#failed(reception, detail),
 		});
 		if (this.#current === null) this.#begin(reception, now);
-		else this.#next = { reception, since: now };
+		else this.#next = { reception, since: now, larger: track.width > this.#current.track.width };
 	}
 
 	/** The page has room for another picture. */
@@ -187,7 +187,8 @@ export class Watched {
 	#shown(from: Reception, frame: VideoFrame, ticks: number, arrivedAt: number): void {
 		const back = this.#lastTicks - ticks;
 		if (from === this.#next?.reception) {
-			if (this.#mustCatchUp(back, performance.now() - this.#next.since)) {
+			// A smaller one is taken at once: the line may be full of the larger one.
+			if (this.#next.larger && this.#mustCatchUp(back, performance.now() - this.#next.since)) {
 				frame.close();
 				return;
 			}
