@@ -298,12 +298,13 @@ export async function startTransfer({ asterisk, first, second, wrong = false }) 
   const read = (name) => (existsSync(join(state, name)) ? readFileSync(join(state, name), 'utf8') : '');
   const logged = async (wanted, ms = EVENT_MS) => {
     const fault = () => `no ${wanted} of the transfer in ${ms} ms, but ${read('transfer.log')}${read('error.log').slice(-1500)}${program.log().slice(-1500)}`;
-    await until(() => wanted.test(read('transfer.log')), ms, fault);
+    await until(() => wanted.test(read('transfer.log') + read('error.log')), ms, fault);
   };
   return {
     log: program.log,
     up: (ms) => logged(/transfer both are up/, ms),
-    told: (status, ms) => logged(new RegExp(`transfer status SIP/2.0 ${status}`), ms),
+    // What comes while SIPp answers an earlier one is among its errors.
+    told: (status, ms) => logged(new RegExp(`(transfer status |received 'NOTIFY[^']*)SIP/2.0 ${status}`), ms),
     // Asterisk is asked: a BYE that comes while SIPp answers a NOTIFY is lost on it.
     async over(ms = EVENT_MS) {
       let channels;

@@ -38,7 +38,6 @@ before(async () => {
       { name: 'alice', hz: ALICE_HZ },
       { name: 'bob', hz: BOB_HZ },
     ],
-    early: ['606', '610', '614'],
   });
   ({ asterisk, daemon, browser } = site);
   ({ anna, bert } = site.web);

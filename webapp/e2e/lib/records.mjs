@@ -34,11 +34,10 @@ export async function asterisksRow(asterisk, linkedId, channel) {
 /**
  * Compares every part in a call that went through Asterisk with what Asterisk itself has written, found by the linked
  * id: who talked has talked as long there, to the second, and who did not was not answered there either. Waits until
- * Asterisk has written about all of them; returns how many there were. `early`: numbers that are left out, since they
- * speak or ring before they answer, which Asterisk counts as talk with our channel.
+ * Asterisk has written about all of them; returns how many there were.
  */
-export async function compareRecords(asterisk, file, early = []) {
-  const compared = (line) => line.record === 'leg' && line.linked_id !== undefined && !early.includes(line.who.id);
+export async function compareRecords(asterisk, file) {
+  const compared = (line) => line.record === 'leg' && line.linked_id !== undefined;
   const legs = linesOf(file).map((line) => JSON.parse(line)).filter(compared);
   let faults;
   const look = async () => {
@@ -51,10 +50,16 @@ export async function compareRecords(asterisk, file, early = []) {
   return legs.length;
 }
 
-/** Asterisk counts whole seconds from the answer; our sound's own channel is always answered. */
-function agrees({ talked_s }, rows) {
-  if (talked_s === 0) return rows.length > 0 && rows.every(({ billsec }) => billsec === 0);
-  return rows.some(({ disposition, billsec }) => disposition === 'ANSWERED' && Math.abs(billsec - talked_s) <= 1);
+/**
+ * Asterisk counts whole seconds from the answer, from one turn of its clock to another; our sound's own channel is always answered. Where that one came into
+ * the bridge before the channel that is dialled, the row is its own, and counts the ringing, too.
+ */
+function agrees({ talked_s, began_ms, ended_ms }, rows) {
+  const whole = (ended_ms - began_ms) / 1000;
+  const ours = ({ channel, dstchannel }) => channel.startsWith('AudioSocket/') && dstchannel !== '';
+  if (talked_s === 0) return rows.length > 0 && rows.every((row) => row.billsec <= (ours(row) ? whole + 1 : 0));
+  const fits = (row) => row.billsec >= Math.floor(talked_s) - 1 && row.billsec <= (ours(row) ? whole : talked_s) + 1;
+  return rows.some((row) => row.disposition === 'ANSWERED' && fits(row));
 }
 
 /** What Asterisk has written so far, by linked id. */

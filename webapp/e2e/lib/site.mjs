@@ -20,7 +20,6 @@ const BROWSER_HZ = 440;
  * `users` are signed in on web phones of one browser ({ id, name, number }), `phones` are SIP telephones
  * ({ name, hz, … } as `startPhone` takes them, `at: 'provider'` for one that is registered there), `asterisk` is added
  * to what Asterisk is started with, `provider`: with a provider's Kamailio, `ari: false`: the daemon does not use it,
- * `early`: numbers whose records are not compared.
  *
  * Returns { asterisk, daemon, provider, browser, web: { id: WebPhone }, sip: { name: phone }, records (the daemon's file),
  * knownToAsterisk(), rest(), report(), stop() }.
@@ -39,7 +38,7 @@ export async function startSite(wanted) {
   }
 }
 
-async function start(site, { toml, users = [], phones = [], asterisk: more = {}, provider = false, ari = true, early = [] }) {
+async function start(site, { toml, users = [], phones = [], asterisk: more = {}, provider = false, ari = true }) {
   const ports = await freePorts();
   if (provider) site.provider = await startProvider();
   site.asterisk = await startAsterisk({
@@ -75,7 +74,7 @@ async function start(site, { toml, users = [], phones = [], asterisk: more = {},
   };
   /** Ends everything; fails when the daemon ended with a fault, Asterisk has a channel left, or a call's records differ. */
   site.stop = async () => {
-    const { status, channels, compared } = await end(site, () => compareRecords(site.asterisk, site.records, early));
+    const { status, channels, compared } = await end(site, () => compareRecords(site.asterisk, site.records));
     if (compared instanceof Error) throw compared;
     if (compared !== undefined) console.log(`# ${compared} parts of calls as long as Asterisk has them`);
     assert.equal(status, 0, `the daemon ended with ${status}`);
