@@ -37,8 +37,7 @@ export async function asterisksRow(asterisk, linkedId, channel) {
  * Asterisk has written about all of them; returns how many there were.
  */
 export async function compareRecords(asterisk, file) {
-  const compared = (line) => line.record === 'leg' && line.linked_id !== undefined;
-  const legs = linesOf(file).map((line) => JSON.parse(line)).filter(compared);
+  const legs = linesOf(file).map((line) => JSON.parse(line)).filter((line) => line.record === 'leg' && line.linked_id !== undefined);
   let faults;
   const look = async () => {
     const rows = asterisksRows(asterisk);
@@ -51,8 +50,9 @@ export async function compareRecords(asterisk, file) {
 }
 
 /**
- * Asterisk counts whole seconds from the answer, from one turn of its clock to another; our sound's own channel is always answered. Where that one came into
- * the bridge before the channel that is dialled, the row is its own, and counts the ringing, too.
+ * Asterisk counts whole seconds from the answer, from one turn of its clock to another; our sound's own channel is
+ * always answered. Where that one was made before the channel that is dialled, the row is its own, and counts the
+ * ringing, too.
  */
 function agrees({ talked_s, began_ms, ended_ms }, rows) {
   const whole = (ended_ms - began_ms) / 1000;

@@ -19,7 +19,7 @@ const BROWSER_HZ = 440;
  * Starts everything, in the order in which it needs each other. `toml(asterisk)` is the daemon's configuration,
  * `users` are signed in on web phones of one browser ({ id, name, number }), `phones` are SIP telephones
  * ({ name, hz, … } as `startPhone` takes them, `at: 'provider'` for one that is registered there), `asterisk` is added
- * to what Asterisk is started with, `provider`: with a provider's Kamailio, `ari: false`: the daemon does not use it,
+ * to what Asterisk is started with, `provider`: with a provider's Kamailio, `ari: false`: the daemon does not use it.
  *
  * Returns { asterisk, daemon, provider, browser, web: { id: WebPhone }, sip: { name: phone }, records (the daemon's file),
  * knownToAsterisk(), rest(), report(), stop() }.
