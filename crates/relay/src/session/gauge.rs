@@ -8,12 +8,15 @@ use crate::transport::Sample;
 ///
 /// It never carries more than its congestion window in a round trip. But a window has a least size, which on a short way
 /// is more than a narrow line takes; so where packets are lost while a queue stands (the round trip is long), what
-/// arrives is what the line carries. That is believed for a minute: when less is sent the queue goes, and nothing tells
+/// arrives is what the line carries. It takes two looks in a row to say so: a page that is busy at its start acknowledges
+/// late and may lose packets, too. That is believed for a minute: when less is sent the queue goes, and nothing tells
 /// any more how narrow it is.
 #[derive(Debug, Default)]
 pub(super) struct Gauge {
     looked: Option<(Instant, Sample)>,
     rtt_min: Option<Duration>,
+    /// What arrived by a full line, as the last look found.
+    suspected: Option<u64>,
     narrow: Option<(Instant, u64)>,
     estimate: Option<u64>,
 }
@@ -55,10 +58,15 @@ impl Gauge {
             let packets = sample.sent_packets.saturating_sub(before.sent_packets);
             let lost = sample.lost_packets.saturating_sub(before.lost_packets);
             let queue = rtt > 2 * shortest + QUEUE;
-            if queue && lost * LOST_ONE_IN > packets {
+            let full = queue && lost * LOST_ONE_IN > packets;
+            let arrived = full.then(|| {
                 let bytes = sample.sent_bytes.saturating_sub(before.sent_bytes);
                 let arrived = bytes - bytes * lost.min(packets) / packets.max(1);
-                self.narrow = Some((now, per_second(arrived, now.saturating_duration_since(at))));
+                per_second(arrived, now.saturating_duration_since(at))
+            });
+            let suspected = std::mem::replace(&mut self.suspected, arrived);
+            if let (Some(arrived), Some(_)) = (arrived, suspected) {
+                self.narrow = Some((now, arrived));
             }
         }
         self.looked = Some((now, sample));
@@ -98,9 +106,24 @@ mod tests {
         let mut gauge = Gauge::default();
         run(&mut gauge, 0..3, ms(10), 0);
 
-        let estimates = run(&mut gauge, 3..6, ms(150), 5);
+        let estimates = run(&mut gauge, 3..7, ms(150), 5);
 
-        assert_eq!(estimates, [VOICE - VOICE / 10; 3]);
+        // The window in a round trip, until it is sure.
+        assert_eq!(estimates[0], 14_720 * 1_000 / 150);
+        assert_eq!(estimates[1..], [VOICE - VOICE / 10; 3]);
+    }
+
+    #[test]
+    fn a_second_of_it_is_chance() {
+        let mut gauge = Gauge::default();
+        run(&mut gauge, 0..3, ms(10), 0);
+
+        for at in [3, 5, 7] {
+            run(&mut gauge, at..at + 1, ms(150), 5);
+            let estimates = run(&mut gauge, at + 1..at + 2, ms(10), 0);
+
+            assert_eq!(estimates, [1_472_000]);
+        }
     }
 
     #[test]
