@@ -3,33 +3,31 @@
 //! An answer is written as the connection takes it. It holds a small batch of objects at a time and no place in any
 //! log, so that a slow one costs nobody anything.
 
+mod begin;
 mod said;
 mod serving;
+mod work;
 
 use std::{
     sync::{Arc, Mutex},
-    task::{Poll, Wake, Waker},
+    task::Wake,
     time::{Duration, Instant},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use moqrelay_moqt::{
-    AuthToken, Draft, FetchAnswer, FetchRange, FullTrackName, GroupOrder, Location, Parameters,
-    RequestCode, RequestError, RequestId, ResetCode, TrackProperties,
-    data::{Absence, FetchEncoder, FetchHeader},
+    Draft, FetchAnswer, FetchRange, FullTrackName, GroupOrder, Location, Parameters, RequestCode,
+    RequestError, RequestId, ResetCode,
+    data::{Absence, FetchEncoder},
 };
 
 use super::{
-    Driver, Due, Stream,
-    access::{Need, Right},
-    control::wire_code,
-    fill::{Fill, FillAnswer, FillEnd, News},
-    selection::Selection,
+    Driver, Due, Stream, access::Need, control::wire_code, fill::Fill, selection::Selection,
     signal::StreamBell,
 };
 use crate::{
-    table::{Found, SessionId},
-    track::{Cache, Piece, Span, lock},
+    table::SessionId,
+    track::{Cache, Span},
     transport::{OpeningUni, SendStream},
 };
 
@@ -123,232 +121,6 @@ enum Outcome {
 }
 
 impl Driver {
-    /// Answers a FETCH.
-    pub(super) fn fetch(
-        &mut self,
-        id: RequestId,
-        range: FetchRange,
-        params: Parameters,
-        tokens: &[AuthToken],
-    ) {
-        if self.fetching.len() + self.joins.len() >= self.limits.fetches {
-            let error = RequestError::new(RequestCode::ExcessiveLoad, "too many FETCHes");
-            return self.reject_with(id, error.retry_after(RETRY_AFTER));
-        }
-        let namespace = match &range {
-            FetchRange::Standalone { track, .. } => track.namespace().clone(),
-            FetchRange::RelativeJoining { subscription, .. }
-            | FetchRange::AbsoluteJoining { subscription, .. } => {
-                let slot = self.subscribed.get(subscription);
-                let joined = slot.and_then(|slot| self.subscriptions.get(*slot));
-                match joined {
-                    Some(joined) => joined.track.name.namespace().clone(),
-                    None => return self.reject_join(id),
-                }
-            }
-        };
-        match self.check(tokens, Need::Subscribe, &namespace) {
-            Ok(right) => self.start_fetch(id, range, params, right),
-            Err(error) => self.reject_with(id, *error),
-        }
-    }
-
-    fn start_fetch(&mut self, id: RequestId, range: FetchRange, params: Parameters, right: Right) {
-        self.lend(id, right);
-        match range {
-            FetchRange::Standalone { track, start, end } => {
-                self.serve(id, &track, start, end.last_before_end(), &params);
-            }
-            range => {
-                self.joins.push(Joining {
-                    request: id,
-                    range,
-                    params,
-                });
-                // It is joined before the session rests.
-            }
-        }
-    }
-
-    /// Answers FETCHes whose subscription is answered, and refuses those whose subscription is over.
-    pub(super) fn join_waiting(&mut self) {
-        if self.joins.is_empty() {
-            return;
-        }
-        for joining in std::mem::take(&mut self.joins) {
-            self.join(joining);
-        }
-        self.carry_out();
-    }
-
-    fn join(&mut self, joining: Joining) {
-        let (subscription, relative) = match joining.range {
-            FetchRange::RelativeJoining {
-                subscription,
-                groups,
-            } => (subscription, Ok(groups)),
-            FetchRange::AbsoluteJoining {
-                subscription,
-                group,
-            } => (subscription, Err(group)),
-            FetchRange::Standalone { .. } => return,
-        };
-        let id = joining.request;
-        let slot = self.subscribed.get(&subscription);
-        let Some(joined) = slot.and_then(|slot| self.subscriptions.get(*slot)) else {
-            return self.reject_join(id);
-        };
-        let Some(active) = joined.active() else {
-            return self.joins.push(joining); // The publisher has not answered.
-        };
-        if !joined.wanted.forward {
-            return self.reject_fetch(id, "the subscription does not forward");
-        }
-        let Some(last) = active.joining else {
-            return self.reject_fetch(id, "nothing was published before the subscription");
-        };
-        let group = match relative {
-            Ok(groups) => last.group.saturating_sub(groups),
-            Err(group) if group > last.group => {
-                return self.reject_fetch(id, "the range begins after the subscription");
-            }
-            Err(group) => group,
-        };
-        let name = joined.track.name.clone();
-        self.serve(id, &name, Location::new(group, 0), last, &joining.params);
-    }
-
-    fn serve(
-        &mut self,
-        id: RequestId,
-        name: &FullTrackName,
-        first: Location,
-        last: Location,
-        params: &Parameters,
-    ) {
-        let mut found = self.shared.find_past(name, self.id);
-        let order = params.group_order.unwrap_or(match self.machine.draft() {
-            // Who names no order leaves it to the publisher (draft-14 section 9.16).
-            Draft::D14 => preference(&found),
-            _ => GroupOrder::Ascending,
-        });
-        let span = Span { order, first, last };
-        let patience = params
-            .fill_timeout
-            .unwrap_or(self.limits.fill)
-            .min(self.limits.fill);
-        if patience.is_zero() {
-            found.upstream = None;
-        }
-        let largest = match &found.live {
-            Some((_, largest)) => *largest,
-            None => known_largest(&found, &span),
-        };
-        match largest {
-            Some(largest) if first > largest => {
-                self.reject_fetch(id, "the range begins after the largest object");
-            }
-            Some(largest) => {
-                let last = last.min(largest);
-                let span = Span { last, ..span };
-                let slot = self.add_serving(id, name, span, &found, patience, params);
-                let answer = answer_of(&found, span.last);
-                self.accept_serving(slot, answer);
-            }
-            None if found.live.is_some() => {
-                self.reject_fetch(id, "nothing was published");
-            }
-            None if found.upstream.is_some() => {
-                // Whoever publishes the track knows where it ends.
-                let slot = self.add_serving(id, name, span, &found, patience, params);
-                self.ask_upstream(slot);
-            }
-            None => {
-                self.forget_lent(id);
-                self.reject(id, RequestCode::DoesNotExist, "nobody publishes this track");
-            }
-        }
-    }
-
-    fn add_serving(
-        &mut self,
-        request: RequestId,
-        name: &FullTrackName,
-        span: Span,
-        found: &Found,
-        patience: Duration,
-        params: &Parameters,
-    ) -> u32 {
-        let slot = self.streams.reserve();
-        let cache_is_new = found.cache.is_none();
-        let cache = match &found.cache {
-            Some(cache) => cache.clone(),
-            None => self.shared.new_cache(name),
-        };
-        let draft = self.machine.draft();
-        let encoder = FetchEncoder::new(draft, span.order);
-        let mut header = BytesMut::new();
-        encoder.header(FetchHeader { id: request }, &mut header);
-        let deadline = Instant::now() + patience;
-        let default_priority = lock(&cache).default_priority();
-        let serving = Serving {
-            request,
-            bell: StreamBell::new(self.signal.clone(), slot),
-            name: name.clone(),
-            cache,
-            cache_is_new,
-            upstream: found.upstream,
-            span,
-            next: Some(span.begin()),
-            accepted: false,
-            held: None,
-            fill: None,
-            fills_left: FILLS_MAX,
-            deadline,
-            encoder,
-            stream: Channel::Opening(self.transport.open_uni()),
-            priority: priority(params.subscriber_priority.unwrap_or(PRIORITY_DEFAULT)),
-            rest: vec![header.freeze()],
-            rest_bytes: 0,
-            gap: None,
-            unsayable: false,
-            has_objects: false,
-            selection: Selection::new(&params.range_filters),
-            draft,
-            unknown_to: None,
-            default_priority,
-        };
-        if found.upstream.is_some() {
-            self.timers.set(deadline, Due::Fill(request));
-        }
-        self.fetching.insert(request, slot);
-        self.streams.put(slot, Stream::Fetch(Box::new(serving)));
-        slot
-    }
-
-    fn accept_serving(&mut self, slot: u32, answer: FetchAnswer) {
-        let Some(Stream::Fetch(mut serving)) = self.streams.take(slot) else {
-            return;
-        };
-        let (request, bell) = (serving.request, serving.bell.clone());
-        let said = self.say_accepted(&mut serving, answer);
-        self.streams.put(slot, Stream::Fetch(serving));
-        if said.is_err() {
-            return self.drop_fetch(request, ResetCode::InternalError);
-        }
-        bell.wake_by_ref();
-    }
-
-    fn ask_upstream(&mut self, slot: u32) {
-        let Some(Stream::Fetch(mut serving)) = self.streams.take(slot) else {
-            return;
-        };
-        let span = serving.span;
-        self.ask_for(&mut serving, span, span_end(&span));
-        serving.bell.wake_by_ref();
-        self.streams.put(slot, Stream::Fetch(serving));
-    }
-
     fn ask_for(&mut self, serving: &mut Serving, span: Span, last: Location) {
         let Some(session) = serving.upstream else {
             return;
@@ -361,283 +133,6 @@ impl Driver {
             fill,
             last,
         });
-    }
-
-    /// Lets an answer go on.
-    pub(super) fn poll_fetch(&mut self, slot: u32, mut serving: Box<Serving>) {
-        serving.bell.silence();
-        let outcome = match serving.flush() {
-            Poll::Pending => Outcome::Open,
-            Poll::Ready(Err(_unwanted)) => Outcome::Failed(ResetCode::Cancelled),
-            Poll::Ready(Ok(())) => self.work(&mut serving),
-        };
-        let request = serving.request;
-        match outcome {
-            Outcome::Open => self.streams.put(slot, Stream::Fetch(serving)),
-            Outcome::Done => {
-                serving.finish();
-                self.forget_fetch(slot, &serving);
-                if let Err(error) = self.machine.finish_fetch(request) {
-                    tracing::debug!(%error, "cannot finish a FETCH");
-                }
-            }
-            Outcome::Failed(code) => {
-                serving.reset(wire_code(self.machine.draft(), code));
-                self.forget_fetch(slot, &serving);
-                self.cancel(request, code);
-            }
-            Outcome::Refused(error) => {
-                serving.reset(wire_code(self.machine.draft(), ResetCode::Cancelled));
-                self.forget_fetch(slot, &serving);
-                self.reject_with(request, *error);
-            }
-        }
-    }
-
-    /// Makes the next batch, and writes what the connection takes of it.
-    fn work(&mut self, serving: &mut Serving) -> Outcome {
-        let outcome = if let Some(until) = serving.unknown_to {
-            self.work_on_unknown(serving, until)
-        } else if serving.fill.is_some() {
-            self.work_on_fill(serving)
-        } else {
-            self.work_on_cache(serving)
-        };
-        let outcome = match outcome {
-            Outcome::Open | Outcome::Done => self.say_late(serving, outcome),
-            Outcome::Failed(_) | Outcome::Refused(_) => outcome,
-        };
-        if !matches!(outcome, Outcome::Open | Outcome::Done) {
-            return outcome;
-        }
-        match serving.flush() {
-            Poll::Ready(Ok(())) => outcome,
-            Poll::Pending => Outcome::Open,
-            Poll::Ready(Err(_unwanted)) => Outcome::Failed(ResetCode::Cancelled),
-        }
-    }
-
-    fn work_on_cache(&mut self, serving: &mut Serving) -> Outcome {
-        let Some(from) = serving.next else {
-            serving.end();
-            return Outcome::Done;
-        };
-        let mut pieces = Vec::new();
-        let span = serving.span;
-        let next = {
-            let mut cache = lock(&serving.cache);
-            cache.collect(&span, from, BATCH, BATCH_BYTES, Instant::now(), &mut pieces)
-        };
-        let mut from = from;
-        for piece in pieces {
-            let last = match piece {
-                Piece::Object(object) => {
-                    self.shared.meters().cache_hits.add(1);
-                    serving.object(&object);
-                    object.location()
-                }
-                Piece::Gap {
-                    absence: Absence::NonExistent,
-                    last,
-                } => {
-                    serving.absent(Absence::NonExistent, last);
-                    last
-                }
-                Piece::Gap {
-                    absence: Absence::Unknown,
-                    last,
-                } => {
-                    self.shared.meters().cache_misses.add(1);
-                    if self.ask_for_gaps(serving, from) {
-                        serving.next = Some(from);
-                        serving.bell.wake_by_ref();
-                        return Outcome::Open;
-                    }
-                    serving.absent(Absence::Unknown, last);
-                    last
-                }
-            };
-            from = span.after(last).unwrap_or(last);
-        }
-        serving.next = next;
-        if next.is_none() {
-            serving.end();
-            return Outcome::Done;
-        }
-        serving.bell.wake_by_ref(); // There is more: others first.
-        Outcome::Open
-    }
-
-    /// Writes what the cache has of what the publisher does not know.
-    fn work_on_unknown(&mut self, serving: &mut Serving, until: Location) -> Outcome {
-        let span = serving.span;
-        let mut pieces = Vec::new();
-        let mut next = serving.next;
-        if let Some(from) = next {
-            let mut cache = lock(&serving.cache);
-            next = cache.collect(&span, from, BATCH, BATCH_BYTES, Instant::now(), &mut pieces);
-        }
-        let beyond = |at: Location| span.is_before(until, at);
-        for piece in pieces {
-            match piece {
-                Piece::Object(object) if beyond(object.location()) => {
-                    next = span.after(until);
-                    break;
-                }
-                Piece::Object(object) => {
-                    self.shared.meters().cache_hits.add(1);
-                    serving.object(&object);
-                }
-                Piece::Gap { absence, last } if beyond(last) => {
-                    serving.absent(absence, until);
-                    next = span.after(until);
-                    break;
-                }
-                Piece::Gap { absence, last } => serving.absent(absence, last),
-            }
-        }
-        serving.next = next;
-        if next.is_none_or(beyond) {
-            serving.unknown_to = None;
-            if serving.fill.as_ref().is_some_and(|fill| fill.last == until) {
-                self.stop_filling(serving);
-                return self.go_on_after_fill(serving, next);
-            }
-        }
-        if next.is_none() {
-            self.stop_filling(serving);
-            serving.end();
-            return Outcome::Done;
-        }
-        serving.bell.wake_by_ref(); // There is more: others first.
-        Outcome::Open
-    }
-
-    /// Asks the publisher for what is not known from `from` on; false: nobody can be asked.
-    fn ask_for_gaps(&mut self, serving: &mut Serving, from: Location) -> bool {
-        let late = Instant::now() >= serving.deadline;
-        if serving.upstream.is_none() || serving.fills_left == 0 || late {
-            return false;
-        }
-        let span = serving.span;
-        let Some(last) = lock(&serving.cache).last_unknown(&span, from) else {
-            return false;
-        };
-        let wanted = match span.order {
-            GroupOrder::Ascending => Span {
-                first: from,
-                last,
-                ..span
-            },
-            // Whole groups: the parts that are not wanted are left out when they come.
-            GroupOrder::Descending => Span {
-                first: Location::new(last.group, 0).max(span.first),
-                last: Location::new(from.group, span.high(from.group)),
-                ..span
-            },
-        };
-        self.ask_for(serving, wanted, last);
-        true
-    }
-
-    fn work_on_fill(&mut self, serving: &mut Serving) -> Outcome {
-        let Some(Filled { fill, last, .. }) = &serving.fill else {
-            return Outcome::Open;
-        };
-        let (fill, last) = (fill.clone(), *last);
-        if !serving.accepted {
-            match self.accept_filled(serving, &fill) {
-                Ok(true) => {}
-                Ok(false) => return Outcome::Open,
-                Err(outcome) => return outcome,
-            }
-        }
-        // The end of the track may have turned out to be nearer.
-        let end = span_end(&serving.span);
-        let last = if serving.span.is_before(end, last) {
-            end
-        } else {
-            last
-        };
-        let waker = Waker::from(serving.bell.clone());
-        for _ in 0..BATCH {
-            let full = serving.rest_bytes >= BATCH_BYTES;
-            if full || serving.next.is_none() || serving.unknown_to.is_some() {
-                break;
-            }
-            match fill.poll(&waker) {
-                Poll::Pending => return Outcome::Open,
-                Poll::Ready(News::Item(item)) => {
-                    if serving.take_in(&item, last) {
-                        self.stop_filling(serving);
-                        let next = serving.span.after(last);
-                        return self.go_on_after_fill(serving, next);
-                    }
-                }
-                Poll::Ready(News::End(FillEnd::Malformed)) => {
-                    serving.fill = None;
-                    return Outcome::Failed(ResetCode::MalformedTrack);
-                }
-                Poll::Ready(News::End(end)) => {
-                    serving.fill = None;
-                    let Some(answer) = said_at_end(&fill, &end, last) else {
-                        // What it did not say the cache may have, here and there.
-                        serving.upstream = None;
-                        let next = serving.next;
-                        return self.go_on_after_fill(serving, next);
-                    };
-                    let next = serving.fill_ended(&answer, last);
-                    return self.go_on_after_fill(serving, next);
-                }
-            }
-        }
-        if serving.next.is_none() {
-            self.stop_filling(serving);
-            serving.end();
-            return Outcome::Done;
-        }
-        serving.bell.wake_by_ref();
-        Outcome::Open
-    }
-
-    /// Sends FETCH_OK once the publisher has; false: it has not.
-    fn accept_filled(&mut self, serving: &mut Serving, fill: &Arc<Fill>) -> Result<bool, Outcome> {
-        let waker = Waker::from(serving.bell.clone());
-        let Some(answer) = fill.answer() else {
-            return match fill.poll_end(&waker) {
-                Poll::Pending => Ok(false),
-                Poll::Ready(FillEnd::Refused(error)) => Err(Outcome::Refused(Box::new(error))),
-                Poll::Ready(FillEnd::Complete | FillEnd::Failed | FillEnd::Malformed) => {
-                    let reason = "the publisher broke off";
-                    let error = RequestError::new(RequestCode::InternalError, reason);
-                    Err(Outcome::Refused(Box::new(error)))
-                }
-            };
-        };
-        serving.accepted = true;
-        let last = answer.end.last_before_end().min(serving.span.last);
-        serving.span.last = last;
-        serving.next = Some(serving.span.begin());
-        let accepted = FetchAnswer {
-            end_of_track: answer.end_of_track,
-            end: last.end_after(),
-            properties: answer.properties,
-            ..FetchAnswer::default()
-        };
-        self.shared.meters().cache_misses.add(1);
-        match self.say_accepted(serving, accepted) {
-            Ok(()) => Ok(true),
-            Err(_said) => Err(Outcome::Failed(ResetCode::InternalError)),
-        }
-    }
-
-    fn go_on_after_fill(&mut self, serving: &mut Serving, next: Option<Location>) -> Outcome {
-        serving.next = next;
-        if std::mem::take(&mut serving.cache_is_new) {
-            self.shared.keep_past(&serving.name, &serving.cache);
-        }
-        serving.bell.wake_by_ref();
-        Outcome::Open
     }
 
     fn stop_filling(&mut self, serving: &mut Serving) {
@@ -680,7 +175,6 @@ impl Driver {
         true
     }
 
-    /// A FETCH of the peer is over before it is answered; false: the request is none.
     /// Returns the FETCHes to whose tracks there is no right any more. One that waits for the subscription that it
     /// joins ends with it.
     pub(super) fn fetches_without_right(&self) -> Vec<RequestId> {
@@ -694,6 +188,7 @@ impl Driver {
         served.map(|(id, _)| *id).collect()
     }
 
+    /// A FETCH of the peer is over before it is answered; false: the request is none.
     pub(super) fn fetch_cancelled(&mut self, request: RequestId) -> bool {
         let joins = self.joins.len();
         self.joins.retain(|joining| joining.request != request);
@@ -735,56 +230,6 @@ impl Driver {
     fn reject_fetch(&mut self, id: RequestId, reason: &str) {
         self.forget_lent(id);
         self.reject(id, RequestCode::InvalidRange, reason);
-    }
-}
-
-/// Returns what the publisher said of the whole range that it was asked for, once it has ended.
-fn said_at_end(fill: &Fill, end: &FillEnd, last: Location) -> Option<FillAnswer> {
-    match end {
-        FillEnd::Complete => fill.answer(),
-        // Draft 14 refuses where later drafts answer with nothing.
-        FillEnd::Refused(error) if error.code == RequestCode::NoObjects => Some(FillAnswer {
-            end_of_track: false,
-            end: last.end_after(),
-            properties: Bytes::new(),
-        }),
-        FillEnd::Refused(_) | FillEnd::Failed | FillEnd::Malformed => None,
-    }
-}
-
-/// Returns the order that the publisher prefers.
-fn preference(found: &Found) -> GroupOrder {
-    let properties = answer_of(found, Location::default()).properties;
-    TrackProperties::read(Draft::D18, &properties)
-        .map(|known| known.group_order)
-        .unwrap_or_default()
-}
-
-/// Returns the largest location of a track that nobody publishes to us now, if that is all there is to know: nobody can
-/// be asked, or everything that is wanted is there.
-fn known_largest(found: &Found, span: &Span) -> Option<Location> {
-    let cache = lock(found.cache.as_ref()?);
-    let largest = cache.largest()?;
-    if found.upstream.is_none() {
-        return Some(largest);
-    }
-    let here = span.last <= largest && cache.last_unknown(span, span.begin()).is_none();
-    here.then_some(largest)
-}
-
-/// FETCH_OK for an answer that ends with `last`.
-fn answer_of(found: &Found, last: Location) -> FetchAnswer {
-    let kept = found.cache.as_ref().map(|cache| {
-        let cache = lock(cache);
-        (cache.live().cloned(), cache.end())
-    });
-    let (kept, end) = kept.unwrap_or_default();
-    let live = found.live.as_ref().map(|(live, _)| live.clone()).or(kept);
-    FetchAnswer {
-        end_of_track: end.is_some_and(|end| end <= last.end_after()),
-        end: last.end_after(),
-        properties: live.map(|live| live.properties.clone()).unwrap_or_default(),
-        ..FetchAnswer::default()
     }
 }
 
