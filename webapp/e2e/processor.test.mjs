@@ -1,5 +1,5 @@
 // A telephone calls the echo by way of a media processor, the example service, which is killed in mid-call: the call
-// does not notice, the service is left alone, and found again when it is back.
+// does not notice, the service is left alone, and found again when it is back. Then one dials a room, which reads its texts.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -7,11 +7,14 @@ import { createInterface } from 'node:readline';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { callByTicket } from './lib/audiosocket.mjs';
+import { launchChromium } from './lib/chromium.mjs';
 import { freePorts, startDaemon } from './lib/daemon.mjs';
+import { WebRoom } from './lib/room.mjs';
 import { until } from './lib/wait.mjs';
 
 const SERVICE = process.env.MOQRELAY_PROCESSOR ?? fileURLToPath(new URL('../../target/debug/examples/gate', import.meta.url));
 const HZ = 700;
+const ROOM = '7810';
 /** The machine may be very busy; the breaker's ten seconds are in it. */
 const PATIENCE_MS = 60_000;
 
@@ -24,7 +27,7 @@ before(async () => {
   assert.ok(existsSync(SERVICE), `${SERVICE} is missing: cargo build --package moqrelay-processor --example gate`);
   port = (await freePorts()).http;
   service = await startService();
-  const toml = `[processor.gate]\nurl = "http://127.0.0.1:${port}"\ncalled = ["echo"]\ndeadline = "400ms"\n`;
+  const toml = `[processor.gate]\nurl = "http://127.0.0.1:${port}"\ncalled = ["echo", "${ROOM}"]\ndeadline = "400ms"\n[[rooms.room]]\nname = "captions"\nnumber = "${ROOM}"\n`;
   daemon = await startDaemon({ toml });
 });
 
@@ -54,6 +57,25 @@ test('a call outlives its media processor', async (context) => {
   context.diagnostic(`used again ${Date.now() - killed} ms after the kill`);
   assert.equal(await count('moqrelay_processor_legs{processor="gate",breaker="closed"}'), 1);
   assert.ok(phone.open && phone.frames > heard, 'the call goes on');
+});
+
+test('a room reads what a telephone in it says', async () => {
+  const browser = await launchChromium({ hz: 440 });
+  try {
+    const page = await browser.phone({ url: daemon.url });
+    await page.signIn('Anna');
+    const anna = new WebRoom(page);
+    await anna.enter('captions');
+    const speaker = await callByTicket(daemon, { to: ROOM, hz: HZ });
+    await anna.tile('p2', { kind: 'telephone', speaking: true });
+
+    speaker.silent = true;
+
+    await page.wait('what the telephone said', () => /^\S+ \(speech, \d+\.\d s\)$/.test(document.querySelector('[data-testid="caption"][data-participant="p2"]')?.textContent ?? ''), null, PATIENCE_MS);
+    speaker.end();
+  } finally {
+    await browser.close();
+  }
 });
 
 /** Starts the example; resolves when it listens. */

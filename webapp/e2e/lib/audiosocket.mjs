@@ -8,8 +8,8 @@ const FRAME_SAMPLES = 160;
 const FRAME_MS = 20;
 
 /**
- * Calls `to` and says a tone from then on. Returns { frames, open, level(), end() }: frames heard, whether the call
- * lives, how loud the last frame was.
+ * Calls `to` and says a tone from then on, but while it is `silent`. Returns { frames, open, silent, level(), end() }:
+ * frames heard, whether the call lives, how loud the last frame was.
  */
 export async function callByTicket(daemon, { to, from = '600', hz }) {
   const headers = { authorization: `Bearer ${ASTERISK_SECRET}` };
@@ -18,7 +18,7 @@ export async function callByTicket(daemon, { to, from = '600', hz }) {
   const uuid = await answer.text();
   assert.equal(answer.status, 200, uuid);
   const socket = connect(daemon.ports.audiosocket, '127.0.0.1');
-  const state = { frames: 0, open: true, last: 0, level: () => state.last, end };
+  const state = { frames: 0, open: true, silent: false, last: 0, level: () => state.last, end };
   socket.write(message(ID, Buffer.from(uuid.replaceAll('-', ''), 'hex')));
   let inbox = Buffer.alloc(0);
   socket.on('data', (bytes) => {
@@ -39,7 +39,7 @@ export async function callByTicket(daemon, { to, from = '600', hz }) {
   const start = Date.now();
   let said = 0;
   const timer = setInterval(() => {
-    for (; said * FRAME_MS <= Date.now() - start; said += 1) socket.write(message(SOUND, tone(said, hz)));
+    for (; said * FRAME_MS <= Date.now() - start; said += 1) socket.write(message(SOUND, state.silent ? Buffer.alloc(2 * FRAME_SAMPLES) : tone(said, hz)));
   }, FRAME_MS);
   function end() {
     clearInterval(timer);

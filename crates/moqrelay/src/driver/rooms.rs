@@ -172,7 +172,8 @@ impl Driver {
         let leg = self.rooms.new_leg();
         let uuid = Uuid::new_v4();
         let (number, name) = (incoming.from.number, incoming.from.name);
-        let caller = applicant(leg, &Caller { number, name });
+        let from = Caller { number, name };
+        let caller = applicant(leg, &from);
         tracing::info!(%leg, channel = incoming.channel, to = incoming.to, "a telephone calls a room");
         let now = Instant::now();
         match self
@@ -183,6 +184,7 @@ impl Driver {
             Ok(()) => {
                 self.legs.insert(leg, Road::Ari { uuid });
                 self.expect_room_leg(leg, uuid, self.ari_rate, ATTACH_TIMEOUT);
+                self.process(to_bridge(leg), from.number.as_deref(), Some(&incoming.to));
                 told_ari(ari.adopt(incoming.call, to_ari(leg)));
             }
             Err(denied) => {
@@ -207,8 +209,10 @@ impl Driver {
         }
         let leg = self.rooms.new_leg();
         self.legs.insert(leg, Road::AudioSocket(to_bridge(leg)));
+        let (number, called) = (arrival.from.number.clone(), arrival.to.clone());
         self.rooms.tickets.insert(leg, (arrival.to, arrival.from));
         self.expect_room_leg(leg, uuid, OutRate::Follow, ttl);
+        self.process(to_bridge(leg), number.as_deref(), Some(&called));
         Ok(())
     }
 
