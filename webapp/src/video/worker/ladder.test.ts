@@ -67,6 +67,13 @@ it("a group that was given up counts at once", () => {
 	expect(run(ladder, [camera({ cuts: 1 })], 2_200, 2_200)).toEqual([0]);
 });
 
+it("all whose groups were given up fall to the smallest size together", () => {
+	const ladder = new Ladder();
+	run(ladder, [camera(), screen()], 0, 2_000);
+
+	expect(run(ladder, [camera({ cuts: 1 }), screen({ cuts: 1 })], 2_200, 2_200)).toEqual([0, 0]);
+});
+
 it("what comes far too late falls to the smallest size in one step", () => {
 	const ladder = new Ladder();
 	run(ladder, [camera()], 0, 2_000);

@@ -107,13 +107,20 @@ export class Ladder {
 			this.#raisedAt = Number.NEGATIVE_INFINITY;
 		}
 		this.#holdUntil = now + this.#penalty;
+		const lost = views.map(({ id }) => this.#memory(id)).filter((memory) => memory.lost && memory.at > 0);
+		if (lost.length > 0) {
+			// What is given up was far too much: no time for one after the other.
+			for (const memory of lost) memory.at = 0;
+			this.#steppedAt = now;
+			return;
+		}
 		const high = views.filter(({ id }) => this.#memory(id).at > 0);
 		const cost = ({ id, rungs }: View) => rungs[this.#memory(id).at]?.bitrate ?? 0;
 		const [victim] = high.toSorted((a, b) => b.rank - a.rank || cost(b) - cost(a));
 		if (victim === undefined) return;
 		// Far too much: no time for small steps.
 		const memory = this.#memory(victim.id);
-		memory.at = (victim.lateMs ?? 0) >= FAR_TOO_LATE_MS || memory.lost ? 0 : memory.at - 1;
+		memory.at = (victim.lateMs ?? 0) >= FAR_TOO_LATE_MS ? 0 : memory.at - 1;
 		this.#steppedAt = now;
 	}
 

@@ -2,6 +2,7 @@
 
 import type { SentVideo, VideoSource } from "../api.ts";
 import { epochNow } from "../messages.ts";
+import type { MoqSession } from "../../core/media/worker/moq-session.ts";
 import { Kind, type Record } from "../../core/media/wasm/session.ts";
 import type { CatalogTrack } from "./catalog.ts";
 import { type CodecName, choose } from "./codecs.ts";
@@ -25,6 +26,8 @@ const PLANS: Readonly<globalThis.Record<VideoSource, readonly Plan[]>> = {
 
 /** A picture that did not change is sent again this long after it came: it gets sharper, and who comes sees it. */
 const AGAIN_MS = 250;
+/** So long after a line became narrow all who watch have taken a smaller size, those that have one. */
+const NARROWED_MS = 1_500;
 /** How often that is looked at. */
 const LOOK_MS = 100;
 /** So many times: then it is as sharp as it gets. */
@@ -198,7 +201,8 @@ export class Source {
 
 	#encode(frame: VideoFrame): void {
 		const wanted = this.#shown.filter((shown) => shown.wanted);
-		const waiting = this.#owner.board.session?.picturesWaiting.ms ?? 0;
+		const { session } = this.#owner.board;
+		const waiting = session?.picturesWaiting.ms ?? 0;
 		const verdict = this.#uplink.look(waiting, performance.now());
 		const sizes = this.#uplink.sizes(wanted.length);
 		const ticks = this.#owner.ticks();
@@ -208,13 +212,20 @@ export class Source {
 				hold.session.giveUp(hold.key);
 				layer.wantKey(null);
 			}
-			if (verdict !== "send" || index >= sizes) {
+			if (verdict !== "send" || index >= sizes || !this.#fits(layer.plan, session)) {
 				layer.skip();
 				continue;
 			}
 			layer.setShare(this.#uplink.share);
 			layer.encode(frame, ticks);
 		}
+	}
+
+	/** What is too large for a line that became narrow is not begun again before the watchers could take less. */
+	#fits(plan: Plan, session: MoqSession | null): boolean {
+		if (session === null) return true;
+		const { kbps, narrowedMs } = session.line;
+		return narrowedMs > NARROWED_MS || Layer.entry(plan, "", this.#size).bitrate <= kbps * 1000;
 	}
 
 	/** Where nothing changes no pictures come: the last one serves again. */

@@ -53,6 +53,11 @@ export function openSession(options: SessionOptions): () => void {
 	};
 }
 
+/** How often the line is looked at while pictures go out. */
+const LOOK_MS = 30;
+/** The last one went out so long ago: nothing of it waits in a line. */
+const SHOWN_MS = 1_000;
+
 /** The `code` of `OpenUni` for a stream of pictures. */
 const BULK = 1;
 
@@ -68,6 +73,10 @@ export class MoqSession {
 	#heardAt = performance.now();
 	#pingedAt: number | null = null;
 	#pongMs: number | null = null;
+	/** While pictures go out. */
+	#looks: ReturnType<typeof setInterval> | undefined;
+	/** The track of the last of them, and when it was handed in. */
+	#shown = { key: 0, at: 0 };
 
 	constructor(transport: Transport, { module, token, voice, owner }: SessionOptions) {
 		this.#transport = transport;
@@ -157,6 +166,8 @@ export class MoqSession {
 
 	/** Sends a picture; false when the relay wants none now, or none of this group. */
 	sendPicture(key: number, place: Place, picture: Picture): boolean {
+		this.#shown = { key, at: performance.now() };
+		if (this.#transport.pace !== null && !this.#over) this.#looks ??= setInterval(() => this.#lookAtLine(), LOOK_MS);
 		return this.#do(() => this.#machine.picture(key, place, picture));
 	}
 
@@ -168,6 +179,14 @@ export class MoqSession {
 	/** Bytes of pictures that wait for the way out, and for how long the oldest of them has, ms. */
 	get picturesWaiting(): { bytes: number; ms: number } {
 		return this.#transport.bulkWaiting;
+	}
+
+	/** What the line carries of pictures, kbit/s, and how long ago it became narrower, ms. */
+	get line(): { kbps: number; narrowedMs: number } {
+		const { pace } = this.#transport;
+		return pace === null
+			? { kbps: Number.POSITIVE_INFINITY, narrowedMs: Number.POSITIVE_INFINITY }
+			: { kbps: pace.kbps, narrowedMs: pace.narrowedFor(performance.now()) };
 	}
 
 	endTrack(key: number): void {
@@ -214,7 +233,28 @@ export class MoqSession {
 		if (this.#over) return;
 		this.#over = true;
 		clearTimeout(this.#timer);
+		clearInterval(this.#looks);
 		this.#transport.close(0, "");
+	}
+
+	/** Asks how long an answer takes while pictures go out. */
+	#lookAtLine(): void {
+		const now = performance.now();
+		const { pace } = this.#transport;
+		if (pace === null || now - this.#shown.at > SHOWN_MS) {
+			clearInterval(this.#looks);
+			this.#looks = undefined;
+			return;
+		}
+		if (pace.look(now) === "give up") {
+			this.#transport.giveUpBulk();
+			this.drain();
+		}
+		if (!pace.wantsAnswer(now)) return;
+		if (this.#do(() => this.#machine.ping(this.#shown.key, now))) {
+			pace.asked(now);
+			this.#pingedAt ??= now;
+		}
 	}
 
 	#do<T>(call: () => T): T {
@@ -265,6 +305,7 @@ export class MoqSession {
 			case Kind.Pong:
 				this.#pongMs = record.at;
 				this.#pingedAt = null;
+				this.#transport.pace?.answered(record.at, performance.now());
 				return;
 			default:
 				this.#owner.record(this, record);
@@ -275,6 +316,7 @@ export class MoqSession {
 		if (this.#over) return;
 		this.#over = true;
 		clearTimeout(this.#timer);
+		clearInterval(this.#looks);
 		this.#owner.closed(code, detail);
 	}
 }

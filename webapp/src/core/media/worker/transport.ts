@@ -1,6 +1,7 @@
 /** What carries a MoQ session: WebTransport, or what stands in for it where UDP does not get through. */
 
 import type { Way } from "../api.ts";
+import type { Pace } from "./pace.ts";
 
 /** One open transport. Streams have the numbers of the session's machine. */
 export interface Transport {
@@ -11,6 +12,8 @@ export interface Transport {
 	readonly isCongested: boolean;
 	/** What waits on streams of pictures, and for how long the oldest of it has, ms. */
 	readonly bulkWaiting: { readonly bytes: number; readonly ms: number };
+	/** How fast pictures go out; null: the transport sees to it that they do not harm the voice. */
+	readonly pace: Pace | null;
 	/**
 	 * Opens a stream, `both`: a bidirectional one. It may be written to at once. `bulk`: for pictures; voice
 	 * does not wait for it, and what waits on it for too long is the sender's to give up.
@@ -19,6 +22,8 @@ export interface Transport {
 	write(id: number, bytes: Uint8Array<ArrayBuffer>): void;
 	finish(id: number): void;
 	reset(id: number, code: number): void;
+	/** Resets all streams of pictures: `stop` is told of each that has not ended. */
+	giveUpBulk(): void;
 	/** Asks the relay to stop sending on a stream. */
 	stop(id: number, code: number): void;
 	/** Sends a datagram; false when it was dropped at once. */

@@ -50,6 +50,8 @@ async function openWebSocket(module: WebAssembly.Module, { url, signal, stands }
 
 class Carrier implements Transport {
 	readonly way = "websocket";
+	/** The mux serves pictures last, and the socket gets little at a time. */
+	readonly pace = null;
 	readonly #socket: WebSocket;
 	readonly #mux: Fallback;
 	#arrivals: Arrivals | null = null;
@@ -132,6 +134,8 @@ class Carrier implements Transport {
 		this.#do(() => this.#mux.reset(this.#theirs.get(id) ?? id, code));
 		this.#ended(this.#theirs.get(id));
 	}
+
+	giveUpBulk(): void {}
 
 	stop(id: number, code: number): void {
 		this.#do(() => this.#mux.stop(this.#theirs.get(id) ?? id, code));

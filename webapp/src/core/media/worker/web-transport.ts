@@ -1,5 +1,6 @@
 /** The transport of choice: WebTransport, over UDP. */
 
+import { Pace } from "./pace.ts";
 import {
 	type Arrivals,
 	BULK_BYTES_WAITING_MAX,
@@ -18,12 +19,18 @@ const DATAGRAM_AGE_MS = 200;
 /** Incoming datagrams that wait for us while the Worker is busy: a second of a few voices. */
 const DATAGRAMS_INCOMING_MAX = 256;
 
+/** What goes out at a time where the line is narrow: a packet. */
+const CHUNK_BYTES_MAX = 1_200;
+/** How often it is looked whether more may go out: a packet's time by a line of a Mbit/s. */
+const TURN_MS = 10;
+
 type Writer = WritableStreamDefaultWriter<Uint8Array>;
 
 /** Our end of a stream. What is written before it is open waits. */
 interface Outgoing {
 	readonly writer: Promise<Writer>;
 	readonly bulk: boolean;
+	/** Bytes that were written and not taken, by us or the browser. */
 	waiting: number;
 	/** Sizes and times of the writes that wait, the oldest first. */
 	readonly writes: number[];
@@ -57,6 +64,10 @@ class Carrier implements Transport {
 	readonly #ending = new Set<Outgoing>();
 	readonly #incoming = new Map<number, ReadableStreamDefaultReader<Uint8Array>>();
 	readonly #datagrams: Writer;
+	readonly pace = new Pace();
+	/** What waits for its turn on streams of pictures, in order; without bytes: the stream's end. */
+	#queue: { readonly stream: Outgoing; readonly bytes: Uint8Array<ArrayBuffer> | null }[] = [];
+	#turn: ReturnType<typeof setTimeout> | undefined;
 	#pending = 0;
 	#over = false;
 
@@ -132,6 +143,59 @@ class Carrier implements Transport {
 			this.#end(null, "the relay does not read");
 			return;
 		}
+		if (stream.bulk) {
+			for (let at = 0; at < bytes.length; at += CHUNK_BYTES_MAX) {
+				if (at > 0) stream.writes.push(performance.now());
+				this.#queue.push({ stream, bytes: bytes.subarray(at, at + CHUNK_BYTES_MAX) });
+			}
+			this.#takeTurns();
+		} else {
+			this.#write(stream, bytes);
+		}
+	}
+
+	finish(id: number): void {
+		const stream = this.#outgoing.get(id);
+		if (stream?.bulk !== true) {
+			this.#last(id, (writer) => writer.close());
+			return;
+		}
+		if (stream.waiting > 0) this.#finishSoon(stream);
+		this.#outgoing.delete(id);
+		this.#queue.push({ stream, bytes: null });
+		this.#takeTurns();
+	}
+
+	giveUpBulk(): void {
+		for (const [id, { bulk }] of [...this.#outgoing]) {
+			if (!bulk) continue;
+			this.reset(id, 0);
+			this.#arrivals.stop(id, 0);
+		}
+		for (const stream of this.#ending) this.#drop(stream);
+	}
+
+	/** Pictures go out as fast as the line carries them. */
+	#takeTurns(): void {
+		clearTimeout(this.#turn);
+		const now = performance.now();
+		for (let [next] = this.#queue; next !== undefined; [next] = this.#queue) {
+			const { stream, bytes } = next;
+			if (bytes !== null && this.pace.room(now) < bytes.length) {
+				this.#turn = setTimeout(() => this.#takeTurns(), TURN_MS);
+				return;
+			}
+			this.#queue.shift();
+			if (bytes === null) {
+				stream.writer.then((writer) => writer.close()).catch(() => {});
+			} else {
+				this.pace.sent(bytes.length, now);
+				this.#write(stream, bytes);
+			}
+		}
+	}
+
+	#write(stream: Outgoing, bytes: Uint8Array<ArrayBuffer>): void {
 		stream.writer
 			.then((writer) => writer.write(bytes))
 			.then(
@@ -143,10 +207,11 @@ class Carrier implements Transport {
 			);
 	}
 
-	finish(id: number): void {
-		const stream = this.#outgoing.get(id);
-		if (stream?.bulk === true && stream.waiting > 0) this.#finishSoon(stream);
-		this.#last(id, (writer) => writer.close());
+	/** Nothing more of a stream goes out. */
+	#drop(stream: Outgoing): void {
+		this.#ending.delete(stream);
+		this.#queue = this.#queue.filter((waiting) => waiting.stream !== stream);
+		stream.writer.then((writer) => writer.abort(streamError(0))).catch(() => {});
 	}
 
 	/** The rest of an ended stream of pictures goes out soon or not at all. */
@@ -158,12 +223,14 @@ class Carrier implements Transport {
 		};
 		const timer = setTimeout(() => {
 			over();
-			stream.writer.then((writer) => writer.abort(streamError(0))).catch(() => {});
+			this.#drop(stream);
 		}, BULK_LATE_MS);
 		stream.writer.then((writer) => writer.closed).then(over, over);
 	}
 
 	reset(id: number, code: number): void {
+		const stream = this.#outgoing.get(id);
+		if (stream?.bulk === true) this.#queue = this.#queue.filter((waiting) => waiting.stream !== stream);
 		this.#last(id, (writer) => writer.abort(streamError(code)));
 	}
 
@@ -194,6 +261,7 @@ class Carrier implements Transport {
 	close(code: number, reason: string): void {
 		if (this.#over) return;
 		this.#over = true;
+		clearTimeout(this.#turn);
 		this.#web.close({ closeCode: code, reason: reason.slice(0, REASON_CHARS_MAX) });
 	}
 
@@ -207,7 +275,9 @@ class Carrier implements Transport {
 
 	/** Our direction of a stream broke: the relay stopped it, or the session is over. */
 	#stopped(id: number, error: unknown): void {
+		const stream = this.#outgoing.get(id);
 		if (this.#over || !this.#outgoing.delete(id)) return;
+		this.#queue = this.#queue.filter((waiting) => waiting.stream !== stream);
 		this.#arrivals.stop(id, streamCode(error));
 	}
 
@@ -241,6 +311,7 @@ class Carrier implements Transport {
 	}
 
 	#end(code: number | null, detail: string): void {
+		clearTimeout(this.#turn);
 		if (this.#over) return;
 		this.#over = true;
 		this.#arrivals.closed(code, detail);
