@@ -488,7 +488,8 @@ export class Phone {
 		const room = this.room.wanted;
 		const rooms = room === null ? wants.rooms : [...wants.rooms, room];
 		const microphone = wants.microphone || (room !== null && this.room.speaks);
-		this.voice.apply({ ...wants, rooms, microphone, awake: wants.awake || room !== null });
+		const tone = wants.tone ?? (this.room.ringsBack ? "ringback" : null);
+		this.voice.apply({ ...wants, tone, rooms, microphone, awake: wants.awake || room !== null });
 		this.monitor.watch(rooms.length > 0);
 		if (value.ended?.tone === true) {
 			this.#busyTimer ??= setTimeout(() => this.#dispatch({ type: "quiet" }), BUSY_TONE_MS);

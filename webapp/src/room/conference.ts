@@ -15,7 +15,7 @@ import type { Act, Joined, RoomMedia as PlaceMedia, RoomEvent, RoomRequest, Rost
 import { Files } from "./files.ts";
 import { reduce } from "./reduce.ts";
 import { SPEAKERS_MS, type Speakers, speakersOf } from "./speakers.ts";
-import { NO_ROOM, type RoomInput, type RoomState, type Wish, roleOf, speaks, stayOf } from "./state.ts";
+import { NO_ROOM, type RoomInput, type RoomState, type Wish, ringsBack, roleOf, speaks, stayOf } from "./state.ts";
 
 /** Until the server is asked for our place once more. */
 const RETRY_MS = 1_000;
@@ -123,6 +123,11 @@ export class Conference {
 	get here(): string | undefined {
 		const { place } = this.state.value;
 		return place.name === "here" ? place.media.room : undefined;
+	}
+
+	/** A telephone rings that we called into the room. */
+	get ringsBack(): boolean {
+		return ringsBack(this.state.value) && !this.#away && !this.state.value.held;
 	}
 
 	/** Our voice may go into the room. */

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Happening, RoomEvent } from "./messages.ts";
 import { reduce } from "./reduce.ts";
-import { NO_ROOM, type RoomEffect, type RoomInput, type RoomState, type Wish, nameOf, present, selfOf, unread } from "./state.ts";
+import { NO_ROOM, type RoomEffect, type RoomInput, type RoomState, type Wish, nameOf, present, ringsBack, selfOf, unread } from "./state.ts";
 import { ROOM, joined, media, message, person, roster } from "./testing.ts";
 
 const WISH: Wish = { room: "board", name: "Anna", pin: "", listen: false };
@@ -198,7 +198,37 @@ describe("who is there", () => {
 		let state = after({ type: "event", event: dial("calling") }, inside());
 		state = after({ type: "event", event: dial("ended", "busy") }, state);
 
-		expect(state.dials).toEqual([{ number: "7003", state: "ended", cause: "busy" }]);
+		expect(state.dials).toEqual([{ number: "7003", state: "ended", cause: "busy", mine: false }]);
+	});
+
+	it("rings back for who called a telephone, from its ringing to its answer", () => {
+		const dial = (state: "calling" | "ringing" | "up" | "ended", number = "+49 30 123"): RoomInput => ({ type: "event", event: { type: "room_dial", room: ROOM, number, state } });
+		const seen = (inputs: readonly RoomInput[]) => {
+			const states: boolean[] = [];
+			let state = inside();
+			for (const input of inputs) {
+				state = after(input, state);
+				states.push(ringsBack(state));
+			}
+			return states;
+		};
+		const call: RoomInput = { type: "act", act: { act: "dial", number: "030 123" } };
+
+		expect(seen([call, dial("calling"), dial("ringing"), dial("up")])).toEqual([false, false, true, false]);
+		expect(seen([call, dial("calling"), dial("ringing"), dial("ended")])).toEqual([false, false, true, false]);
+		// Another host called it.
+		expect(seen([dial("calling"), dial("ringing")])).toEqual([false, false]);
+		expect(seen([call, dial("calling", "7003"), dial("ringing", "7003")])).toEqual([false, false, false]);
+		// It was refused, and somebody else calls the same one.
+		const refused: RoomInput = { type: "refused", request: { type: "room", room: ROOM, do: { act: "dial", number: "030 123" } }, code: "wrong_state" };
+		expect(seen([call, refused, dial("calling"), dial("ringing")])).toEqual([false, false, false, false]);
+		// What becomes of it is told to nobody who is away, or no host any more.
+		const rings = [call, dial("calling"), dial("ringing")];
+		expect(seen([...rings, { type: "registered", resumed: false }, { type: "joined", joined: joined() }]).slice(3)).toEqual([false, false]);
+		const host = roster([person("p1", "Anna", { role: "host" })]);
+		expect(seen([...rings, { type: "event", event: { type: "roster", room: ROOM, roster: host } }]).at(-1)).toBe(true);
+		const speaker = roster([person("p1", "Anna", { role: "speaker" })]);
+		expect(seen([...rings, { type: "event", event: { type: "roster", room: ROOM, roster: speaker } }]).at(-1)).toBe(false);
 	});
 
 	it("leaves the events of another room alone", () => {

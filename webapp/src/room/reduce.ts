@@ -39,7 +39,7 @@ export function reduce(state: RoomState, input: RoomInput): Reduced {
 		case "hold":
 			return hold(state, input.held);
 		case "act":
-			return { state, effects: acts(state, input.act) };
+			return { state: input.act.act === "dial" ? asking(state, input.act.number) : state, effects: acts(state, input.act) };
 		case "read":
 			// Who has the message need not be told of it; a screen reader reads the chat itself.
 			return only({ ...state, read: state.chat.at(-1)?.n ?? state.read, news: state.news.filter(({ about }) => about !== "chat") });
@@ -131,7 +131,7 @@ function joined(state: RoomState, { room, participant, key, role, state: how, me
 	const place: Place = how === "here" && media !== undefined ? { name: "here", stay, media } : { name: "waiting", stay };
 	const known = before === null ? { ...NO_ROOM, counter: state.counter, muted: state.muted, mutedBy: state.mutedBy } : state;
 	const placed: RoomState = { ...known, place };
-	const seen = told(placed, roster, chat, before === null);
+	const seen = told(forgotten(placed), roster, chat, before === null);
 	const back = before !== null && place.name === "here" ? tell(seen, { about: "back" }) : seen;
 	return { state: back, effects: settles(back, before === null) };
 }
@@ -156,6 +156,10 @@ function settles(state: RoomState, first: boolean): readonly RoomEffect[] {
 }
 
 function refused(state: RoomState, request: RoomRequest, code: RoomFailure): Reduced {
+	if (request.type === "room" && request.do.act === "dial") {
+		const { number } = request.do;
+		state = { ...state, asked: state.asked.filter((asked) => asked !== number) };
+	}
 	if (request.type !== "join") return only(request.type === "leave" ? state : tell(state, { about: "refused", code }));
 	const { place } = state;
 	const stay = stayOf(state);
@@ -230,7 +234,7 @@ function event(state: RoomState, event: RoomEvent): Reduced {
 			return only({ ...state, reactions, counter: id });
 		}
 		case "room_dial":
-			return only({ ...state, dials: dialled(state.dials, { number: event.number, state: event.state, cause: event.cause ?? null }) });
+			return only(dialled(state, event));
 		case "room_left":
 			// The server goes, and most likely comes back: so do we, as soon as it does.
 			if (event.why === "shutdown") return only(marked(state));
@@ -242,6 +246,7 @@ function event(state: RoomState, event: RoomEvent): Reduced {
 function listed(state: RoomState, roster: Roster): RoomState {
 	const next: RoomState = { ...state, roster, names: named(state.names, roster.people), spoke: latest(state.spoke, speaking(roster.people)) };
 	const own = selfOf(next);
+	if (own?.role !== "host" && (next.asked.length > 0 || next.dials.some(({ mine }) => mine))) return listed(forgotten(next), roster);
 	return own?.muted === true && !state.muted ? { ...next, muted: true, mutedBy: state.mutedBy ?? "" } : next;
 }
 
@@ -287,8 +292,29 @@ function merge(known: readonly ChatMessage[], more: readonly ChatMessage[]): rea
 	return [...known, ...clean].sort((a, b) => a.n - b.n).slice(-CHAT_MAX);
 }
 
-function dialled(dials: readonly Dial[], dial: Dial): readonly Dial[] {
-	return [...dials.filter(({ number }) => number !== dial.number), dial].slice(-DIALS_MAX);
+function asking(state: RoomState, number: string): RoomState {
+	return state.place.name === "here" ? { ...state, asked: [...state.asked, number].slice(-DIALS_MAX) } : state;
+}
+
+/** How far a telephone is. All hosts are told, whoever of them called it. */
+function dialled(state: RoomState, { number, state: how, cause }: RoomEvent & { type: "room_dial" }): RoomState {
+	const before = state.dials.find((dial) => dial.number === number);
+	const index = how === "calling" ? state.asked.findIndex((asked) => isSameNumber(asked, number)) : -1;
+	const mine = how === "calling" ? index >= 0 : (before?.mine ?? false);
+	const dial: Dial = { number, state: how, cause: cause ?? null, mine };
+	const dials = [...state.dials.filter((other) => other !== before), dial].slice(-DIALS_MAX);
+	return { ...state, dials, asked: index < 0 ? state.asked : state.asked.toSpliced(index, 1) };
+}
+
+/** The server says a number as the network has it: `+49 30 123` for what was typed as `030 123`. */
+function isSameNumber(one: string, other: string): boolean {
+	const [a, b] = [one, other].map((number) => number.replace(/\D/g, "").replace(/^0+/, "")) as [string, string];
+	return a === "" || b === "" ? one.trim() === other.trim() : a.endsWith(b) || b.endsWith(a);
+}
+
+/** What is told while we are away, or are no host, does not reach us: nobody waits for it. */
+function forgotten(state: RoomState): RoomState {
+	return { ...state, dials: state.dials.map((dial) => ({ ...dial, mine: false })), asked: [] };
 }
 
 type Told = News extends infer N ? (N extends unknown ? Omit<N, "id"> : never) : never;

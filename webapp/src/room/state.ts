@@ -56,6 +56,8 @@ export interface Dial {
 	readonly number: string;
 	readonly state: DialState;
 	readonly cause: string | null;
+	/** It was we who asked for it. */
+	readonly mine: boolean;
 }
 
 export interface RoomState {
@@ -69,6 +71,8 @@ export interface RoomState {
 	readonly reactions: readonly Reaction[];
 	readonly news: readonly News[];
 	readonly dials: readonly Dial[];
+	/** Numbers that we asked for, and of which nothing was told yet. */
+	readonly asked: readonly string[];
 	/** Who spoke, the latest first. */
 	readonly spoke: readonly string[];
 	/** Who is to be seen large, as the relay says; null: it has not said so. */
@@ -90,6 +94,7 @@ export const NO_ROOM: RoomState = {
 	reactions: [],
 	news: [],
 	dials: [],
+	asked: [],
 	spoke: [],
 	front: null,
 	muted: false,
@@ -156,6 +161,12 @@ export function isHost(state: RoomState): boolean {
 /** Returns whether the role may be heard. */
 export function speaks(role: Role | null): boolean {
 	return role === "host" || role === "speaker";
+}
+
+/** Returns whether a telephone rings that we called, as far as the server still tells us of it. */
+export function ringsBack(state: RoomState): boolean {
+	const { place, dials } = state;
+	return place.name === "here" && !place.stay.again && dials.some((dial) => dial.mine && dial.state === "ringing");
 }
 
 /** Returns those who are in the room, ourselves first, raised hands next. */
