@@ -56,6 +56,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "moqrelay-relay",
             "moqrelay-bridge",
             "moqrelay-control",
+            "moqrelay-testkit",
         ],
     ),
     ("moqrelay-testkit", &[]),
