@@ -1,9 +1,10 @@
-//! FETCH: from the cache, from the publisher, and from both.
+//! FETCH: from the cache, from the publisher, and from both; in each draft.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod asking;
 #[path = "../common/mod.rs"]
 mod common;
+mod drafts;
 mod keeping;
 mod publisher;
 

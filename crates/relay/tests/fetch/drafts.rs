@@ -1,22 +1,22 @@
 //! FETCH across drafts: what was published in one is fetched in another.
-#![allow(clippy::unwrap_used, clippy::panic)]
-
-mod common;
 
 use bytes::Bytes;
-use common::{
-    Running, namespace,
-    peer::{Fetched, Peer, Via},
-    relay_of_every_draft, soon, track,
-};
 use moqrelay_moqt::{
-    Draft, Event, FetchRange, Filter, FullTrackName,
-    GroupOrder::{self, Ascending, Descending},
-    KeyValueEncoder, Location, Parameters, PublishOptions, RequestCode, RequestError, RequestId,
+    Draft, Event, FetchRange, Filter,
+    GroupOrder::{Ascending, Descending},
+    KeyValueEncoder, Location, Parameters, PublishOptions, RequestCode, RequestError,
     SubscribeAnswer, TrackAlias, TrackProperties,
     data::{FetchItem, FetchObject, ObjectDatagram, ObjectStatus, SubgroupHeader, SubgroupId},
 };
-use moqrelay_relay::track::Reader;
+
+use super::{
+    common::{
+        Running, namespace,
+        peer::{Fetched, Peer, Via},
+        relay_of_every_draft,
+    },
+    fetch, hear, name, standalone,
+};
 
 #[tokio::test]
 async fn what_one_draft_published_is_fetched_in_another() {
@@ -249,31 +249,6 @@ fn pairs() -> impl Iterator<Item = (Draft, Draft)> {
         .flat_map(move |from| drafts.into_iter().map(move |to| (from, to)))
 }
 
-fn name() -> FullTrackName {
-    track("room", "voice")
-}
-
-fn standalone(start: (u64, u64), end: (u64, u64)) -> FetchRange {
-    FetchRange::Standalone {
-        track: name(),
-        start: Location::new(start.0, start.1),
-        end: Location::new(end.0, end.1),
-    }
-}
-
-async fn fetch(
-    peer: &mut Peer,
-    start: (u64, u64),
-    end: (u64, u64),
-    order: GroupOrder,
-) -> RequestId {
-    let params = Parameters {
-        group_order: Some(order),
-        ..Parameters::default()
-    };
-    peer.fetch(standalone(start, end), params).await
-}
-
 /// Waits for the next object of an answer.
 async fn object(peer: &mut Peer) -> FetchObject {
     loop {
@@ -340,18 +315,6 @@ fn datagram(group: u64, properties: Bytes) -> ObjectDatagram {
         status: ObjectStatus::Normal,
         properties,
         payload: Bytes::from_static(b"datagram"),
-    }
-}
-
-/// Waits until the relay has so many objects.
-async fn hear(witness: &mut Reader, objects: usize) {
-    let mut heard = 0;
-    while heard < objects {
-        let event = soon(witness.next()).await;
-        heard += usize::from(matches!(
-            event,
-            Some(moqrelay_relay::track::Event::Object(_))
-        ));
     }
 }
 
