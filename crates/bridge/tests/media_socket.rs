@@ -251,14 +251,8 @@ async fn what_is_no_frame_ends_that_leg() {
 async fn we_go_to_asterisk_and_sound_goes_both_ways() {
     let mut scene = Scene::new();
     let mut reader = scene.reader(1);
-    let asterisk = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let id = scene.expect(1, OutRate::Follow);
-    let way = Way::WebSocket {
-        host: asterisk.local_addr().unwrap().to_string(),
-        connection: "relay".into(),
-    };
 
-    scene.bridge.reach(id, way).unwrap();
+    let asterisk = reached(&mut scene).await;
     let mut line = Line::taken(&asterisk, "/media/relay").await;
     line.say(FORMS[0].start).await;
     attached(&mut scene).await;
@@ -282,20 +276,26 @@ async fn an_asterisk_that_refuses_or_answers_amiss_is_no_way() {
     ];
     for answer in answers {
         let mut scene = Scene::new();
-        let asterisk = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let id = scene.expect(1, OutRate::Follow);
-        let way = Way::WebSocket {
-            host: asterisk.local_addr().unwrap().to_string(),
-            connection: "relay".into(),
-        };
+        let asterisk = reached(&mut scene).await;
 
-        scene.bridge.reach(id, way).unwrap();
         let (mut stream, _) = within(asterisk.accept()).await.unwrap();
         stream.write_all(answer.as_bytes()).await.unwrap();
 
         let (_, reason, _) = scene.detached().await;
         assert_eq!(reason, Reason::Unreached, "{answer}");
     }
+}
+
+/// Lets a leg go to an Asterisk, which listens here.
+async fn reached(scene: &mut Scene) -> TcpListener {
+    let asterisk = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let id = scene.expect(1, OutRate::Follow);
+    let way = Way::WebSocket {
+        host: asterisk.local_addr().unwrap().to_string(),
+        connection: "relay".into(),
+    };
+    scene.bridge.reach(id, way).unwrap();
+    asterisk
 }
 
 /// One way of writing.
