@@ -1,6 +1,9 @@
 // When something was clicked in a page that runs `install` (./page.mjs), and when it sounded.
 import { until } from '../lib/wait.mjs';
-import { frameTime, read } from './page.mjs';
+import { frameTime, percentile, read } from './page.mjs';
+
+/** Before those that count: the browser has loaded everything then. */
+export const REHEARSALS = 1;
 
 const SOUND_MS_MAX = 10_000;
 /** The worklet reports a burst at once; this is between two looks. */
@@ -41,3 +44,14 @@ export async function firstSound(phone, at, offset) {
     throw new Error(`${error.message}; ${await phone.state()}`);
   }
 }
+
+/** Sums up what they took, in milliseconds; `of` says what they are, `most` what the 95th percentile may be. */
+export function verdict(took, { most, of, notes = [] }) {
+  const [p50, p95, max] = [0.5, 0.95, 1].map((part) => percentile(took, part));
+  return {
+    figures: [`p50 ${ms(p50)}, p95 ${ms(p95)}, max ${ms(max)} (${took.length} ${of})`, ...notes].join('; '),
+    verdict: p95 <= most ? 'met' : 'missed',
+  };
+}
+
+export const ms = (value) => `${value.toFixed(0)} ms`;

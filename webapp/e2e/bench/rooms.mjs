@@ -2,13 +2,11 @@
 import { launchChromium } from '../lib/chromium.mjs';
 import { startDaemon } from '../lib/daemon.mjs';
 import { WebRoom } from '../lib/room.mjs';
-import { click, firstSound } from './moments.mjs';
-import { clockOffset, install, percentile } from './page.mjs';
+import { REHEARSALS, click, firstSound, verdict } from './moments.mjs';
+import { clockOffset, install } from './page.mjs';
 
 const JOIN_P95_MS_MAX = 400;
 const SWITCH_P95_MS_MAX = 300;
-/** Before those that count: the browser has loaded everything then. */
-const REHEARSALS = 1;
 /** Two beside each other, so that each change takes the seat of who spoke before. */
 const TALKERS = ['Anna', 'Bert'];
 /** A turn is longer than a word, and shorter than the 2 s after which a steady tone counts as noise. */
@@ -48,7 +46,7 @@ export const roomJoin = {
         await room.leave();
         await bert.hearsNothing();
       }
-      return [verdict(took, JOIN_P95_MS_MAX, 'times')];
+      return [verdict(took, { most: JOIN_P95_MS_MAX, of: 'times' })];
     } finally {
       await Promise.all(browsers.map((browser) => browser.close()));
       await daemon.stop();
@@ -107,7 +105,7 @@ export const roomSwitch = {
         await ear.seeNo(`tile[data-participant="${participant}"][data-speaking="true"]`);
         await pause(PAUSE_MS + PAUSE_STEP_MS * (n % 10));
       }
-      return [heard, seen].map((took) => verdict(took, SWITCH_P95_MS_MAX, 'turns'));
+      return [heard, seen].map((took) => verdict(took, { most: SWITCH_P95_MS_MAX, of: 'turns' }));
     } finally {
       await browser.close();
       await daemon.stop();
@@ -133,10 +131,4 @@ function source() {
   MediaDevices.prototype.getUserMedia = () => Promise.resolve(end.stream.clone());
 }
 
-function verdict(took, most, of) {
-  const [p50, p95, max] = [0.5, 0.95, 1].map((part) => percentile(took, part));
-  return { figures: `p50 ${ms(p50)}, p95 ${ms(p95)}, max ${ms(max)} (${took.length} ${of})`, verdict: p95 <= most ? 'met' : 'missed' };
-}
-
-const ms = (value) => `${value.toFixed(0)} ms`;
 const pause = (time) => new Promise((resolve) => setTimeout(resolve, time));
