@@ -153,6 +153,31 @@ describe('two pages in a room', () => {
     await anna.accessible('a file in the chat, and two that are refused');
   });
 
+  test('see how far a large file is, and can take it back; the next one gets there', async () => {
+    await meet();
+    await Promise.all([anna.open('chat'), bert.open('chat')]);
+    const { context } = anna.phone.driver;
+    const line = await context.newCDPSession(context.pages()[0]);
+    const upload = (bytesPerSecond) =>
+      line.send('Network.emulateNetworkConditions', { offline: false, latency: 0, downloadThroughput: -1, uploadThroughput: bytesPerSecond });
+    await upload(1 << 20);
+    await anna.drop([{ name: 'large.txt', type: 'text/plain', text: 'large '.repeat(1 << 20) }]);
+    await anna.phone.wait('it to be on its way', () => {
+      const [bar] = document.querySelectorAll('[data-testid="upload"] progress');
+      return bar !== undefined && bar.value > 0 && bar.value < 0.8;
+    });
+    await anna.phone.click('upload-drop');
+    await anna.phone.seeNo('upload');
+
+    await upload(-1);
+    await line.detach();
+    await anna.drop([{ name: 'small.txt', type: 'text/plain', text: 'small' }]);
+    await bert.phone.see('file-name');
+    const names = () => [...document.querySelectorAll('[data-testid="file-name"]')].map(({ textContent }) => textContent);
+    assert.deepEqual(await bert.phone.driver.evaluate(names), ['small.txt']);
+    await anna.phone.seeNo('upload');
+  });
+
   test('show hostile names and words as text', async (context) => {
     await meet();
     const villain = await third(context);
@@ -302,6 +327,10 @@ describe('axe finds nothing', () => {
       await anna.phone.click('panel-close');
       await anna.person(b, 'person-pin');
       await anna.accessible('the people');
+      for (const width of [1280, 1024, 800, 390]) {
+        await page.setViewportSize({ width, height: 800 });
+        assert.deepEqual(await page.evaluate(cutNames), [], `names of buttons that are cut at ${width} pixels`);
+      }
       await page.setViewportSize({ width: 1280, height: 800 });
       await page.emulateMedia({ colorScheme: null, reducedMotion: null });
     });
@@ -336,6 +365,12 @@ function sayTheSame(speaking) {
     return told !== null && String(told) === wanted && String([...heard].sort()) === wanted;
   };
   return Promise.all([anna, bert].map(({ phone }) => phone.wait(`${speaking} to speak, as heard and as told`, both, String(speaking))));
+}
+
+/** In the page: what the bar below the tiles does not show whole. */
+function cutNames() {
+  const names = [...document.querySelectorAll('.room-control-name')];
+  return names.filter(({ scrollWidth, clientWidth }) => scrollWidth > clientWidth).map(({ textContent }) => textContent);
 }
 
 function pick({ from, to }) {

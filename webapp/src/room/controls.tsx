@@ -73,7 +73,7 @@ export function Controls() {
 				testid="room-hold"
 				onClick={() => phone.room.hold(!state.held)}
 			/>
-			<Control icon="settings" label={words.value.settings} testid="room-settings" onClick={() => (view.settingsOpen.value = true)} />
+			<Control icon="settings" label={words.value.settings} short={t.settingsShort} testid="room-settings" onClick={() => (view.settingsOpen.value = true)} />
 			<Control
 				icon="hangup"
 				label={t.leave}

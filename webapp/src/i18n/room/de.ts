@@ -116,6 +116,7 @@ export const room: RoomWords = {
 	reactions: "Reaktionen",
 	sendReaction: (emoji) => `${emoji} senden`,
 	layout: "Ansicht",
+	settingsShort: "Optionen",
 	grid: "Raster",
 	speakerView: "Sprecher",
 	toGrid: "Alle gleich groß zeigen",

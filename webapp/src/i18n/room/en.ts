@@ -132,6 +132,8 @@ export const room = {
 	reactions: "Reactions",
 	sendReaction: (emoji: string) => `Send ${emoji}`,
 	layout: "Layout",
+	/** A short word for a narrow button. */
+	settingsShort: "Settings",
 	grid: "Grid",
 	speakerView: "Speaker",
 	toGrid: "Show everyone alike",

@@ -116,6 +116,7 @@ export const room: RoomWords = {
 	reactions: "Réactions",
 	sendReaction: (emoji) => `Envoyer ${emoji}`,
 	layout: "Vue",
+	settingsShort: "Réglages",
 	grid: "Grille",
 	speakerView: "Intervenant",
 	toGrid: "Montrer tout le monde pareil",
