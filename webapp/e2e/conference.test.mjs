@@ -12,6 +12,9 @@ import { until } from './lib/wait.mjs';
 /** Far enough from each other and from each other's harmonics for pages (bins of 3 Hz) and telephones. Firefox has 440. */
 const HZ = { anna: 620, bert: 770, carla: 1150, alice: 920, bob: 1370 };
 const NUMBER = '7810';
+const BOB = '1002';
+/** What a phone plays while another one rings. */
+const RINGBACK_HZ = 425;
 /** A bin of the page's spectrum is 2.93 Hz wide. */
 const PAGE_TOLERANCE_HZ = 6;
 /** What a tone has at least where a telephone hears it, and at most where not: RMS of the tone alone, 32767 the most. */
@@ -117,6 +120,19 @@ describe('three Chromium, one Firefox and two telephones in a room', () => {
     await hears('anna', ['alice', 'bert'], ['bob']);
   });
 
+  test('the host calls it, and hears it ring until it does not want to', async () => {
+    const { phone } = pages.anna;
+    await pages.anna.open('people');
+    await phone.driver.fill('[data-testid="dial-out-number"]', BOB);
+    await phone.click('dial-out-call');
+    await bob.incoming(WAIT_MS);
+    await phone.wait('the tone of ringing', (hz) => playing.has(hz), RINGBACK_HZ);
+
+    await bob.hangUp();
+    await phone.see(`dial[data-number="${BOB}"][data-state="ended"]`, WAIT_MS);
+    await phone.wait('the tone to end', (hz) => !playing.has(hz), RINGBACK_HZ);
+  });
+
   test('a browser that was killed is back', async () => {
     await browsers.bert.kill();
     await pages.anna.tile(places.bert, { presence: 'away' }, WAIT_MS);
@@ -136,10 +152,25 @@ describe('three Chromium, one Firefox and two telephones in a room', () => {
 
 /** Opens the web phone of one who is signed in. */
 async function open(name) {
-  const phone = await browsers[name].phone({ url: site.daemon.url });
+  const init = name === 'anna' ? watchTones : undefined;
+  const phone = await browsers[name].phone({ url: site.daemon.url, init });
   await phone.signInWith(site.daemon.token({ id: name, name }));
   HZ[name] ??= phone.hz;
   pages[name] = new WebRoom(phone);
+}
+
+/** In the page: `playing` has the frequencies of the tones that it plays itself. */
+function watchTones() {
+  globalThis.playing = new Set();
+  const { start, stop } = AudioScheduledSourceNode.prototype;
+  AudioScheduledSourceNode.prototype.start = function begin(...when) {
+    if (this instanceof OscillatorNode) playing.add(this.frequency.value);
+    return start.apply(this, when);
+  };
+  AudioScheduledSourceNode.prototype.stop = function end(...when) {
+    if (this instanceof OscillatorNode) playing.delete(this.frequency.value);
+    return stop.apply(this, when);
+  };
 }
 
 async function mute(name, muted) {

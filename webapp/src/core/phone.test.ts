@@ -3,6 +3,7 @@ import { incoming, ongoing } from "./call/state.ts";
 import { type LinkFailure, MediaError } from "./media/api.ts";
 import { Phone } from "./phone.ts";
 import type { Media } from "./schema.ts";
+import { ROOM, joined, person, roster } from "../room/testing.ts";
 import { ApiError } from "./session/api.ts";
 import { Session } from "./session/session.ts";
 import { SettingsStore } from "./settings.ts";
@@ -266,6 +267,29 @@ it("a voice that the relay refuses is said in words", async () => {
 
 	expect(phone.pending.value).toEqual([]);
 	expect(phone.notices.value).toMatchObject([{ about: "voice", code: "unsent" }]);
+});
+
+it("a telephone that we call into a room is heard to ring until it answers", async () => {
+	const { phone, engine, socket } = await signedIn();
+	phone.room.open("board");
+	phone.room.join({ room: "board", name: "Anna", pin: "", listen: false }, false);
+	const host = joined({ role: "host", roster: roster([person("p1", "Anna", { role: "host" })]) });
+	socket().receive({ type: "ok", id: socket().last("join")?.["id"], ...host });
+	await vi.advanceTimersByTimeAsync(0);
+	const dial = async (state: string, seq: number) => {
+		socket().receive({ type: "room_dial", room: ROOM, number: "7003", state, seq });
+		await vi.advanceTimersByTimeAsync(0);
+	};
+	phone.room.act({ act: "dial", number: "7003" });
+	await dial("calling", 1);
+	expect(engine.tone).toBeNull();
+
+	await dial("ringing", 2);
+	expect(engine.tone).toBe("ringback");
+	await dial("up", 3);
+
+	expect(engine.tone).toBeNull();
+	expect([...engine.rooms.keys()]).toEqual([ROOM]);
 });
 
 it("sound processing that is switched in a call counts at once", async () => {
