@@ -338,9 +338,11 @@ impl Steering {
         let until = now + SET_UP_TIMEOUT;
         let choice = self.config.choice_for(Calls::Out, number);
         let phase = Phase::SettingUp { until };
-        self.legs
-            .insert(id, Leg::new(far, Part::Absent, phase, choice));
-        self.build_audio(id, uuid);
+        let mut leg = Leg::new(far, Part::Absent, phase, choice);
+        // Asterisk writes a call's record by the channel that was made first, and ours is answered from the beginning.
+        leg.sound = Some(uuid);
+        self.legs.insert(id, leg);
+        self.choose_way(id);
         self.create_far(id, number, trunk, caller);
     }
 

@@ -116,8 +116,8 @@ impl Desk {
     pub fn dialling() -> Self {
         let mut desk = Self::up();
         desk.dials("600");
+        desk.makes_far();
         desk.answers(&mix_request(), 200);
-        desk.answers(&far_request("600"), 200);
         desk.answers(&audio_request(), 200);
         desk.starts(FAR);
         desk.starts(AUDIO);
@@ -185,6 +185,14 @@ impl Desk {
             caller,
             uuid: UUID,
         });
+    }
+
+    /// Asterisk makes the channel to the number that was dialled.
+    pub fn makes_far(&mut self) {
+        let far = |sent: &str| sent.starts_with("POST /channels/create?");
+        let mut open = self.open.iter().map(|(_, sent, _)| sent);
+        let request = open.find(|sent| far(sent)).unwrap().clone();
+        self.answers(&request, 200);
     }
 
     pub fn tells(&mut self, command: Command) {

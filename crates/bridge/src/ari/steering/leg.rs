@@ -34,6 +34,8 @@ pub(super) struct Leg {
     pub(super) choice: Choice,
     /// By which way the sound goes.
     pub(super) plan: Option<Plan>,
+    /// The sound to make once the far channel is there.
+    pub(super) sound: Option<uuid::Uuid>,
     /// Tells the far end what became of its transfer.
     pub(super) farewell: Option<RequestId>,
 }
@@ -135,6 +137,7 @@ impl Leg {
             codec: None,
             choice,
             plan: None,
+            sound: None,
             farewell: None,
         }
     }

@@ -35,7 +35,7 @@ impl Steering {
         let channel = Target::new("channels/externalMedia")
             .query("app", &self.own_app)
             .query("channelId", &external);
-        let plan = self.plan(id);
+        let plan = self.choose_way(id);
         let format = plan.codec.name();
         let channel = match plan.road {
             Road::AudioSocket => channel
@@ -69,7 +69,6 @@ impl Steering {
         if let Some(leg) = self.legs.get_mut(&id) {
             leg.mix = Part::Asked(mix);
             leg.external = Part::Asked(external);
-            leg.plan = Some(plan);
         }
         let choice = self.legs.get(&id).map(|leg| leg.choice);
         if choice == Some(Choice::Cheapest) || choice != Some(self.config.choice) {
@@ -77,7 +76,16 @@ impl Steering {
         }
     }
 
-    /// Chooses the way of a leg's sound.
+    /// Chooses the way of a leg's sound, once.
+    pub(super) fn choose_way(&mut self, id: LegId) -> Plan {
+        let chosen = self.legs.get(&id).and_then(|leg| leg.plan);
+        let plan = chosen.unwrap_or_else(|| self.plan(id));
+        if let Some(leg) = self.legs.get_mut(&id) {
+            leg.plan = Some(plan);
+        }
+        plan
+    }
+
     fn plan(&self, id: LegId) -> Plan {
         let leg = self.legs.get(&id);
         let choice = leg.map_or(self.config.choice, |leg| leg.choice);

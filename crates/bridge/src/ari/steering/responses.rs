@@ -218,6 +218,14 @@ impl Steering {
                 Outcome::Crossed | Outcome::Refused => Part::Absent,
             };
         }
+        // The far end may have left before we were told that it is there: its cause follows.
+        let sound = match (leg.phase, outcome, piece) {
+            (Phase::SettingUp { .. }, Outcome::Done, Piece::Far) => leg.sound.take(),
+            _ => None,
+        };
+        if let Some(uuid) = sound {
+            self.build_audio(id, uuid);
+        }
         match (outcome, piece) {
             (Outcome::Done, _) => self.advance(id, now),
             (_, Piece::Far) => self.end(id, Cause::Unreachable),
