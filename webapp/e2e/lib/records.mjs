@@ -49,16 +49,10 @@ export async function compareRecords(asterisk, file) {
   return legs.length;
 }
 
-/**
- * Asterisk counts whole seconds from the answer, from one turn of its clock to another; our sound's own channel is
- * always answered. Where that one was made before the channel that is dialled, the row is its own, and counts the
- * ringing, too.
- */
-function agrees({ talked_s, began_ms, ended_ms }, rows) {
-  const whole = (ended_ms - began_ms) / 1000;
-  const ours = ({ channel, dstchannel }) => channel.startsWith('AudioSocket/') && dstchannel !== '';
-  if (talked_s === 0) return rows.length > 0 && rows.every((row) => row.billsec <= (ours(row) ? whole + 1 : 0));
-  const fits = (row) => row.billsec >= Math.floor(talked_s) - 1 && row.billsec <= (ours(row) ? whole : talked_s) + 1;
+/** Asterisk counts whole seconds from the answer, from one turn of its clock to another. */
+function agrees({ talked_s }, rows) {
+  if (talked_s === 0) return rows.length > 0 && rows.every((row) => row.billsec === 0);
+  const fits = ({ billsec }) => Math.abs(billsec - Math.floor(talked_s)) <= 1;
   return rows.some((row) => row.disposition === 'ANSWERED' && fits(row));
 }
 
