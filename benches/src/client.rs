@@ -108,13 +108,13 @@ impl Client {
         self.order(Order::Announce(namespace, tx), rx).await
     }
 
-    /// Waits until the relay asks for a track of an announced namespace; returns under which alias to send it.
-    pub(crate) async fn wanted(&mut self) -> Result<TrackAlias> {
+    /// Waits until the relay asks for a track of an announced namespace; returns which one, and under which alias to send
+    /// it.
+    pub(crate) async fn wanted(&mut self) -> Result<(FullTrackName, TrackAlias)> {
         let wanted = timeout(ANSWER, self.wanted.recv()).await;
-        let (_, alias) = wanted
+        wanted
             .context("the relay does not ask for the track")?
-            .context("the session has ended")?;
-        Ok(alias)
+            .context("the session has ended")
     }
 
     /// Subscribes to a track and waits for the answer.

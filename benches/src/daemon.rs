@@ -17,9 +17,19 @@ pub(crate) struct Args {
     /// The program.
     #[arg(long, value_name = "FILE", default_value = "target/release/moqrelay")]
     daemon: PathBuf,
-    /// Its configuration; the ports are replaced by free ones.
-    #[arg(long, value_name = "FILE", default_value = "config/open.toml")]
-    config: PathBuf,
+    /// Its configuration; the ports are replaced by free ones. Without it everything is open (config/open.toml), for a
+    /// load that comes with tokens it is as delivered (config/relay.toml).
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// Who may do what at a daemon whose configuration was not named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Doors {
+    /// Everyone everything.
+    Open,
+    /// Whoever brings a token what that grants; guests get one.
+    Tokens,
 }
 
 /// A daemon that runs; it ends with this value.
@@ -27,6 +37,14 @@ pub(crate) struct Args {
 pub(crate) struct Daemon {
     child: Child,
     pub(crate) moq: SocketAddr,
+    pub(crate) http: SocketAddr,
+}
+
+/// Where a daemon listens besides.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ports {
+    http: SocketAddr,
+    metrics: SocketAddr,
 }
 
 /// How long a daemon may take until it is ready.
@@ -37,10 +55,14 @@ const ATTEMPTS: usize = 3;
 
 impl Daemon {
     /// Starts a daemon and waits until it is ready.
-    pub(crate) fn start(args: &Args) -> Result<Self> {
+    pub(crate) fn start(args: &Args, doors: Doors) -> Result<Self> {
+        let config = args.config.as_deref().unwrap_or(match doors {
+            Doors::Open => Path::new("config/open.toml"),
+            Doors::Tokens => Path::new("config/relay.toml"),
+        });
         let mut last = None;
         for _ in 0..ATTEMPTS {
-            match Self::try_start(args) {
+            match Self::try_start(&args.daemon, config) {
                 Ok(daemon) => return Ok(daemon),
                 Err(error) => last = Some(error),
             }
@@ -53,11 +75,11 @@ impl Daemon {
         self.child.id()
     }
 
-    fn try_start(args: &Args) -> Result<Self> {
+    fn try_start(program: &Path, config: &Path) -> Result<Self> {
         let moq = UdpSocket::bind("127.0.0.1:0")?.local_addr()?;
         // What `env` starts is the daemon itself: the process that is measured.
         let mut command = Command::new("env");
-        let metrics = on_ports(&mut command, &args.daemon, &args.config, moq.port())?;
+        let ports = on_ports(&mut command, program, config, moq.port())?;
         let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -65,11 +87,12 @@ impl Daemon {
             .with_context(|| {
                 format!(
                     "cannot start {}: build it (cargo build --release --package moqrelay) or name it with --daemon",
-                    args.daemon.display()
+                    program.display()
                 )
             })?;
-        let mut daemon = Self { child, moq };
-        daemon.wait_until_ready(metrics)?;
+        let http = ports.http;
+        let mut daemon = Self { child, moq, http };
+        daemon.wait_until_ready(ports.metrics)?;
         Ok(daemon)
     }
 
@@ -89,13 +112,13 @@ impl Daemon {
     }
 }
 
-/// Adds the daemon to a command that becomes what it starts; returns where to ask whether it is ready.
+/// Adds the daemon to a command that becomes what it starts; returns where else it will listen.
 pub(crate) fn on_ports(
     command: &mut Command,
     daemon: &Path,
     config: &Path,
     moq: u16,
-) -> Result<SocketAddr> {
+) -> Result<Ports> {
     let [http, metrics, audiosocket] = free_ports()?;
     command
         .arg(daemon)
@@ -106,7 +129,7 @@ pub(crate) fn on_ports(
         .env("MOQRELAY__METRICS__LISTEN", metrics.to_string())
         .env("MOQRELAY__ASTERISK__AUDIOSOCKET", audiosocket.to_string())
         .env("MOQRELAY__LOG__LEVEL", "error");
-    Ok(metrics)
+    Ok(Ports { http, metrics })
 }
 
 impl Drop for Daemon {

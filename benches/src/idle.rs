@@ -5,7 +5,7 @@ use std::{thread, time::Duration};
 use anyhow::Result;
 
 use crate::{
-    daemon::{self, Daemon},
+    daemon::{self, Daemon, Doors},
     proc,
     table::{Row, Verdict},
 };
@@ -25,7 +25,7 @@ const RESIDENT_MAX: f64 = 30e6;
 
 /// Measures the memory right after the start and some seconds later.
 pub(crate) fn measure(args: &Args) -> Result<Vec<Row>> {
-    let daemon = Daemon::start(&args.daemon)?;
+    let daemon = Daemon::start(&args.daemon, Doors::Open)?;
     let first = proc::resident_bytes(daemon.pid())? as f64;
     let cpu = proc::Cpu::of(daemon.pid())?;
     thread::sleep(Duration::from_secs(args.seconds));

@@ -8,6 +8,8 @@ mod house;
 pub(crate) mod log;
 mod memory;
 mod report;
+mod room;
+mod seats;
 mod source;
 
 use std::path::PathBuf;
@@ -20,11 +22,11 @@ pub(crate) use self::{
     memory::{Args as MemoryArgs, measure as memory},
 };
 use self::{
-    engine::Plan,
+    engine::{Plan, Times},
     house::House,
     source::{Mode, Stuff},
 };
-use crate::table::Row;
+use crate::{daemon::Doors, table::Row};
 
 /// What every load takes.
 #[derive(Debug, Clone, clap::Args)]
@@ -130,6 +132,10 @@ pub(crate) struct ListenersArgs {
     /// Sessions that speak, and hear each other; one after the other, evenly over the time of an object.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=50))]
     speakers: u32,
+    /// In a room of a daemon, as pages do it: everyone comes with the room's token and hears all of its seats, and not each
+    /// speaker's track. Who speaks gets the own objects back, too.
+    #[arg(long, conflicts_with_all = ["url", "bare"])]
+    seats: bool,
 }
 
 /// One video track, many subscribers.
@@ -194,18 +200,32 @@ pub(crate) fn rooms(args: &RoomsArgs) -> Result<Vec<Row>> {
         publishers: 1,
         slow: 0,
         stuff: args.voice.stuff(),
-        seconds: args.span.seconds,
+        times: Times::of_seconds(args.span.seconds),
     };
     run(&args.common, plan)
 }
 
 /// Measures a room of few who speak and many who listen.
 pub(crate) fn listeners(args: &ListenersArgs) -> Result<Vec<Row>> {
-    let plan = Plan {
+    let plan = listeners_plan(args);
+    if !args.seats {
+        return run(&args.common, plan);
+    }
+    let house = House::daemon(&args.common.house, Doors::Tokens)?;
+    let reports = one_thread()?.block_on(seats::run(&plan, &house, args.common.runs))?;
+    for report in &reports {
+        report.append(args.common.json.as_deref())?;
+    }
+    Ok(vec![report::row(&args.common, &reports)])
+}
+
+fn listeners_plan(args: &ListenersArgs) -> Plan {
+    Plan {
         what: format!(
-            "{} speakers to {} listeners, {}",
+            "{} speakers to {} listeners{}, {}",
             args.speakers,
             args.listeners,
+            if args.seats { " by seats" } else { "" },
             args.voice.mode.name()
         ),
         rooms: 1,
@@ -213,10 +233,12 @@ pub(crate) fn listeners(args: &ListenersArgs) -> Result<Vec<Row>> {
         talkers: args.speakers,
         publishers: 1,
         slow: 0,
-        stuff: args.voice.stuff(),
-        seconds: args.span.seconds,
-    };
-    run(&args.common, plan)
+        stuff: Stuff {
+            levels: args.seats,
+            ..args.voice.stuff()
+        },
+        times: Times::of_seconds(args.span.seconds),
+    }
 }
 
 /// Measures video.
@@ -233,8 +255,9 @@ pub(crate) fn video(args: &VideoArgs) -> Result<Vec<Row>> {
             rate: args.rate,
             size: args.size as usize,
             first_size: args.key_size as usize,
+            levels: false,
         },
-        seconds: args.span.seconds,
+        times: Times::of_seconds(args.span.seconds),
     };
     run(&args.common, plan)
 }
@@ -269,7 +292,7 @@ fn fanout_plan(args: &FanoutArgs) -> Plan {
         publishers: args.publishers,
         slow: 0,
         stuff: args.voice.stuff(),
-        seconds: args.span.seconds,
+        times: Times::of_seconds(args.span.seconds),
     }
 }
 
@@ -303,6 +326,7 @@ impl Voice {
             rate: self.rate,
             size: self.size as usize,
             first_size: self.size as usize,
+            levels: false,
         }
     }
 }

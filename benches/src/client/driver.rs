@@ -106,9 +106,15 @@ fn config(target: &Target) -> Config {
     };
     let mut config = Config::new(DRAFT, Role::Client, carrier);
     if carrier == Transport::Quic {
-        config.path = Some(match target.url.path() {
-            "" => "/".to_owned(),
-            path => path.to_owned(),
+        let url = &target.url;
+        let path = if url.path().is_empty() {
+            "/"
+        } else {
+            url.path()
+        };
+        config.path = Some(match url.query() {
+            Some(query) => format!("{path}?{query}"),
+            None => path.to_owned(),
         });
         config.authority = Some(target.addr.to_string());
     }

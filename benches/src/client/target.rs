@@ -52,6 +52,15 @@ impl Carrier {
     }
 }
 
+impl Target {
+    /// Returns the same with a token, as programs without headers of their own bring it.
+    pub(crate) fn with_token(&self, token: &str) -> Self {
+        let mut target = self.clone();
+        target.url.query_pairs_mut().append_pair("token", token);
+        target
+    }
+}
+
 impl FromStr for Target {
     type Err = Error;
 

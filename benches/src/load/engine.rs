@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use moqrelay_moqt::{FullTrackName, Namespace, TrackAlias};
 use tokio::{
     sync::{Semaphore, watch},
@@ -45,7 +45,25 @@ pub(crate) struct Plan {
     /// The last so many of them do not read.
     pub(crate) slow: u32,
     pub(crate) stuff: Stuff,
-    pub(crate) seconds: u64,
+    pub(crate) times: Times,
+}
+
+/// How long a load lasts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Times {
+    /// Sent first and not counted.
+    pub(crate) warm_up: Duration,
+    pub(crate) counted: Duration,
+}
+
+impl Times {
+    /// So many seconds count; one goes before them.
+    pub(crate) fn of_seconds(counted: u64) -> Self {
+        Self {
+            warm_up: Duration::from_secs(1),
+            counted: Duration::from_secs(counted),
+        }
+    }
 }
 
 /// Sessions that share a UDP socket: some, so that bursts fit its buffer; not all, so that there are not 500 sockets.
@@ -53,9 +71,6 @@ pub(crate) const SESSIONS_PER_SOCKET: u32 = 32;
 
 /// Sessions that are set up at a time: a relay may refuse more at once.
 pub(crate) const AT_ONCE: usize = 32;
-
-/// Sent first and not counted.
-const WARM_UP: Duration = Duration::from_secs(1);
 
 /// How long the last objects may take: longer than any relay's queue that is of use.
 const SETTLE: Duration = Duration::from_secs(3);
@@ -88,11 +103,40 @@ const BARE_ALIAS: TrackAlias = TrackAlias(1);
 pub(crate) async fn run(plan: &Plan, house: &House, number: u32) -> Result<Report> {
     let log = Arc::<Log>::default();
     let began = Instant::now();
-    let mut members = enter(plan, &house.target, &log).await?;
+    let mut members = enter(plan, house.targets(), &log).await?;
     let names = Names::new(number);
     let aliases = offer(plan, &mut members, &names).await?;
-    let took = began.elapsed();
+    let ready = Ready {
+        members,
+        aliases,
+        took: began.elapsed(),
+    };
+    let hearers = plan.members - plan.slow - plan.publishers;
+    send(plan, house, &log, ready, hearers).await
+}
 
+/// Sessions that have subscribed to all they are to hear.
+pub(crate) struct Ready {
+    pub(crate) members: Vec<Member>,
+    /// What to send with, a track after the other.
+    pub(crate) aliases: Vec<(wt::Session, TrackAlias)>,
+    /// How long all of that took.
+    pub(crate) took: Duration,
+}
+
+/// Sends on every track, each object for so many sessions, and looks what comes of it.
+pub(crate) async fn send(
+    plan: &Plan,
+    house: &House,
+    log: &Arc<Log>,
+    ready: Ready,
+    hearers: u32,
+) -> Result<Report> {
+    let Ready {
+        members,
+        aliases,
+        took,
+    } = ready;
     let (stop_tx, stop) = watch::channel(false);
     let mut sources = JoinSet::new();
     let period = Duration::from_secs(1) / plan.stuff.rate;
@@ -103,16 +147,15 @@ pub(crate) async fn run(plan: &Plan, house: &House, number: u32) -> Result<Repor
         // People do not speak in step.
         sources.spawn(source.run(period * at / talkers, stop.clone()));
     }
-    let seen = watch_load(plan, house, &log).await?;
+    let seen = watch_load(plan, house, log).await?;
     log.shut();
     stop_tx.send_replace(true);
     let mut sent = 0;
     while let Some(source) = sources.join_next().await {
         sent += source?.context("a publisher")?;
     }
-    let hearers = u64::from(plan.members - plan.slow - plan.publishers);
-    let wanted = sent * hearers;
-    settle(&log, wanted).await;
+    let wanted = sent * u64::from(hearers);
+    settle(log, wanted).await;
     let lost_sessions = members
         .iter()
         .filter(|member| member.link.has_ended())
@@ -169,14 +212,14 @@ struct Seen {
 
 /// Lets the load warm up, then looks at both processes before and after.
 async fn watch_load(plan: &Plan, house: &House, log: &Log) -> Result<Seen> {
-    sleep(WARM_UP).await;
+    sleep(plan.times.warm_up).await;
     let relay_cpu = || house.pid.map(Cpu::of).transpose();
     let resident = || house.pid.map(proc::resident_bytes).transpose();
     let resident_before = resident()?;
     let (relay, own, machine) = (relay_cpu()?, Cpu::of(std::process::id())?, Machine::now()?);
     let (arrived, bytes, began) = (log.arrived(), log.arrived_bytes(), Instant::now());
     log.open();
-    sleep_until((began + Duration::from_secs(plan.seconds)).into()).await;
+    sleep_until((began + plan.times.counted).into()).await;
     let (delivered, bytes) = (log.arrived() - arrived, log.arrived_bytes() - bytes);
     let seconds = began.elapsed().as_secs_f64();
     let relay = relay_cpu()?
@@ -205,13 +248,13 @@ async fn settle(log: &Log, wanted: u64) {
     }
 }
 
-/// Opens every session.
-pub(crate) async fn enter(plan: &Plan, target: &Target, log: &Arc<Log>) -> Result<Vec<Member>> {
+/// Opens every session, each to the next of the targets in turn.
+pub(crate) async fn enter(plan: &Plan, targets: &[Target], log: &Arc<Log>) -> Result<Vec<Member>> {
     let all = plan.rooms * plan.members;
     let turns = Arc::new(Semaphore::new(AT_ONCE));
     let mut opening = JoinSet::new();
     let mut sockets = [None, None];
-    for n in 0..all {
+    for (n, target) in (0..all).zip(targets.iter().cycle()) {
         let (room, number) = (n / plan.members, n % plan.members);
         let reading = if number >= plan.members - plan.slow {
             Reading::Never
@@ -288,7 +331,7 @@ pub(crate) async fn offer(
     for member in members.iter_mut().filter(|member| plan.speaks(member)) {
         aliases.push(match &mut member.link {
             Link::Moq(client) => {
-                let alias = client.wanted().await?;
+                let (_, alias) = client.wanted().await?;
                 (client.transport().clone(), alias)
             }
             Link::Bare(session) => (session.clone(), BARE_ALIAS),
@@ -330,6 +373,14 @@ impl Link {
 }
 
 impl Member {
+    /// Returns its MoQ session; the bare sender has none.
+    pub(crate) fn client(&mut self) -> Result<&mut Client> {
+        match &mut self.link {
+            Link::Moq(client) => Ok(client),
+            Link::Bare(_) => bail!("the bare sender has no tracks"),
+        }
+    }
+
     /// Tells whether it should hear something.
     fn hears(&self, plan: &Plan) -> bool {
         self.reading == Reading::Eager && (!plan.speaks(self) || plan.talkers > 1)

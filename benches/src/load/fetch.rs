@@ -12,7 +12,7 @@ use tokio::{sync::watch, task::JoinSet, time::sleep};
 
 use super::{
     Voice,
-    engine::{self, Link, Names, Plan},
+    engine::{self, Link, Names, Plan, Times},
     house::{self, House},
     log::Log,
     one_thread,
@@ -117,9 +117,9 @@ async fn run(args: &Args, house: &House) -> Result<Report> {
         publishers: 1,
         slow: 0,
         stuff,
-        seconds: 0,
+        times: Times::of_seconds(0),
     };
-    let mut members = engine::enter(&plan, &house.target, &log).await?;
+    let mut members = engine::enter(&plan, house.targets(), &log).await?;
     let names = Names::new(0);
     let mut aliases = engine::offer(&plan, &mut members, &names).await?;
     let publisher = aliases.pop().context("there is one publisher")?;

@@ -2,6 +2,7 @@
 
 use std::{
     io::{BufRead as _, BufReader},
+    net::SocketAddr,
     process::{Child, Command, Stdio},
 };
 
@@ -9,7 +10,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::{
     client::Target,
-    daemon::{self, Daemon},
+    daemon::{self, Daemon, Doors},
 };
 
 /// Which relay.
@@ -37,6 +38,8 @@ pub(crate) struct Args {
 pub(crate) struct House {
     pub(crate) target: Target,
     pub(crate) pid: Option<u32>,
+    /// Where pages sign in, at a daemon that was started.
+    pub(crate) http: Option<SocketAddr>,
     _started: Option<Started>,
 }
 
@@ -47,25 +50,37 @@ enum Started {
 }
 
 impl House {
-    /// Starts what the arguments ask for.
+    /// Starts what the arguments ask for, everything open.
     pub(crate) fn open(args: &Args) -> Result<Self> {
         if let Some(target) = &args.url {
             return Ok(Self {
                 target: target.clone(),
                 pid: args.relay_pid,
+                http: None,
                 _started: None,
             });
         }
         if args.bare {
             return Self::bare();
         }
-        let daemon = Daemon::start(&args.daemon)?;
+        Self::daemon(args, Doors::Open)
+    }
+
+    /// Starts a daemon.
+    pub(crate) fn daemon(args: &Args, doors: Doors) -> Result<Self> {
+        let daemon = Daemon::start(&args.daemon, doors)?;
         let scheme = if args.quic { "moqt" } else { "https" };
         Ok(Self {
             target: format!("{scheme}://{}/moq", daemon.moq).parse()?,
             pid: Some(daemon.pid()),
+            http: Some(daemon.http),
             _started: Some(Started::Daemon(daemon)),
         })
+    }
+
+    /// Returns what every session goes to.
+    pub(crate) fn targets(&self) -> &[Target] {
+        std::slice::from_ref(&self.target)
     }
 
     fn bare() -> Result<Self> {
@@ -86,6 +101,7 @@ impl House {
         Ok(Self {
             target: format!("bare://{addr}").parse()?,
             pid: Some(pid),
+            http: None,
             _started: started,
         })
     }

@@ -8,7 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What all sessions of a load heard. A payload begins with when it was sent, in nanoseconds since the log began.
+/// What all sessions of a load heard. A payload begins as a packet of Opus does, with one byte, and then says in seven when
+/// it was sent, in nanoseconds since the log began.
 #[derive(Debug)]
 pub(crate) struct Log {
     began: Instant,
@@ -20,6 +21,12 @@ pub(crate) struct Log {
     /// How late those that count were, in microseconds.
     samples: Mutex<Vec<u32>>,
 }
+
+/// A packet of 20 ms in full band.
+const TOC: u8 = 0xf8;
+
+/// What of the first eight bytes is the time: enough for two years.
+const STAMP: u64 = u64::MAX >> 8;
 
 impl Default for Log {
     /// Begins a log in which nothing counts.
@@ -36,7 +43,7 @@ impl Default for Log {
 }
 
 impl Log {
-    /// Returns what to begin a payload with.
+    /// Returns what time it is, in nanoseconds since the log began.
     pub(crate) fn stamp(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
@@ -56,6 +63,11 @@ impl Log {
         (self.from.load(Relaxed)..self.until.load(Relaxed)).contains(&stamp)
     }
 
+    /// Returns how to begin a payload that is sent then.
+    pub(crate) fn head(stamp: u64) -> [u8; 8] {
+        ((u64::from(TOC) << 56) | (stamp & STAMP)).to_be_bytes()
+    }
+
     /// Notes a payload that has just arrived; tells whether it counts.
     pub(crate) fn hear(&self, payload: &[u8]) -> bool {
         self.arrived.fetch_add(1, Relaxed);
@@ -64,7 +76,7 @@ impl Log {
         let Some((stamp, _)) = payload.split_first_chunk::<8>() else {
             return false;
         };
-        let sent = u64::from_be_bytes(*stamp);
+        let sent = u64::from_be_bytes(*stamp) & STAMP;
         if !self.counts(sent) {
             return false;
         }
@@ -126,11 +138,11 @@ mod tests {
     #[test]
     fn only_what_is_sent_within_the_window_counts() {
         let log = Log::default();
-        let early = log.stamp().to_be_bytes();
+        let early = Log::head(log.stamp());
         log.open();
-        let within = log.stamp().to_be_bytes();
+        let within = Log::head(log.stamp());
         log.shut();
-        let late = log.stamp().to_be_bytes();
+        let late = Log::head(log.stamp());
 
         assert!(!log.hear(&early));
         assert!(log.hear(&within));

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
 use super::{
-    engine::{self, Plan},
+    engine::{self, Plan, Times},
     house::{self, House},
     one_thread,
     source::{Mode, Stuff},
@@ -104,23 +104,24 @@ async fn run(args: &Args, house: &House) -> Result<Report> {
             rate: 50,
             size: 80,
             first_size: 80,
+            levels: false,
         },
-        seconds: args.seconds,
+        times: Times::of_seconds(args.seconds),
     };
     // What the first sessions need once, the program's own pages too, is not the price of the others.
     engine::run(
         &Plan {
-            seconds: 1,
+            times: Times::of_seconds(1),
             ..plan(FIRST, 1)
         },
         house,
         0,
     )
     .await?;
-    let few = engine::enter(&plan(FIRST, 0), &house.target, &Arc::default()).await?;
+    let few = engine::enter(&plan(FIRST, 0), house.targets(), &Arc::default()).await?;
     sleep(SETTLE).await;
     let before = proc::resident_bytes(pid)?;
-    let idle = engine::enter(&plan(args.sessions, 0), &house.target, &Arc::default()).await?;
+    let idle = engine::enter(&plan(args.sessions, 0), house.targets(), &Arc::default()).await?;
     sleep(SETTLE).await;
     let each = proc::resident_bytes(pid)?.saturating_sub(before) as f64 / f64::from(args.sessions);
     engine::leave(&few);

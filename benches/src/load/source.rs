@@ -14,6 +14,7 @@ use moqrelay_moqt::{
     TrackAlias,
     data::{Object, ObjectDatagram, ObjectStatus, SubgroupEncoder, SubgroupHeader, SubgroupId},
 };
+use moqrelay_wire::audio_object::{Level, Properties};
 use tokio::{
     sync::watch,
     time::{Instant, MissedTickBehavior, interval_at},
@@ -33,6 +34,8 @@ pub(crate) struct Stuff {
     pub(crate) size: usize,
     /// Bytes of the payload of a group's first object.
     pub(crate) first_size: usize,
+    /// Each object says how loud it is and when it was, as those of pages do, and datagrams are in groups of a second.
+    pub(crate) levels: bool,
 }
 
 /// How objects travel.
@@ -121,9 +124,15 @@ impl Source {
         }
         let number = self.next.fetch_add(1, Relaxed);
         let stuff = self.stuff;
+        let properties = stuff.properties(number);
         for publisher in &mut self.publishers {
+            let properties = properties.clone();
             match stuff.mode {
-                Mode::Datagrams => publisher.send_datagram(number, payload(stamp, stuff.size))?,
+                Mode::Datagrams => {
+                    let each_group = if stuff.levels { stuff.rate.into() } else { 1 };
+                    let place = (number / each_group, number % each_group);
+                    publisher.send_datagram(place, properties, payload(stamp, stuff.size))?;
+                }
                 Mode::Groups(objects) => {
                     let (group, id) = objects.map_or((0, number), |n| (number / n, number % n));
                     let size = if id == 0 {
@@ -132,8 +141,13 @@ impl Source {
                         stuff.size
                     };
                     let ends = objects == Some(id + 1);
-                    let payload = payload(stamp, size);
-                    publisher.send_on_stream(group, id, payload, ends).await?;
+                    let object = Object {
+                        id,
+                        properties,
+                        payload: payload(stamp, size),
+                        ..Object::default()
+                    };
+                    publisher.send_on_stream(group, object, ends).await?;
                 }
             }
         }
@@ -141,41 +155,52 @@ impl Source {
     }
 }
 
+impl Stuff {
+    /// What the n-th object says of itself.
+    fn properties(&self, number: u64) -> Bytes {
+        if !self.levels {
+            return Bytes::new();
+        }
+        let level = Level {
+            // Not steady: that would be taken for noise.
+            below_overload_db: 30 + (number % 12) as u8,
+            voice: true,
+        };
+        Properties::of_object(48_000 / u64::from(self.rate) * number, level).to_bytes()
+    }
+}
+
 impl Publisher {
-    fn send_datagram(&self, number: u64, payload: Bytes) -> Result<()> {
+    fn send_datagram(
+        &self,
+        (group, id): (u64, u64),
+        properties: Bytes,
+        payload: Bytes,
+    ) -> Result<()> {
         let object = ObjectDatagram {
             alias: self.alias,
-            group: number,
-            id: 0,
+            group,
+            id,
             priority: None,
             end_of_group: false,
             status: ObjectStatus::Normal,
-            properties: Bytes::new(),
+            properties,
             payload,
         };
         Ok(self.transport.send_datagram(object.encode(DRAFT)?)?)
     }
 
-    async fn send_on_stream(
-        &mut self,
-        group: u64,
-        id: u64,
-        payload: Bytes,
-        ends: bool,
-    ) -> Result<()> {
+    async fn send_on_stream(&mut self, group: u64, object: Object, ends: bool) -> Result<()> {
         let mut bytes = BytesMut::new();
         let (mut encoder, mut stream) = match self.stream.take() {
             Some(open) => open,
             None => {
-                let encoder = SubgroupEncoder::new(DRAFT, header(self.alias, group));
+                let properties = !object.properties.is_empty();
+                let header = header(self.alias, group, properties);
+                let encoder = SubgroupEncoder::new(DRAFT, header);
                 encoder.header(&mut bytes);
                 (encoder, self.transport.open_uni().await?)
             }
-        };
-        let object = Object {
-            id,
-            payload,
-            ..Object::default()
         };
         encoder.object(&object, &mut bytes)?;
         bytes.extend_from_slice(&object.payload);
@@ -191,18 +216,18 @@ impl Publisher {
 
 fn payload(stamp: u64, size: usize) -> Bytes {
     let mut payload = BytesMut::with_capacity(size);
-    payload.put_u64(stamp);
+    payload.put_slice(&Log::head(stamp));
     payload.resize(size, 0);
     payload.freeze()
 }
 
-fn header(alias: TrackAlias, group: u64) -> SubgroupHeader {
+fn header(alias: TrackAlias, group: u64, properties: bool) -> SubgroupHeader {
     SubgroupHeader {
         alias,
         group,
         subgroup: SubgroupId::Zero,
         priority: None,
-        properties: false,
+        properties,
         end_of_group: false,
         first_object: true,
     }
