@@ -96,6 +96,66 @@ describe('init-asterisk', () => {
   });
 });
 
+describe('by https', () => {
+  let port;
+  const wanted = () => ({ url: `https://127.0.0.1:${port}/ari`, more: `ca = "${join(folder, 'asterisk.crt')}"` });
+
+  before(async () => {
+    port = await freePort('tcp');
+    const names = file('asterisk.cnf', '[req]\ndistinguished_name = name\nx509_extensions = more\nprompt = no\n[name]\nCN = 127.0.0.1\n[more]\nsubjectAltName = IP:127.0.0.1\nbasicConstraints = critical, CA:FALSE\n');
+    const made = await run('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '30', '-config', names, '-keyout', join(folder, 'asterisk.key'), '-out', join(folder, 'asterisk.crt')]);
+    assert.equal(made.status, 0, made.stderr);
+    const { status, stdout, stderr } = await moqrelay('init-asterisk', '--config', file('secure.toml', configuration(wanted())), '--asterisk', '22.10');
+    assert.equal(status, 0, stderr);
+    const [, http] = /===== http-moqrelay\.conf =====\n([^]*?)(?=; =====|$)/.exec(stdout);
+    assert.match(http, new RegExp(`^tlsbindaddr = 127.0.0.1:${port}$`, 'm'));
+    for (const name of ['asterisk.crt', 'asterisk.key']) {
+      const place = join(asterisk.state, 'keys', name);
+      writeFileSync(place, readFileSync(join(folder, name)));
+      chmodSync(place, 0o644);
+    }
+    // The plain port stays: the other tests use it.
+    const text = http.replaceAll('/etc/asterisk/keys/', '/asterisk-state/keys/').replace(/^bindport = .*$/m, `bindport = ${ports.ari}`);
+    writeFileSync(join(asterisk.state, 'etc/http-moqrelay.conf'), text);
+    await asterisk.cli('module reload http');
+    await until(async () => (await asterisk.cli('http show status')).includes(`${port}`), { what: 'Asterisk to serve TLS' });
+  });
+
+  test('the doctor finds nothing', async () => {
+    const { status, stdout } = await doctor(configuration(wanted()));
+
+    assert.equal(status, 0, stdout);
+    assert.match(stdout, /^All is well/m);
+  });
+
+  test('the doctor finds a certificate that nobody trusts', async () => {
+    const { status, stdout } = await doctor(configuration({ url: wanted().url }));
+
+    assert.equal(status, 1, stdout);
+    assert.match(stdout, /ARI: 127\.0\.0\.1:\d+ does not show a certificate that we trust/);
+  });
+
+  test('calls are steered, and their sound goes by wss', async () => {
+    const { url, more } = wanted();
+    const daemon = await startDaemon({ ports, toml: roads({ url, more: `${more}\nroad = "websocket"` }) });
+    const alice = await startPhone({ asterisk, name: 'alice', hz: 700 });
+    try {
+      await until(async () => /moqrelay/.test(await asterisk.cli('ari show apps')), { what: 'the daemon to connect to ARI', ms: 20_000 });
+      await asterisk.cli('dialplan add extension 7997,1,Goto(moqrelay-ring,milliwatt,1) into internal');
+      await alice.dial('7997');
+      await alice.established();
+      await new Promise((resolve) => setTimeout(resolve, TONE_MS));
+      await alice.hangUp();
+
+      const { hz, level } = peak(alice.heard);
+      assert.ok(Math.abs(hz - TONE_HZ) <= 5 && level > 1000, `the telephone heard ${hz} Hz at level ${level}`);
+    } finally {
+      await alice.stop();
+      await daemon.stop();
+    }
+  });
+});
+
 describe('doctor finds nothing', () => {
   test('when all is well', async (context) => {
     const { status, stdout } = await doctor(good);
@@ -261,14 +321,15 @@ ${roads(change)}
 `;
 }
 
-function roads({ ari = ports.ari, password = 'a-password-of-tests', told }) {
+function roads({ ari = ports.ari, url = `http://127.0.0.1:${ari}/ari`, password = 'a-password-of-tests', told, more = '' }) {
   return `
 [asterisk.ari]
-url = "http://127.0.0.1:${ari}/ari"
+url = "${url}"
 user = "moqrelay"
 password = "${password}"
 dial = "Local/{number}@internal/n"
 ${told === undefined ? '' : `audiosocket = "${told}"`}
+${more}
 `;
 }
 

@@ -18,7 +18,7 @@ use tokio::{
 use uuid::Uuid;
 
 use crate::{
-    Codec, Credentials, Knock, LegId, Place, Service, TlsAcceptor, identify,
+    Codec, Credentials, Knock, LegId, Place, Service, Site, TlsAcceptor, identify,
     leg::{Beep, Cause, Coding, Command, OutRate, Quality, Reason, Shaping, Spec, Stats, Tone},
     seats::Seats,
     server::{Order, Rooms, Server},
@@ -91,8 +91,8 @@ pub struct Listeners {
 pub enum Way {
     /// A media WebSocket on Asterisk's HTTP server.
     WebSocket {
-        /// `HOST:PORT` of the HTTP server.
-        host: String,
+        /// The HTTP server.
+        site: Site,
         /// The channel's `MEDIA_WEBSOCKET_CONNECTION_ID`.
         connection: String,
     },

@@ -11,6 +11,7 @@ pub mod ami;
 pub mod ari;
 mod bridge;
 mod codec;
+mod dial;
 mod exchange;
 mod expectation;
 mod governor;
@@ -27,6 +28,7 @@ mod wheel;
 
 pub use bridge::{Bridge, CommandError, Config, Event, Events, Listeners, Stray, Way};
 pub use codec::Codec;
+pub use dial::{Site, TlsConnector};
 pub use leg::LegId;
 pub use media::{Credentials, Knock, Securing, TlsAcceptor};
 pub use moqrelay_audio::{

@@ -29,6 +29,7 @@ use uuid::Uuid;
 use crate::{
     ari::Secret,
     codec::Codec,
+    dial::Site,
     leg::{Bytestream, Line, LineError, MediaSocket},
 };
 
@@ -268,18 +269,20 @@ impl Request {
     }
 }
 
-/// Connects to Asterisk's `/media/<connection>` at `host` and waits for `MEDIA_START`.
-pub(crate) async fn connect(host: &str, connection: &str) -> Result<MediaSocket, Error> {
+/// Connects to Asterisk's `/media/<connection>` and waits for `MEDIA_START`.
+pub(crate) async fn connect(site: &Site, connection: &str) -> Result<MediaSocket, Error> {
     let open = async {
-        let uri = format!("ws://{host}/media/{connection}");
+        let uri = format!(
+            "{}://{}/media/{connection}",
+            site.websocket_scheme(),
+            site.host
+        );
         let mut request = tungstenite::client::IntoClientRequest::into_client_request(uri)?;
         request.headers_mut().insert(
             header::SEC_WEBSOCKET_PROTOCOL,
             HeaderValue::from_static(SUBPROTOCOL),
         );
-        let stream = TcpStream::connect(host).await?;
-        stream.set_nodelay(true)?;
-        let mut stream: Box<dyn Bytestream> = Box::new(stream);
+        let mut stream = site.connect().await?;
         let rest = shake_hands(&mut stream, request).await?;
         started(Line::new(stream, Role::Client, rest)).await
     };

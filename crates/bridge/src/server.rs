@@ -462,8 +462,8 @@ impl Server {
         };
         let mut seat = None;
         let opening: Opening = match way {
-            Way::WebSocket { host, connection } => Box::pin(async move {
-                let socket = media::connect(&host, &connection).await?;
+            Way::WebSocket { site, connection } => Box::pin(async move {
+                let socket = media::connect(&site, &connection).await?;
                 Ok(Road::WebSocket(Box::new(socket)))
             }),
             Way::Rtp { peers, codec } => {

@@ -7,7 +7,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures_util::SinkExt;
-use moqrelay_bridge::ari::{Caller, Client, CommandRefused, Config, Event, Handle, LegId, Secret};
+use moqrelay_bridge::TlsConnector;
+use moqrelay_bridge::ari::{
+    Caller, Client, CommandRefused, Config, Event, Failure, Handle, LegId, Method, Probe, Secret,
+};
+use moqrelay_bridge::leg::Bytestream;
 use moqrelay_wire::signal::Cause;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -47,6 +51,47 @@ async fn it_is_up_when_it_knows_what_there_is() {
     asterisk.gives_lists().await;
 
     assert_eq!(client.event().await, Event::Up);
+}
+
+#[tokio::test]
+async fn by_https_each_connection_is_made_secure_before_anything_is_sent() {
+    let mut asterisk = Fake::start().await;
+    let (names_tx, mut names) = mpsc::unbounded_channel();
+    let mut config = asterisk.config();
+    config.url = config.url.replace("http://", "https://");
+    // The shaking of hands is the daemon's; it is seen here where it is asked for.
+    config.tls = Some(TlsConnector::new(move |name, stream| {
+        names_tx.send(name).unwrap();
+        Box::pin(async move {
+            let secured: Box<dyn Bytestream> = Box::new(stream);
+            Ok(secured)
+        })
+    }));
+    let mut client = run(config);
+
+    let _socket = asterisk.socket().await;
+    assert_eq!(soon(names.recv()).await.unwrap(), "127.0.0.1");
+    asterisk.gives_lists().await;
+    assert_eq!(client.event().await, Event::Up);
+
+    assert_eq!(soon(names.recv()).await.unwrap(), "127.0.0.1");
+}
+
+#[tokio::test]
+async fn an_asterisk_that_is_not_trusted_is_sent_nothing() {
+    let mut asterisk = Fake::start().await;
+    let mut config = asterisk.config();
+    config.url = config.url.replace("http://", "https://");
+    config.tls = Some(TlsConnector::new(|_, _| {
+        let error = std::io::Error::new(std::io::ErrorKind::InvalidData, "who is that?");
+        Box::pin(async { Err(error) })
+    }));
+
+    let probe = Probe::new(&config).unwrap();
+    let reply = probe.ask(Method::Get, "asterisk/info", &[], &[]).await;
+
+    assert_eq!(reply.unwrap_err(), Failure::Untrusted);
+    assert!(asterisk.requests.try_recv().is_err());
 }
 
 #[tokio::test]
@@ -402,12 +447,7 @@ impl Fake {
     }
 
     fn client(&self) -> Running {
-        let (handle, work, events) = Client::new(self.config()).unwrap();
-        Running {
-            handle,
-            work: tokio::spawn(work),
-            events,
-        }
+        run(self.config())
     }
 
     async fn up(&mut self) -> (Running, Socket) {
@@ -542,6 +582,15 @@ async fn read_request(stream: &mut BufReader<TcpStream>) -> Option<String> {
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await.ok()?;
     Some(first)
+}
+
+fn run(config: Config) -> Running {
+    let (handle, work, events) = Client::new(config).unwrap();
+    Running {
+        handle,
+        work: tokio::spawn(work),
+        events,
+    }
 }
 
 /// Waits for what must come; only a fault reaches the deadline.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use common::{Scene, objects, pass, place, within};
 use futures_util::{SinkExt as _, StreamExt as _};
 use moqrelay_bridge::{
-    Credentials, Event, Knock, LegId, Way,
+    Credentials, Event, Knock, LegId, Site, Way,
     ari::Secret,
     leg::{OutRate, Reason, Spec},
 };
@@ -290,8 +290,9 @@ async fn an_asterisk_that_refuses_or_answers_amiss_is_no_way() {
 async fn reached(scene: &mut Scene) -> TcpListener {
     let asterisk = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let id = scene.expect(1, OutRate::Follow);
+    let host = asterisk.local_addr().unwrap().to_string();
     let way = Way::WebSocket {
-        host: asterisk.local_addr().unwrap().to_string(),
+        site: Site { host, tls: None },
         connection: "relay".into(),
     };
     scene.bridge.reach(id, way).unwrap();

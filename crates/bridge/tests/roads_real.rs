@@ -19,7 +19,7 @@ use bytes::Bytes;
 use common::{Publisher, Scene, decode, objects, place, purity, within};
 use moqrelay_audio::SampleRate;
 use moqrelay_bridge::{
-    Codec, Credentials, Event, LegId, Way,
+    Codec, Credentials, Event, LegId, Site, Way,
     ari::Secret,
     leg::{OutRate, Reason, Spec},
 };
@@ -253,7 +253,10 @@ fn world_with(password: &str) -> (Scene, Asterisk) {
 
 fn way(asterisk: &Asterisk, connection: &str) -> Way {
     Way::WebSocket {
-        host: format!("127.0.0.1:{}", asterisk.http),
+        site: Site {
+            host: format!("127.0.0.1:{}", asterisk.http),
+            tls: None,
+        },
         connection: connection.into(),
     }
 }

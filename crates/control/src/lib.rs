@@ -30,7 +30,7 @@ pub use config::{Calls, Config, Files, Guests, Limits, Transport, TransportSourc
 pub use control::{Control, Counts};
 pub use directory::Directory;
 pub use files::file_id;
-pub use listener::secure;
+pub use listener::{secure, secure_client};
 pub use ops::{
     Backlog, Cache, NoLog, Operated, Ops, ProgramPlace, RelayOps, RelaySession, RelaySessions,
     RelayTrack, RelayTracks, Room, Traffic, Trunk, serve_ops,

@@ -14,13 +14,14 @@ use std::time::Duration;
 
 use axum::extract::connect_info::Connected;
 use axum::serve::IncomingStream;
+use rustls::pki_types::ServerName;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_rustls::server::TlsStream;
-use tokio_rustls::{Accept, TlsAcceptor};
+use tokio_rustls::{Accept, TlsAcceptor, TlsConnector};
 
 use crate::rate::household;
 
@@ -103,6 +104,20 @@ pub async fn secure(
     config: Arc<rustls::ServerConfig>,
 ) -> io::Result<impl AsyncRead + AsyncWrite + Send + Unpin + 'static> {
     TlsAcceptor::from(config).accept(stream).await
+}
+
+/// Makes a connection that was made to a server secure. `name` is the server's name or address.
+///
+/// # Errors
+///
+/// When the server speaks no TLS that this side knows; [`io::ErrorKind::InvalidData`] when it is not trusted.
+pub async fn secure_client(
+    name: String,
+    stream: TcpStream,
+    config: Arc<rustls::ClientConfig>,
+) -> io::Result<impl AsyncRead + AsyncWrite + Send + Unpin + 'static> {
+    let name = ServerName::try_from(name).map_err(io::Error::other)?;
+    TlsConnector::from(config).connect(name, stream).await
 }
 
 /// A listener that counts.

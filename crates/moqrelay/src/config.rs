@@ -303,6 +303,19 @@ mod tests {
     }
 
     #[test]
+    fn who_signs_asterisks_certificate_is_named_with_https_alone() {
+        let with = |url: &str| {
+            let rest =
+                "user = \"u\"\npassword = \"p\"\ndial = \"PJSIP/{number}@t\"\nca = \"/etc/ca.pem\"";
+            parse(&format!("[asterisk.ari]\nurl = \"{url}\"\n{rest}"))
+        };
+
+        assert!(with("https://127.0.0.1:8089/ari").is_ok());
+        let error = with("http://127.0.0.1:8088/ari").unwrap_err().to_string();
+        assert!(error.contains("asterisk.ari.ca"), "{error}");
+    }
+
+    #[test]
     fn a_secret_is_not_shown() {
         let config = parse("[asterisk]\nsecret = \"do-not-show-me\"").unwrap();
 

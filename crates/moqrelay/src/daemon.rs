@@ -53,7 +53,7 @@ use crate::{
 pub(crate) fn check(config: &Config) -> Result<()> {
     identity(&config.tls)?;
     directory(&config.users)?;
-    if let Some(ari) = ari_config(config) {
+    if let Some(ari) = ari_config(config)? {
         ari.check().context("asterisk.ari")?;
     }
     Processors::new(&config.processor)?;
@@ -98,7 +98,7 @@ pub(crate) async fn run(
     let mut runs = inheritance
         .as_ref()
         .map_or_else(Vec::new, |it| it.runs.clone());
-    let mut ari = ari_config(&config);
+    let mut ari = ari_config(&config)?;
     if let Some(ari) = &mut ari {
         ari.check().context("asterisk.ari")?;
         ari.elders.clone_from(&runs);

@@ -158,7 +158,7 @@ fn version(named: Option<&str>, config: &Config) -> Result<Version> {
 
 /// Asks the Asterisk of the configuration.
 fn asked(config: &Config) -> Option<Version> {
-    let probe = Probe::new(&ari_config(config)?).ok()?;
+    let probe = Probe::new(&ari_config(config).ok()??).ok()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -287,9 +287,21 @@ fn http(ari: &Ari) -> Result<String> {
         Err(_) => plain("asterisk.ari.url", bare)?.to_owned(),
     };
     let port = ari.url.port_or_known_default().unwrap_or(80).to_string();
+    if ari.url.scheme() == "http" {
+        return Ok(with_values(
+            HTTP,
+            &[("bindaddr", &addr), ("bindport", &port)],
+        ));
+    }
+    // What is not encrypted stays on the machine.
+    let secure = HTTP.replace(";tls", "tls");
+    let addr = match addr.contains(':') {
+        true => format!("[{addr}]:{port}"),
+        false => format!("{addr}:{port}"),
+    };
     Ok(with_values(
-        HTTP,
-        &[("bindaddr", &addr), ("bindport", &port)],
+        &secure,
+        &[("bindaddr", "127.0.0.1"), ("tlsbindaddr", &addr)],
     ))
 }
 
@@ -429,6 +441,25 @@ mod tests {
             assert!(all.lines().any(|each| each == line), "{line} in {all}");
         }
         assert!(!all.contains("change-this"), "{all}");
+    }
+
+    #[test]
+    fn with_https_asterisk_serves_tls_there_and_the_rest_on_its_machine() {
+        let secure = CONFIG.replace("http://10.0.0.5:8089", "https://10.0.0.5:8089");
+        let (plain, secure) = (
+            all(CONFIG, Mode::Both, "22.7"),
+            all(&secure, Mode::Both, "22.7"),
+        );
+
+        for line in [
+            "bindaddr = 127.0.0.1",
+            "tlsenable = yes",
+            "tlsbindaddr = 10.0.0.5:8089",
+            "tlscertfile = /etc/asterisk/keys/asterisk.crt",
+        ] {
+            assert!(secure.lines().any(|each| each == line), "{line}: {secure}");
+        }
+        assert!(!plain.lines().any(|line| line.starts_with("tls")));
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod telemetry;
 mod token;
 mod transport;
 mod trunks;
+mod trust;
 mod upgrade;
 mod version;
 

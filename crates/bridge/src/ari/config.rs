@@ -6,7 +6,10 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::{Calls, Choice, Road, RoadRule, Trunk};
-use crate::Codec;
+use crate::{
+    Codec,
+    dial::{Site, TlsConnector},
+};
 
 /// A password. It is never printed.
 #[derive(Clone, PartialEq, Eq)]
@@ -43,8 +46,10 @@ pub enum Unanswered {
 /// Where Asterisk is and how calls are made there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// ARI's base, `http://HOST:PORT/ari`. There is no TLS: keep it on a network of your own.
+    /// ARI's base, `http://HOST:PORT/ari`, or `https://…` for TLS, also of the media WebSockets there.
     pub url: String,
+    /// What makes `https://` secure.
+    pub tls: Option<TlsConnector>,
     /// The user of `ari.conf`.
     pub user: String,
     /// Its password.
@@ -92,6 +97,7 @@ impl Config {
     pub fn new(url: &str, user: &str, password: Secret, dial: &str, audiosocket: &str) -> Self {
         Self {
             url: url.trim_end_matches('/').to_owned(),
+            tls: None,
             user: user.to_owned(),
             password,
             app: "moqrelay".to_owned(),
@@ -120,7 +126,7 @@ impl Config {
     ///
     /// Names the field, its value and what is allowed.
     pub fn check(&self) -> Result<(), ConfigError> {
-        self.host_and_path()?;
+        self.site_and_path()?;
         let dials = self.trunks.iter().map(|trunk| &trunk.dial);
         for dial in dials.chain([&self.dial]) {
             if !dial.contains("{number}") || !dial.contains('/') {
@@ -195,10 +201,16 @@ impl Config {
         format!("{}-{run:08x}", self.app)
     }
 
-    /// Splits the URL into `HOST:PORT` and the path before `/channels`.
-    pub(crate) fn host_and_path(&self) -> Result<(String, String), ConfigError> {
+    /// Splits the URL into the server and the path before `/channels`.
+    pub(crate) fn site_and_path(&self) -> Result<(Site, String), ConfigError> {
         let wrong = || ConfigError::Url(self.url.clone());
-        let rest = self.url.strip_prefix("http://").ok_or_else(wrong)?;
+        let (scheme, rest) = self.url.split_once("://").ok_or_else(wrong)?;
+        let usual_port = match scheme {
+            "http" => 80,
+            "https" if self.tls.is_some() => 443,
+            "https" => return Err(ConfigError::NoTls(self.url.clone())),
+            _ => return Err(wrong()),
+        };
         let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
         let visible = |c: char| c.is_ascii_graphic() && !matches!(c, '@' | '?' | '#');
         if host.is_empty() || !rest.chars().all(visible) {
@@ -210,7 +222,7 @@ impl Config {
         let host = if has_port {
             host.to_owned()
         } else {
-            format!("{host}:80")
+            format!("{host}:{usual_port}")
         };
         let path = path.trim_end_matches('/');
         let path = if path.is_empty() {
@@ -218,7 +230,8 @@ impl Config {
         } else {
             format!("/{path}")
         };
-        Ok((host, path))
+        let tls = self.tls.clone().filter(|_| scheme == "https");
+        Ok((Site { host, tls }, path))
     }
 }
 
@@ -234,8 +247,11 @@ fn has_port(address: &str) -> bool {
 #[non_exhaustive]
 pub enum ConfigError {
     /// Not a URL we can use.
-    #[error("url is {0:?}: it must be http://HOST:PORT/ari")]
+    #[error("url is {0:?}: it must be http://HOST:PORT/ari or https://HOST:PORT/ari")]
     Url(String),
+    /// Nothing makes it secure.
+    #[error("url is {0:?}, and there is nothing to shake hands with")]
+    NoTls(String),
     /// Nothing to put the number into.
     #[error("dial is {0:?}: it must be TECHNOLOGY/RESOURCE with {{number}} in it")]
     Dial(String),

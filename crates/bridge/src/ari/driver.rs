@@ -12,6 +12,7 @@ use super::rest::Rest;
 use super::socket::{Socket, SocketError};
 use super::{Command, Config, ConfigError, Event, Failure, Incoming, Message, Output};
 use super::{RequestId, Response, Steering};
+use crate::dial::Site;
 
 /// Events that wait for room there. Beyond that Asterisk is not listened to until the daemon has
 /// caught up.
@@ -25,7 +26,7 @@ pub(super) struct Driver {
     app: String,
     /// The one of this run.
     own_app: String,
-    host: String,
+    site: Site,
     path: String,
     authorization: String,
     steering: Steering,
@@ -97,14 +98,14 @@ impl Driver {
         orders: mpsc::Receiver<Order>,
         events: mpsc::Sender<Event>,
     ) -> Result<Self, ConfigError> {
-        let (host, path) = config.host_and_path()?;
+        let (site, path) = config.site_and_path()?;
         Ok(Self {
             app: config.app.clone(),
             own_app: config.own_app(run),
             steering: Steering::new(config, run),
-            rest: Rest::new(host.clone(), path.clone(), authorization.clone()),
+            rest: Rest::new(site.clone(), path.clone(), authorization.clone()),
             backoff: Backoff::new(seed),
-            host,
+            site,
             path,
             authorization,
             orders,
@@ -233,14 +234,14 @@ impl Driver {
     fn step(&mut self, step: Step) {
         match step {
             Step::Open => {
-                let (host, path) = (self.host.clone(), self.path.clone());
+                let (site, path) = (self.site.clone(), self.path.clone());
                 let apps = match self.aside {
                     true => self.own_app.clone(),
                     false => format!("{},{}", self.app, self.own_app),
                 };
                 let authorization = self.authorization.clone();
                 self.link = Link::Opening(Box::pin(async move {
-                    Socket::open(&host, &path, &apps, &authorization)
+                    Socket::open(&site, &path, &apps, &authorization)
                         .await
                         .map(Box::new)
                 }));
@@ -253,9 +254,9 @@ impl Driver {
             }
             Step::Opened(Err(error)) => {
                 if self.complained {
-                    tracing::debug!(%error, host = self.host, "asterisk cannot be reached");
+                    tracing::debug!(%error, host = self.site.host, "asterisk cannot be reached");
                 } else {
-                    tracing::warn!(%error, host = self.host, "asterisk cannot be reached");
+                    tracing::warn!(%error, host = self.site.host, "asterisk cannot be reached");
                     self.complained = true;
                 }
                 self.wait();
@@ -271,7 +272,7 @@ impl Driver {
                 }
             },
             Step::Text(Err(error)) => {
-                tracing::warn!(%error, host = self.host, "the connection to asterisk is lost");
+                tracing::warn!(%error, host = self.site.host, "the connection to asterisk is lost");
                 self.disconnect();
             }
         }

@@ -10,6 +10,7 @@ use super::request::Target;
 use super::rest::{self, Rest};
 use super::socket::{Socket, SocketError};
 use super::{Config, ConfigError, Failure, Message, Method, Request, RequestId};
+use crate::dial::Site;
 
 /// From the connection's beginning to the response's end.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -17,7 +18,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// One Asterisk, asked one thing after the other.
 #[derive(Debug)]
 pub struct Probe {
-    host: String,
+    site: Site,
     path: String,
     authorization: String,
 }
@@ -55,11 +56,11 @@ impl Probe {
     /// When the configuration cannot be used.
     pub fn new(config: &Config) -> Result<Self, ConfigError> {
         config.check()?;
-        let (host, path) = config.host_and_path()?;
+        let (site, path) = config.site_and_path()?;
         let password = format!("{}:{}", config.user, config.password.expose());
         let authorization = base64::engine::general_purpose::STANDARD.encode(password);
         Ok(Self {
-            host,
+            site,
             path,
             authorization: format!("Basic {authorization}"),
         })
@@ -67,7 +68,7 @@ impl Probe {
 
     /// Returns where it asks, `HOST:PORT`.
     pub fn host(&self) -> &str {
-        &self.host
+        &self.site.host
     }
 
     /// Asks for `/collection/segment/…?key=value&…`; values may be any text.
@@ -90,7 +91,7 @@ impl Probe {
             target = target.query(key, value);
         }
         let rest = Rest::new(
-            self.host.clone(),
+            self.site.clone(),
             self.path.clone(),
             self.authorization.clone(),
         );
@@ -100,7 +101,7 @@ impl Probe {
             target: target.finish(),
             body: None,
         };
-        let exchange = rest::exchange_once(&self.host, rest.http(&request));
+        let exchange = rest::exchange_once(&self.site, rest.http(&request));
         let (head, body) = timeout(TIMEOUT, exchange)
             .await
             .map_err(|_| Failure::Timeout)??;
@@ -118,7 +119,7 @@ impl Probe {
     ///
     /// When the WebSocket cannot be had.
     pub async fn listen(&self, app: &str) -> Result<Ears, Deaf> {
-        let socket = Socket::open(&self.host, &self.path, app, &self.authorization).await?;
+        let socket = Socket::open(&self.site, &self.path, app, &self.authorization).await?;
         Ok(Ears(Box::new(socket)))
     }
 }

@@ -46,6 +46,9 @@ pub enum Failure {
     /// No connection.
     #[error("asterisk could not be reached")]
     Unreachable,
+    /// No TLS there, or a certificate of somebody who is not trusted.
+    #[error("asterisk's certificate is not trusted")]
+    Untrusted,
     /// No response in time.
     #[error("asterisk did not answer in time")]
     Timeout,

@@ -1,6 +1,7 @@
 //! ARI's REST side: a few kept-alive connections, driven by whoever polls [`Rest`].
 
 use std::collections::VecDeque;
+use std::io;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
@@ -11,9 +12,9 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::{Connection, SendRequest, handshake};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 
 use super::{Failure, Method, Request, RequestId, Response};
+use crate::dial::{Site, Stream};
 
 /// Connections at once. Asterisk serves each by a thread; requests take a few milliseconds.
 const LINES_MAX: usize = 8;
@@ -34,7 +35,7 @@ type Work = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
 /// The REST side of one Asterisk.
 pub(super) struct Rest {
-    host: String,
+    site: Site,
     path: String,
     authorization: String,
     idle: Vec<Line>,
@@ -46,14 +47,14 @@ pub(super) struct Rest {
 /// A connection.
 struct Line {
     sender: SendRequest<Body>,
-    connection: Connection<TokioIo<TcpStream>, Body>,
+    connection: Connection<TokioIo<Stream>, Body>,
     used: Instant,
 }
 
 impl Rest {
-    pub(super) fn new(host: String, path: String, authorization: String) -> Self {
+    pub(super) fn new(site: Site, path: String, authorization: String) -> Self {
         Self {
-            host,
+            site,
             path,
             authorization,
             idle: Vec::new(),
@@ -100,11 +101,11 @@ impl Rest {
             };
             self.idle.retain(Line::is_usable);
             let line = self.idle.pop();
-            let host = self.host.clone();
+            let site = self.site.clone();
             let id = request.id;
             let http = self.http(&request);
             self.work.push(Box::pin(async move {
-                match tokio::time::timeout(TIMEOUT, exchange(line, &host, http)).await {
+                match tokio::time::timeout(TIMEOUT, exchange(line, &site, http)).await {
                     Ok(Ok(((head, body), line))) => {
                         let status = head.status.as_u16();
                         (id, Ok(Response { status, body }), line)
@@ -125,7 +126,7 @@ impl Rest {
         let mut builder = hyper::Request::builder()
             .method(method)
             .uri(format!("{}{}", self.path, request.target))
-            .header(HOST, &self.host)
+            .header(HOST, &self.site.host)
             .header(AUTHORIZATION, &self.authorization);
         if request.body.is_some() {
             builder = builder.header(CONTENT_TYPE, "application/json");
@@ -140,11 +141,12 @@ impl Line {
         !self.sender.is_closed() && self.used.elapsed() < IDLE_MAX
     }
 
-    async fn open(host: &str) -> Result<Self, Failure> {
-        let stream = TcpStream::connect(host)
-            .await
-            .map_err(|_| Failure::Unreachable)?;
-        stream.set_nodelay(true).map_err(|_| Failure::Unreachable)?;
+    async fn open(site: &Site) -> Result<Self, Failure> {
+        let stream = site.connect().await.map_err(|error| match error.kind() {
+            // So does TLS say it.
+            io::ErrorKind::InvalidData => Failure::Untrusted,
+            _ => Failure::Unreachable,
+        })?;
         let (sender, connection) = handshake(TokioIo::new(stream))
             .await
             .map_err(|_| Failure::Unreachable)?;
@@ -215,15 +217,15 @@ impl Lost {
 
 /// Sends one request by a connection of its own and reads the whole response.
 pub(super) async fn exchange_once(
-    host: &str,
+    site: &Site,
     http: Result<hyper::Request<Body>, Failure>,
 ) -> Result<Answer, Failure> {
-    exchange(None, host, http).await.map(|(answer, _)| answer)
+    exchange(None, site, http).await.map(|(answer, _)| answer)
 }
 
 async fn exchange(
     line: Option<Line>,
-    host: &str,
+    site: &Site,
     http: Result<hyper::Request<Body>, Failure>,
 ) -> Result<(Answer, Option<Line>), Failure> {
     let http = http?;
@@ -235,6 +237,6 @@ async fn exchange(
             Err(Lost { failure, .. }) => return Err(failure),
         }
     }
-    let line = Line::open(host).await?;
+    let line = Line::open(site).await?;
     line.exchange(http).await.map_err(|lost| lost.failure)
 }

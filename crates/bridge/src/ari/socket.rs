@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message as Frame};
+
+use crate::dial::{Site, Stream};
 
 /// For the TCP connection and the WebSocket's handshake together.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -22,7 +23,7 @@ const DEAD_AFTER: Duration = Duration::from_secs(30);
 
 /// An open events WebSocket.
 pub(super) struct Socket {
-    stream: WebSocketStream<TcpStream>,
+    stream: WebSocketStream<Stream>,
     heard: Instant,
     pinged: bool,
 }
@@ -54,20 +55,18 @@ impl From<tungstenite::Error> for SocketError {
 impl Socket {
     /// Opens it for some applications, joined by commas.
     pub(super) async fn open(
-        host: &str,
+        site: &Site,
         path: &str,
         apps: &str,
         authorization: &str,
     ) -> Result<Self, SocketError> {
-        let uri = format!("ws://{host}{path}/events?app={apps}&subscribeAll=false");
+        let (scheme, host) = (site.websocket_scheme(), &site.host);
+        let uri = format!("{scheme}://{host}{path}/events?app={apps}&subscribeAll=false");
         let mut request = uri.into_client_request()?;
         let value = HeaderValue::from_str(authorization).map_err(|_| SocketError::Unauthorized)?;
         request.headers_mut().insert("authorization", value);
         let open = async {
-            let stream = TcpStream::connect(host)
-                .await
-                .map_err(SocketError::Connect)?;
-            stream.set_nodelay(true).map_err(SocketError::Connect)?;
+            let stream = site.connect().await.map_err(SocketError::Connect)?;
             let config = WebSocketConfig::default()
                 .max_message_size(Some(EVENT_MAX))
                 .max_frame_size(Some(EVENT_MAX));

@@ -2,7 +2,7 @@
 
 use crate::desk::*;
 use moqrelay_bridge::ari::{Calls, Choice, Command, Event, Road, RoadRule};
-use moqrelay_bridge::{Codec, Way};
+use moqrelay_bridge::{Codec, Site, Way};
 use moqrelay_wire::signal::Cause;
 
 #[test]
@@ -18,7 +18,10 @@ fn by_websocket_the_bridge_is_told_where_to_go() {
     );
 
     let way = Way::WebSocket {
-        host: "127.0.0.1:8088".into(),
+        site: Site {
+            host: "127.0.0.1:8088".into(),
+            tls: None,
+        },
         connection: "4f2c".into(),
     };
     assert_eq!(desk.events(), [Event::Reach { leg: LEG, way }]);

@@ -1,6 +1,6 @@
 //! The roads to Asterisk.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use moqrelay_room::Number;
@@ -69,8 +69,13 @@ impl Asterisk {
         number("asterisk.legs_max", self.legs_max, 1, 10_000)?;
         if let Some(ari) = &self.ari {
             ensure!(
-                ari.url.scheme() == "http",
-                "asterisk.ari.url is {}: it must begin with http://",
+                ["http", "https"].contains(&ari.url.scheme()),
+                "asterisk.ari.url is {}: it must begin with http:// or https://",
+                ari.url
+            );
+            ensure!(
+                ari.ca.is_none() || ari.url.scheme() == "https",
+                "asterisk.ari.ca is set, and asterisk.ari.url is {}: it must begin with https://",
                 ari.url
             );
         }
@@ -112,6 +117,9 @@ pub(crate) struct MediaListener {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Ari {
     pub(crate) url: Url,
+    /// A PEM file: who signs Asterisk's certificate; absent: whom the system trusts.
+    #[serde(default)]
+    pub(crate) ca: Option<PathBuf>,
     pub(crate) user: String,
     pub(crate) password: Secret,
     #[serde(default = "Ari::default_app")]

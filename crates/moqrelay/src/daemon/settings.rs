@@ -30,7 +30,7 @@ use crate::{
     bind,
     config::{self, Config},
     inspect::Inspect,
-    media, services, transport,
+    media, services, transport, trust,
     upgrade::Inheritance,
 };
 
@@ -232,8 +232,15 @@ fn media_tls(config: Arc<rustls::ServerConfig>) -> bridge::TlsAcceptor {
     })
 }
 
-pub(crate) fn ari_config(config: &Config) -> Option<ari::Config> {
-    let ours = config.asterisk.ari.as_ref()?;
+/// Returns what the client of ARI is to know, if there is ARI.
+///
+/// # Errors
+///
+/// When `ca` cannot be used.
+pub(crate) fn ari_config(config: &Config) -> Result<Option<ari::Config>> {
+    let Some(ours) = &config.asterisk.ari else {
+        return Ok(None);
+    };
     let own = config.asterisk.audiosocket.to_string();
     let mut ari = ari::Config::new(
         ours.url.as_str(),
@@ -264,7 +271,11 @@ pub(crate) fn ari_config(config: &Config) -> Option<ari::Config> {
     let lines = config.asterisk.lines.iter();
     ari.lines = lines.map(|line| line.device.clone()).collect();
     ari.mailbox.clone_from(&ours.mailbox);
-    Some(ari)
+    if ours.url.scheme() == "https" {
+        let connector = trust::connector(ours.ca.as_deref()).context("asterisk.ari.ca")?;
+        ari.tls = Some(connector);
+    }
+    Ok(Some(ari))
 }
 
 fn road_choice(road: config::Road, format: Option<config::Format>) -> ari::Choice {

@@ -31,7 +31,17 @@ const TICKET_MODULES: [&str; 4] = ["res_curl.so", "func_curl.so", "func_uri.so",
 
 /// Looks at Asterisk, as far as the configuration lets us.
 pub(super) async fn look(report: &mut Report, config: &Config, runs: bool, clock_max: Duration) {
-    let Some(ari) = ari_config(config) else {
+    let ari = match ari_config(config) {
+        Ok(ari) => ari,
+        Err(error) => {
+            return report.bad(
+                "asterisk.ari.ca",
+                format!("{error:#}"),
+                "name the PEM file of who signed Asterisk's certificate",
+            );
+        }
+    };
+    let Some(ari) = ari else {
         let says = match config.asterisk.secret {
             Some(_) => {
                 "there is no [asterisk.ari]: calls come by tickets, and Asterisk cannot be asked"
@@ -79,6 +89,14 @@ async fn login(
     let reply = match probe.ask(Method::Get, "asterisk/info", &[], &[]).await {
         Ok(reply) => reply,
         Err(failure) => {
+            if failure == Failure::Untrusted {
+                report.bad(
+                    "ARI",
+                    format!("{host} does not show a certificate that we trust"),
+                    "make asterisk.ari.ca the file of who signed it (a self-signed one, with CA:FALSE, signs itself); it must name the host of asterisk.ari.url as subjectAltName; set tlsenable and tlsbindaddr in http.conf",
+                );
+                return None;
+            }
             let says = match failure {
                 Failure::Timeout => format!("{host} does not answer"),
                 _ => format!("nobody listens on {host}"),

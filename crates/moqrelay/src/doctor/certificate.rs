@@ -18,17 +18,10 @@ use rustls::{
 };
 
 use super::Report;
-use crate::config::Config;
+use crate::{config::Config, trust::TRUSTED};
 
 /// A certificate that ends sooner should have been renewed: the usual ones are renewed a month ahead.
 const ENDS_SOON: Duration = Duration::from_hours(14 * 24);
-
-/// Where systems keep the certificates that they trust.
-const TRUSTED: [&str; 3] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/cert.pem",
-];
 
 const CHECK: &str = "tls.certificate";
 

@@ -241,16 +241,16 @@ impl Steering {
         };
         let channel: Result<ExternalChannel, _> = serde_json::from_slice(body);
         let variables = channel.map(|channel| channel.channelvars);
-        let (Ok(variables), Ok((host, _))) = (variables, self.config.host_and_path()) else {
+        let (Ok(variables), Ok((site, _))) = (variables, self.config.site_and_path()) else {
             tracing::warn!(leg = %id, "asterisk's answer does not say where the sound is");
             return self.end(id, Cause::Failed);
         };
         let way = match plan.road {
-            Road::Rtp => rtp_way(&variables, &host, plan.codec),
+            Road::Rtp => rtp_way(&variables, &site.host, plan.codec),
             Road::WebSocket | Road::AudioSocket => variables
                 .get("MEDIA_WEBSOCKET_CONNECTION_ID")
                 .map(|connection| Way::WebSocket {
-                    host,
+                    site,
                     connection: connection.clone(),
                 }),
         };
