@@ -165,19 +165,25 @@ mod tests {
         runtime.block_on(async {
             let room = Room::open(house.http.unwrap(), 5, 3).await.unwrap();
             assert!(is_turned_away(&plan, &house, &room).await);
-            let mut report = once(&plan, &house, &room).await.unwrap();
+            let mut seen = Vec::new();
             // A machine that stands still for a while may cost objects, but not each time.
-            for _ in 0..4 {
-                if report.heard == report.wanted {
-                    break;
+            for _ in 0..5 {
+                let report = once(&plan, &house, &room).await;
+                if report.as_ref().is_ok_and(is_whole) {
+                    return;
                 }
-                report = once(&plan, &house, &room).await.unwrap();
+                seen.push(report);
             }
-            assert!(report.sent >= 5 * 5, "{report:?}");
-            assert_eq!(report.heard, 8 * report.sent, "{report:?}");
-            assert_eq!(report.least_heard, report.sent, "{report:?}");
-            assert_eq!(report.lost_sessions, 0);
+            panic!("{seen:#?}");
         });
+    }
+
+    /// Tells whether all sessions heard all that was said: half of what five say in 200 ms, or more.
+    fn is_whole(report: &Report) -> bool {
+        report.sent >= 5 * 5
+            && report.heard == 8 * report.sent
+            && report.least_heard == report.sent
+            && report.lost_sessions == 0
     }
 
     /// Tells whether a session without a token of the room hears nothing of it.
