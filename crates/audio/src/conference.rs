@@ -223,6 +223,11 @@ impl<K: Copy + Ord> Mixer<K> {
             .is_some_and(|voice| voice.part == Part::In)
     }
 
+    /// Returns who is in the mix and has spoken within so many ticks, in order of their names.
+    pub fn speaking(&self, ticks: u32) -> impl Iterator<Item = K> + '_ {
+        self.selector.speaking(ticks)
+    }
+
     /// Returns the one in front: the loudest who speaks, or who spoke last.
     #[must_use]
     pub fn loudest(&self) -> Option<K> {

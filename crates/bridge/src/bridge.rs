@@ -143,7 +143,7 @@ pub enum Event {
         /// Why nothing has been heard for 3 s; `None`: something has.
         silent: [Option<Cause>; 2],
     },
-    /// Who of a room with seats speaks and is heard, at most four times a second, while somebody hears its seats.
+    /// Who of a room speaks and is heard, at most four times a second, while somebody hears its seats or its mix.
     Speaking {
         /// The room.
         room: String,

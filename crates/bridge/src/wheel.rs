@@ -3,7 +3,11 @@
 //! A voice is buffered and decoded once for its whole room, whoever hears it. A room to which nobody listens, neither a
 //! leg nor by MoQ to its mix, has neither readers nor decoders, and without others the wheel stands still.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use metrics::{Counter, counter};
 use moqrelay_audio::{
@@ -25,7 +29,7 @@ use crate::{
     Place,
     leg::{Arrived, Clock, Coding, Look, Source, Stats, frame_due},
     publication::Publication,
-    seats::Seats,
+    seats::{Measured, MeasuredVoice, SPEAKING_TICKS, Seats},
 };
 
 /// What mixes are made at: telephones have no more, and a decoder at 48 kHz costs twice as much.
@@ -334,6 +338,7 @@ impl Turning {
             clock,
             start,
             arrivals,
+            seats,
             ..
         } = self;
         rooms.retain(|name, room| {
@@ -354,6 +359,7 @@ impl Turning {
                 }
                 (true, false) => {
                     room.end();
+                    seats.measure(name, Measured::default());
                     tracing::info!(room = name, "is mixed no longer");
                 }
                 (true, true) | (false, false) => {}
@@ -516,15 +522,17 @@ impl Room {
         made
     }
 
-    /// Returns how loud each voice was at most since the last time.
-    fn measure(&mut self) -> Vec<(String, Loudness)> {
+    /// Returns how loud each voice was at most since the last time, and who speaks.
+    fn measure(&mut self) -> Measured {
         self.measured = 0;
+        let speaking: BTreeSet<u32> = self.mixer.speaking(SPEAKING_TICKS).collect();
         let voices = self.voices.iter_mut();
-        let measure = |(participant, voice): (&String, &mut Voice)| {
-            let loudest = std::mem::replace(&mut voice.loudest, SILENCE);
-            (participant.clone(), loudest)
+        let measure = |(participant, voice): (&String, &mut Voice)| MeasuredVoice {
+            participant: participant.clone(),
+            loudest: std::mem::replace(&mut voice.loudest, SILENCE),
+            speaks: speaking.contains(&voice.name),
         };
-        voices.map(measure).collect()
+        Measured(voices.map(measure).collect())
     }
 
     /// Codes what all hear once, for however many subscribe.

@@ -14,7 +14,7 @@ use moqrelay_audio::{
     tone::{Detector, Tone},
 };
 use moqrelay_bridge::{
-    Chime, LegId,
+    Chime, Event, LegId,
     leg::{Beep, OutRate},
 };
 use moqrelay_wire::audiosocket::Rate;
@@ -22,6 +22,8 @@ use moqrelay_wire::audiosocket::Rate;
 /// What telephones say, by leg from 1 on.
 /// Whole periods in 20 ms, so that frames join without a click.
 const HZ: [f32; 3] = [400.0, 700.0, 1100.0];
+
+const NOBODY: Vec<u64> = Vec::new();
 
 #[tokio::test(start_paused = true)]
 async fn three_telephones_hear_each_other_and_not_themselves() {
@@ -122,6 +124,41 @@ async fn rooms_do_not_hear_each_other_and_a_leg_that_ends_harms_nobody() {
     let heard = talk(&mut phones, Rate::Hz16000, 100).await;
 
     assert!(heard.iter().all(Heard::is_silent), "each is alone now");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_speaks_among_telephones_alone_is_told_and_that_nobody_does_any_more() {
+    for seats in [5, 0] {
+        let mut scene = Scene::with(|config| config.seats = seats);
+        let mut first = scene.call_at(1, OutRate::Hz16000).await;
+        let mut second = scene.call_at(2, OutRate::Hz16000).await;
+        scene.bridge.publish_seats("r");
+        scene.enter_all(2);
+
+        let (_, heard) = tokio::join!(
+            first.say_tone(Rate::Hz16000, HZ[0], 50),
+            second.hear_frames(50)
+        );
+        assert!(level(&heard, HZ[0]) > -30.0, "it is mixed");
+        assert_eq!(scene.speaking(), [vec![1]], "{seats} seats");
+        second.hear_frames(50).await;
+        assert_eq!(scene.speaking(), [NOBODY]);
+
+        // Who is muted while speaking speaks no more; nor does anybody whom nobody hears.
+        tokio::join!(
+            second.say_tone(Rate::Hz16000, HZ[1], 50),
+            first.hear_frames(50)
+        );
+        assert_eq!(scene.speaking(), [vec![2]]);
+        scene.bridge.remove_voice(place(2));
+        pass(Duration::from_millis(500)).await;
+        assert_eq!(scene.speaking(), [NOBODY]);
+        first.say_tone(Rate::Hz16000, HZ[0], 50).await;
+        assert_eq!(scene.speaking(), [vec![1]]);
+        drop((first, second));
+        pass(Duration::from_millis(500)).await;
+        assert_eq!(scene.speaking(), [NOBODY]);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -286,6 +323,19 @@ async fn the_bridge_ends_with_rooms_in_use() {
 }
 
 impl Scene {
+    /// Returns what the daemon was told of who speaks since it was asked last.
+    fn speaking(&mut self) -> Vec<Vec<u64>> {
+        let events = std::iter::from_fn(|| self.events.try_recv().ok());
+        let told = events.filter_map(|event| match event {
+            Event::Speaking { room, participants } => {
+                assert_eq!(room, "r");
+                Some(participants)
+            }
+            _ => None,
+        });
+        told.collect()
+    }
+
     /// Lets the legs from 1 on speak and hear in the room `r`.
     fn enter_all(&mut self, legs: u64) {
         for leg in 1..=legs {

@@ -33,6 +33,9 @@ use crate::{Event, Place};
 /// Seats of a room: what is more costs every listener and is heard by nobody.
 pub(crate) const SEATS_MAX: usize = 16;
 
+/// How long one who is silent still speaks, 400 ms: pauses between words are shorter.
+pub(crate) const SPEAKING_TICKS: u32 = 20;
+
 /// Rooms with seats, as many as the wheel mixes.
 const ROOMS_MAX: usize = 1024;
 
@@ -59,9 +62,23 @@ enum Order {
     Add(Place),
     /// It may not any more.
     Remove(Place),
-    /// How loud voices of a room were at most, since the last time, where they are decoded.
-    Measure(String, Vec<(String, Level)>),
+    /// What was heard of a room's voices since the last time, where they are decoded.
+    Measure(String, Measured),
     End,
+}
+
+/// What the wheel has heard of a room's voices; nothing of any, once it has stopped.
+#[derive(Debug, Default)]
+pub(crate) struct Measured(pub(crate) Vec<MeasuredVoice>);
+
+/// What it has heard of one.
+#[derive(Debug)]
+pub(crate) struct MeasuredVoice {
+    pub(crate) participant: String,
+    /// How loud it was at most.
+    pub(crate) loudest: Level,
+    /// Whether it is in the mix and speaks.
+    pub(crate) speaks: bool,
 }
 
 impl Seats {
@@ -108,8 +125,8 @@ impl Seats {
         self.tell(Order::Remove(place));
     }
 
-    pub(crate) fn measure(&self, room: &str, voices: Vec<(String, Level)>) {
-        self.tell(Order::Measure(room.to_owned(), voices));
+    pub(crate) fn measure(&self, room: &str, measured: Measured) {
+        self.tell(Order::Measure(room.to_owned(), measured));
     }
 
     pub(crate) fn end(&self) {
@@ -177,6 +194,8 @@ impl Seating {
 
     fn obey(&mut self, order: Order) {
         match order {
+            // Without seats there is nothing to open, but who speaks is told.
+            Order::Open(_) if self.seats == 0 => {}
             Order::Open(name) => {
                 let Some(id) = self.room(&name) else { return };
                 let (bells, seats) = (self.bells.of(id), self.seats);
@@ -199,16 +218,13 @@ impl Seating {
             Order::Remove(place) => self.with(place.room(), |room, meters| {
                 room.remove(place.participant(), Instant::now(), meters);
             }),
-            Order::Measure(name, voices) => self.with(&name, |room, _| room.measure(voices)),
+            Order::Measure(name, measured) => self.measure(&name, &measured),
             Order::End => {}
         }
     }
 
     /// Returns a room, which is made when there is none.
     fn room(&mut self, name: &str) -> Option<u32> {
-        if self.seats == 0 {
-            return None;
-        }
         if let Some(id) = self.names.get(name) {
             return Some(*id);
         }
@@ -250,7 +266,25 @@ impl Seating {
             What::Voice(number) => room.hear(number, now, &self.meters),
             What::Track(index) => room.look(index, &self.relay),
         };
-        if wakes && self.awake.insert(ring.room) && self.awake.len() == 1 {
+        if wakes {
+            self.wake(ring.room, now);
+        }
+    }
+
+    fn measure(&mut self, name: &str, measured: &Measured) {
+        let now = Instant::now();
+        let id = self.names.get(name).copied();
+        let room = id.and_then(|id| Some((id, self.rooms.get_mut(&id)?)));
+        if let Some((id, room)) = room
+            && room.measure(measured, now)
+        {
+            self.wake(id, now);
+        }
+    }
+
+    /// Lets a room tick.
+    fn wake(&mut self, room: u32, now: Instant) {
+        if self.awake.insert(room) && self.awake.len() == 1 {
             self.tick = now + FIRST_TICK;
         }
     }

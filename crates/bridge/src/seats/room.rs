@@ -1,15 +1,12 @@
 //! One room: who may have a seat, who has which.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     task::{Context, Poll, Waker},
 };
 
 use bytes::Bytes;
-use moqrelay_audio::{
-    level::Level,
-    speakers::{Config, Selector},
-};
+use moqrelay_audio::speakers::{Config, Selector};
 use moqrelay_relay::{
     FullTrackName, NameError, Namespace, PublishError, Relay,
     track::{Info, Object, WriteError, Writer},
@@ -18,7 +15,7 @@ use moqrelay_wire::audio_object::track_properties;
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
-    Meters,
+    Measured, Meters, SPEAKING_TICKS,
     bell::{RoomBells, What},
     report::Report,
     seat::Seat,
@@ -30,9 +27,6 @@ use crate::{Event, Place};
 /// Voices of one room that are followed, as many as are mixed.
 const VOICES_MAX: usize = 128;
 
-/// How long one who is silent still speaks, 400 ms: pauses between words are shorter.
-const SPEAKING_TICKS: u32 = 20;
-
 pub(super) struct Room {
     name: String,
     selecting: Config,
@@ -40,6 +34,8 @@ pub(super) struct Room {
     selector: Selector<u64>,
     tracks: Option<Tracks>,
     ticks: u64,
+    /// Who speaks as the wheel hears it, which turns while a telephone is there or somebody hears the mix.
+    mixed: BTreeSet<u64>,
     report: Report,
 }
 
@@ -78,6 +74,7 @@ impl Room {
             selector: Selector::new(selecting),
             tracks: None,
             ticks: 0,
+            mixed: BTreeSet::new(),
             report: Report::new(name, events),
         }
     }
@@ -145,6 +142,7 @@ impl Room {
         let Some(number) = number_of(participant) else {
             return;
         };
+        self.mixed.remove(&number);
         if self.voices.remove(&number).is_some() {
             self.selector.remove(number);
             self.seat(meters, now);
@@ -178,7 +176,7 @@ impl Room {
             }
             (true, false) => {
                 self.leave();
-                // Nobody is told any more, so that nobody speaks: that must arrive.
+                // From here on the wheel knows who speaks, if it turns: that must arrive.
                 wakes = true;
                 tracing::debug!(room = self.name, "seats are given out no longer");
             }
@@ -209,14 +207,21 @@ impl Room {
         speaks
     }
 
-    /// Takes how loud voices are in truth.
-    pub(super) fn measure(&mut self, voices: Vec<(String, Level)>) {
-        for (participant, loudest) in voices {
-            let number = number_of(&participant);
-            if let Some(voice) = number.and_then(|number| self.voices.get_mut(&number)) {
-                voice.measure(loudest);
+    /// Takes how loud voices are in truth; true when what they say about who speaks has to wait.
+    pub(super) fn measure(&mut self, measured: &Measured, now: Instant) -> bool {
+        self.mixed.clear();
+        for it in &measured.0 {
+            let Some(number) = number_of(&it.participant) else {
+                continue;
+            };
+            if let Some(voice) = self.voices.get_mut(&number) {
+                voice.measure(it.loudest);
+                if it.speaks {
+                    self.mixed.insert(number);
+                }
             }
         }
+        !self.is_heard() && !self.report(now)
     }
 
     /// Gives out the seats anew; false when nobody speaks and everything was said.
@@ -230,8 +235,7 @@ impl Room {
         self.selector.tick();
         self.seat(meters, now);
         let told = self.tell(now);
-        let speaking = self.selector.speaking(SPEAKING_TICKS);
-        let reported = self.report.tell(speaking.collect(), now);
+        let reported = self.report(now);
         !(told && reported && self.selector.is_idle())
     }
 
@@ -261,6 +265,16 @@ impl Room {
                 });
             }
         }
+    }
+
+    /// Tells the daemon who speaks: as the seats know it, or the wheel in a room to whose seats nobody listens. False
+    /// when that has to wait.
+    fn report(&mut self, now: Instant) -> bool {
+        let speaking = match self.is_heard() {
+            true => self.selector.speaking(SPEAKING_TICKS).collect(),
+            false => self.mixed.iter().copied().collect(),
+        };
+        self.report.tell(speaking, now)
     }
 
     fn tell(&mut self, now: Instant) -> bool {
