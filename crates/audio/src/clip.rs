@@ -1,4 +1,5 @@
-//! Recorded sounds, such as prompts: Ogg Opus files (RFC 7845) of one mono stream, decoded once.
+//! Recorded sounds, such as prompts: Ogg Opus files (RFC 7845) of one mono stream, decoded once, and WAV files of
+//! programs that speak.
 //!
 //! Not here: seeking, chained streams, checksums. Such files come with the program or from its operator.
 
@@ -6,7 +7,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::{SampleRate, opus::Decoder};
+use crate::{SampleRate, opus::Decoder, resample::Resampler, wav::Wav};
 
 /// A sound in memory, at [`RATE`](Clip::RATE). Clones share it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +48,29 @@ impl Clip {
         Ok(Self(samples.get(skip..).unwrap_or_default().into()))
     }
 
+    /// Takes a WAV file: mono, 16 bits, at a rate that programs speak at.
+    ///
+    /// # Errors
+    ///
+    /// When it is none, or longer than [`SECONDS_MAX`](Self::SECONDS_MAX).
+    pub fn from_wav(file: &[u8]) -> Result<Self, ClipError> {
+        let wav = Wav::read(file)?;
+        if wav.channels != 1 {
+            return Err(ClipError::Channels(wav.channels.try_into().unwrap_or(0)));
+        }
+        if !WAV_HZ.contains(&wav.hz) {
+            return Err(ClipError::Rate(wav.hz));
+        }
+        if wav.samples.len() > Self::SECONDS_MAX * wav.hz as usize {
+            return Err(ClipError::Long);
+        }
+        let samples = wav.samples.iter().map(|it| i16::from_le_bytes(*it));
+        let samples: Vec<i16> = samples.collect();
+        let mut converted = Vec::new();
+        Resampler::between(wav.hz, Self::RATE.hz()).process(&samples, &mut converted);
+        Ok(Self(converted.into()))
+    }
+
     /// Takes samples of [`RATE`](Self::RATE).
     #[must_use]
     pub fn from_samples(samples: &[i16]) -> Self {
@@ -73,6 +97,15 @@ pub enum ClipError {
     /// Something else than Opus is in it.
     #[error("no Opus in the file")]
     NotOpus,
+    /// It is no WAV file.
+    #[error("no WAV file")]
+    NotWav,
+    /// A WAV file of something else.
+    #[error("no PCM of 16 bits in the file")]
+    NotPcm,
+    /// Nobody speaks at that rate.
+    #[error("{0} Hz")]
+    Rate(u32),
     /// Not mono.
     #[error("{0} channels instead of one")]
     Channels(u8),
@@ -83,6 +116,11 @@ pub enum ClipError {
     #[error(transparent)]
     Opus(#[from] crate::opus::Error),
 }
+
+/// What programs speak at: the telephone's rates, halves and quarters of a CD's, and what neural voices have.
+const WAV_HZ: [u32; 9] = [
+    8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000,
+];
 
 /// Reads the identification header (RFC 7845, section 5.1); returns the samples to leave out, at [`Clip::RATE`].
 fn pre_skip(head: &[u8]) -> Result<usize, ClipError> {

@@ -39,6 +39,8 @@ pub mod speakers;
 pub mod stretch;
 mod ticks;
 pub mod tone;
+#[cfg(feature = "opus")]
+mod wav;
 
 pub use frame::{Frame, FrameError};
 pub use rate::{FRAME_DURATION, SampleRate};

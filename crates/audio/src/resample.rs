@@ -26,7 +26,12 @@ impl Resampler {
     /// Makes a converter that has heard silence.
     #[must_use]
     pub fn new(from: SampleRate, to: SampleRate) -> Self {
-        let filter = Arc::new(Filter::new(from, to));
+        Self::between(from.hz(), to.hz())
+    }
+
+    /// Makes one between other rates than a leg can have; the smaller their common divisor, the more memory.
+    pub(crate) fn between(from_hz: u32, to_hz: u32) -> Self {
+        let filter = Arc::new(Filter::new(from_hz, to_hz));
         let history = vec![0.0; filter.taps - 1];
         Self {
             filter,
@@ -77,14 +82,14 @@ struct Filter {
 }
 
 impl Filter {
-    fn new(from: SampleRate, to: SampleRate) -> Self {
-        let common = gcd(from.hz(), to.hz());
-        let (up, down) = ((to.hz() / common) as usize, (from.hz() / common) as usize);
-        let lower = from.min(to).hz();
+    fn new(from_hz: u32, to_hz: u32) -> Self {
+        let common = gcd(from_hz, to_hz);
+        let (up, down) = ((to_hz / common) as usize, (from_hz / common) as usize);
+        let lower = from_hz.min(to_hz);
         // Half the length of the impulse response, in samples of the lower rate.
         let half = f64::from(HALF_MAX.min(lower / 1000 * 2));
         // In samples of the input, what one sample of the lower rate is.
-        let scale = f64::from(from.hz()) / f64::from(lower);
+        let scale = f64::from(from_hz) / f64::from(lower);
         let taps = 2 * (half * scale).floor() as usize;
         // The stop band begins at half the lower rate: the middle of the slope lies below it.
         let slope = (STOP_DB - 7.95) / (2.285 * 2.0 * PI * 2.0 * half);
