@@ -24,6 +24,9 @@ const WAIT_MS = 20_000;
 const EXAMINED_S = 0.5;
 /** The open room, by ARI and by a ticket, and the one behind a PIN. */
 const [BOARD, BOARD_BY_TICKET, DEN, PIN] = ['7810', '8810', '7820', '4711'];
+/** Where names are said; what speaks them says notes, so that they can be told from telephones. */
+const [NAMED, NAMED_BY_TICKET, SPOKEN_HZ] = ['7830', '8830', 1500];
+const SPEAKER = fileURLToPath(new URL('./lib/speak.mjs', import.meta.url));
 /** Asterisk's music, and speech, are louder than that. */
 const SOUND_MIN = 60;
 
@@ -125,6 +128,20 @@ describe('three telephones in a room', () => {
     assert.equal(event.by, 'p1');
     assert.equal(event.participant, 'p1');
   });
+});
+
+test('telephones in a room where names are said hear who joins, and who joins does not', async () => {
+  await alice.dial(NAMED);
+  await alice.established(WAIT_MS);
+  await people(1);
+  await bob.dial(NAMED_BY_TICKET);
+  await bob.established(WAIT_MS);
+  await people(2);
+
+  await until(async () => heardSometime(alice, SPOKEN_HZ), { what: "Bob's name in Alice's ear", ms: WAIT_MS, poll: 200 });
+  await hears(bob, { yes: [ALICE_HZ], no: [SPOKEN_HZ] });
+  assert.ok(!heardSometime(bob, SPOKEN_HZ), 'Bob hears no name');
+  assert.match(await daemon.metrics(), /^moqrelay_room_announcements_total\{result="spoken"\} 1$/m);
 });
 
 describe('a foreign MoQ client', () => {
@@ -320,6 +337,9 @@ id = "anna"
 name = "Anna"
 number = "7001"
 ${ariToml(asterisk)}
+[rooms]
+speech = [${JSON.stringify(process.execPath)}, ${JSON.stringify(SPEAKER)}, "${SPOKEN_HZ}"]
+
 [[rooms.room]]
 name = "board"
 title = "Board meeting"
@@ -329,6 +349,11 @@ number = "${BOARD}"
 name = "den"
 number = "${DEN}"
 pin = "${PIN}"
+
+[[rooms.room]]
+name = "named"
+number = "${NAMED}"
+announce = "names"
 `;
 }
 
@@ -383,6 +408,16 @@ function sounds(phone, what) {
 /** Waits until a telephone has heard nothing for half a second. */
 function silent(phone) {
   return until(async () => loudness(phone) < SOUND_MIN / 4, { what: 'silence', ms: WAIT_MS, poll: 200 });
+}
+
+/** Tells whether a telephone has heard a tone for half a second, whenever. */
+function heardSometime(phone, hz) {
+  const { rate, samples } = readWav(phone.heard);
+  const len = Math.floor(rate * EXAMINED_S);
+  for (let at = 0; at + len <= samples.length; at += len / 2) {
+    if (tone(samples.subarray(at, at + len), rate, hz) >= HEARD_MIN) return true;
+  }
+  return false;
 }
 
 /** The RMS of the newest half second. */

@@ -33,13 +33,14 @@ use crate::{
     auth::TokenGrants,
     cdr::{self, Cdr},
     config::{self, Config, Loaded, Secrets},
-    driver::{Driver, Engines, Shown},
+    driver::{Driver, Engines, RoomNames, Shown},
     memory,
     processors::Processors,
     reload::{Living, Reloader},
     room_file,
     rules::Keeper,
     services,
+    speech::Speech,
     telemetry::{self, LogFilter},
     trunks::Trunks,
     upgrade::{Door, Gift, Inheritance, Tickets},
@@ -206,6 +207,11 @@ pub(crate) async fn run(
     if let Some(run) = records_run {
         parts.spawn("records", run);
     }
+    let names = config.rooms.speech()?.map(|(sentences, program)| {
+        let (speech, run, spoken) = Speech::new(program);
+        parts.spawn("speech", run);
+        (RoomNames { sentences, speech }, spoken)
+    });
     if let Some(run) = rooms_run {
         parts.spawn("rooms", run);
     }
@@ -265,6 +271,7 @@ pub(crate) async fn run(
         },
         seats: config.rooms.seats,
         room_voice: config.rooms.voice()?,
+        names,
         room_files: config.rooms.files_taken()?,
         room_keeper,
         relay: relay.clone(),

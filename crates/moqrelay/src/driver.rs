@@ -24,13 +24,17 @@ use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
 use self::{rooms::Rooms, words::told};
-pub(crate) use self::{rooms::Voice as RoomVoice, words::word};
+pub(crate) use self::{
+    rooms::{Names as RoomNames, Voice as RoomVoice},
+    words::word,
+};
 use crate::{
     cdr::Cdr,
     ledger::Ledger,
     processors::Processors,
     room_file,
     rules::Keeper,
+    speech::Spoken,
     trunks::Trunks,
     upgrade::{Ticket, Tickets},
 };
@@ -64,6 +68,8 @@ pub(crate) struct Engines {
     pub(crate) seats: usize,
     /// What telephones in rooms hear.
     pub(crate) room_voice: RoomVoice,
+    /// What speaks names in rooms, and what it has spoken, if anything does.
+    pub(crate) names: Option<(RoomNames, mpsc::Receiver<Spoken>)>,
     /// What files may be brought into rooms, if any.
     pub(crate) room_files: Option<signal::FilesTaken>,
     /// Where rooms that operators set up are kept, if anywhere.
@@ -144,6 +150,7 @@ impl Driver {
         drain: impl Future<Output = ()>,
     ) {
         let (handle, mut ari_events) = engines.ari.unzip();
+        let (names, mut spoken) = engines.names.unzip();
         let mut driver = Self {
             board: Switchboard::new(config),
             control: engines.control,
@@ -162,6 +169,7 @@ impl Driver {
                 engines.seats,
                 engines.relay,
                 engines.room_voice,
+                names,
                 engines.room_files,
                 engines.room_keeper,
             ),
@@ -187,6 +195,7 @@ impl Driver {
                 Some(request) = requests.recv() => driver.request(request),
                 Some(event) = bridge_events.recv() => driver.bridge_event(event),
                 Some(event) = next(&mut ari_events) => driver.ari_event(event),
+                Some(spoken) = next(&mut spoken) => driver.spoken(spoken),
                 Some(now) = changed(&mut registrations) => driver.registrations(&now),
                 () = until(late) => {
                     let legs = &driver.legs;
@@ -294,7 +303,7 @@ impl Driver {
     }
 }
 
-async fn next(events: &mut Option<mpsc::Receiver<ari::Event>>) -> Option<ari::Event> {
+async fn next<T>(events: &mut Option<mpsc::Receiver<T>>) -> Option<T> {
     match events {
         Some(events) => events.recv().await,
         None => future::pending().await,

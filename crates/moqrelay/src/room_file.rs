@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use anyhow::{Context, Result};
 use moqrelay_room::{
     Number, UserId,
-    conference::{Pin, RoomName, Spec},
+    conference::{Announce, Pin, RoomName, Spec},
 };
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +36,8 @@ struct Entry {
     owner: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     people_max: Option<usize>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    announce: Option<String>,
 }
 
 impl Keeper {
@@ -101,6 +103,7 @@ impl Entry {
             lobby: spec.lobby,
             owner: spec.owner.as_ref().map(ToString::to_string),
             people_max: spec.people_max,
+            announce: spec.announce.map(|it| it.as_str().to_owned()),
         }
     }
 
@@ -114,8 +117,13 @@ impl Entry {
             lobby: self.lobby,
             owner: self.owner.as_deref().map(UserId::new).transpose()?,
             people_max: self.people_max,
+            announce: self.announce.as_deref().map(announce).transpose()?,
         })
     }
+}
+
+fn announce(text: &str) -> Result<Announce> {
+    Announce::named(text).with_context(|| format!("announce: {text:?}"))
 }
 
 #[cfg(test)]
@@ -137,6 +145,7 @@ mod tests {
             lobby: true,
             owner: UserId::new("anna").ok(),
             people_max: Some(7),
+            announce: Some(Announce::Off),
             ..Spec::open(RoomName::new("den").unwrap())
         };
 

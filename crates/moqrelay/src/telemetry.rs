@@ -284,6 +284,10 @@ const COUNTERS: &[(&str, &str)] = &[
         "Files that somebody in a room wanted to have, by result.",
     ),
     (
+        "moqrelay_room_announcements_total",
+        "Sentences on who comes into rooms and goes, by result: spoken, late, failed, or refused as too many wait.",
+    ),
+    (
         "moqrelay_rooms_unwritten_total",
         "Changes of rooms that operators have set up that could not be written to their file.",
     ),

@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
-use moqrelay_room::conference::{Action, Denied, Does, Pin, RoomName, Spec};
+use moqrelay_room::conference::{Action, Announce, Denied, Does, Pin, RoomName, Spec};
 use moqrelay_room::{Number, UserId};
 use moqrelay_wire::conference::Roster;
 use moqrelay_wire::signal::Act;
@@ -41,6 +41,9 @@ pub struct Room {
     /// How many it takes, when that is less than any room takes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub people_max: Option<usize>,
+    /// How telephones in it hear that somebody comes or goes, when that is another way than elsewhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub announce: Option<String>,
     /// The open room's id; absent: nobody is in it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
@@ -120,6 +123,8 @@ struct Wanted {
     owner: Option<String>,
     #[serde(default)]
     people_max: Option<usize>,
+    #[serde(default)]
+    announce: Option<String>,
 }
 
 /// The longest title in characters; a page shows it in one line.
@@ -292,6 +297,11 @@ impl Wanted {
         let pin = self.pin.as_deref().map(Pin::new).transpose();
         let host_pin = self.host_pin.as_deref().map(Pin::new).transpose();
         let owner = self.owner.as_deref().map(UserId::new).transpose();
+        let announce = self.announce.map(|text| {
+            let known = Announce::named(&text);
+            known.ok_or_else(|| format!("announce: {text:?} is none of names, tone, off"))
+        });
+        let announce = announce.transpose()?;
         Ok(Spec {
             title,
             number: number.map_err(|error| format!("number: {error}"))?,
@@ -300,6 +310,7 @@ impl Wanted {
             lobby: self.lobby,
             owner: owner.map_err(|error| format!("owner: {error}"))?,
             people_max: self.people_max,
+            announce,
             name,
         })
     }

@@ -6,13 +6,13 @@ use anyhow::{Context, Result, ensure};
 use moqrelay_control as control;
 use moqrelay_room::{
     Digit, Number, UserId,
-    conference::{self, Pin, RoomName, Spec},
+    conference::{self, Announce, Pin, RoomName, Spec},
 };
 use moqrelay_wire::{file::FileType, signal};
 use serde::Deserialize;
 
 use super::{Secret, auth::number_range};
-use crate::{driver::RoomVoice, sounds::Sounds};
+use crate::{driver::RoomVoice, sentences::Sentences, sounds::Sounds, speech::Program};
 
 /// The longest file that can be allowed: it is in memory, and 16 may be on their way.
 const FILE_BYTES_MAX: u64 = 64 << 20;
@@ -43,6 +43,10 @@ pub(crate) struct Rooms {
     pub(crate) sounds: Option<PathBuf>,
     /// Whether a telephone that is alone in a room hears music.
     pub(crate) music: bool,
+    /// How telephones hear that somebody comes or goes: names, tone or off.
+    pub(crate) announce: String,
+    /// The program that speaks names, and its arguments.
+    pub(crate) speech: Vec<String>,
     /// What a telephone in a room does by `*` and a key.
     pub(crate) keys: BTreeMap<String, KeyAction>,
     /// The longest file that people in a room may give each other, in bytes; 0: none.
@@ -75,6 +79,8 @@ impl Default for Rooms {
             language: "en".into(),
             sounds: None,
             music: true,
+            announce: Announce::default().as_str().into(),
+            speech: SPEECH.map(str::to_owned).into(),
             keys: KEYS.map(|(key, action)| (key.to_owned(), action)).into(),
             file_bytes: ours.limits.file_bytes,
             file_types: FileType::ALL.map(|it| it.as_str().to_owned()).into(),
@@ -98,6 +104,17 @@ pub(crate) enum KeyAction {
     Lock,
     Admit,
 }
+
+/// As the prompts were spoken that come with the program.
+const SPEECH: [&str; 7] = [
+    "espeak-ng",
+    "-v",
+    "{language}",
+    "-s",
+    "150",
+    "--stdin",
+    "--stdout",
+];
 
 const KEYS: [(&str, KeyAction); 6] = [
     ("2", KeyAction::MuteAll),
@@ -123,6 +140,8 @@ pub(crate) struct Room {
     pub(crate) owner: Option<String>,
     /// How many it takes.
     pub(crate) people_max: Option<usize>,
+    /// How telephones in it hear that somebody comes or goes, if another way than elsewhere.
+    pub(crate) announce: Option<String>,
 }
 
 impl Rooms {
@@ -148,6 +167,7 @@ impl Rooms {
             on_demand: self.on_demand,
             numbers: number_range("rooms.numbers", &self.numbers)?,
             door: number(self.door.as_deref()).context("rooms.door")?,
+            announce: announce(&self.announce).context("rooms.announce")?,
             keys: self.keys()?,
             limits: conference::Limits {
                 rooms: self.rooms_max,
@@ -161,6 +181,13 @@ impl Rooms {
             },
             ..defaults
         };
+        let names = |it: Option<Announce>| it == Some(Announce::Names);
+        let named =
+            names(Some(config.announce)) || config.rooms.iter().any(|it| names(it.announce));
+        ensure!(
+            !named || self.speech()?.is_some(),
+            "rooms.announce: names are spoken in rooms.language by rooms.speech; one of them is empty"
+        );
         let known = conference::Conferences::new(config.clone()).rooms().count();
         ensure!(
             known == config.rooms.len(),
@@ -234,6 +261,22 @@ impl Rooms {
         Ok(RoomVoice { sounds, music })
     }
 
+    /// Returns what names are spoken with, if anything.
+    ///
+    /// # Errors
+    ///
+    /// When the language is not known, or there is no command.
+    pub(crate) fn speech(&self) -> Result<Option<(Sentences, Program)>> {
+        if self.language.is_empty() || self.speech.is_empty() {
+            return Ok(None);
+        }
+        let sentences = Sentences::in_language(&self.language);
+        let sentences =
+            sentences.with_context(|| format!("rooms.language: {:?}", self.language))?;
+        let program = Program::new(&self.speech, &self.language).context("rooms.speech")?;
+        Ok(Some((sentences, program)))
+    }
+
     fn keys(&self) -> Result<BTreeMap<Digit, conference::KeyAction>> {
         let key = |(key, action): (&String, &KeyAction)| {
             let mut chars = key.chars();
@@ -275,10 +318,15 @@ impl Room {
                 .transpose()?,
             lobby: self.lobby,
             people_max: self.people_max,
+            announce: self.announce.as_deref().map(announce).transpose()?,
             owner: self.owner.as_deref().map(UserId::new).transpose()?,
             name,
         })
     }
+}
+
+fn announce(text: &str) -> Result<Announce> {
+    Announce::named(text).with_context(|| format!("announce: {text:?} is none of names, tone, off"))
 }
 
 fn number(text: Option<&str>) -> Result<Option<Number>> {
@@ -342,6 +390,45 @@ mod tests {
         };
         let error = format!("{:#}", rooms.voice().unwrap_err());
         assert!(error.contains("rooms.language"), "{error}");
+    }
+
+    #[test]
+    fn names_need_a_language_and_a_program_and_there_are_three_ways() {
+        let ours = || Rooms {
+            announce: "names".into(),
+            ..Rooms::default()
+        };
+        let room = rooms(&["name = \"b\"\nannounce = \"names\""]);
+
+        let spec = &room.conferences().unwrap().rooms[0];
+        assert_eq!(spec.announce, Some(Announce::Names));
+        assert_eq!(ours().conferences().unwrap().announce, Announce::Names);
+        for (wrong, fault) in [
+            (
+                Rooms {
+                    announce: "loud".into(),
+                    ..ours()
+                },
+                "\"loud\" is none of names, tone, off",
+            ),
+            (
+                Rooms {
+                    language: String::new(),
+                    ..ours()
+                },
+                "rooms.announce",
+            ),
+            (
+                Rooms {
+                    speech: Vec::new(),
+                    ..room
+                },
+                "rooms.announce",
+            ),
+        ] {
+            let error = format!("{:#}", wrong.conferences().unwrap_err());
+            assert!(error.contains(fault), "{error}");
+        }
     }
 
     #[test]

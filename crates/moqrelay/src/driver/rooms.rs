@@ -2,6 +2,7 @@
 
 mod activity;
 mod browsers;
+mod comings;
 mod files;
 mod operators;
 mod programs;
@@ -15,7 +16,7 @@ use std::{
 
 use bytes::Bytes;
 use moqrelay_bridge::{
-    self as bridge, Chime, Place, ari,
+    self as bridge, Place, ari,
     leg::{Beep, OutRate, Spec},
 };
 use moqrelay_relay::{Relay, Rights};
@@ -29,6 +30,7 @@ use moqrelay_room::{
 use moqrelay_wire::{conference as wire, signal};
 use uuid::Uuid;
 
+pub(crate) use self::comings::Names;
 use self::tracks::Tracks;
 use super::{
     ATTACH_TIMEOUT, Driver, Road,
@@ -71,6 +73,8 @@ pub(super) struct Rooms {
     sounds: Sounds,
     /// Whether who is alone hears music.
     music: bool,
+    /// Speaks names, if anything does.
+    names: Option<Names>,
     /// What was brought into rooms.
     files: BTreeMap<(RoomId, FileId), Bytes>,
     /// What may be.
@@ -87,6 +91,7 @@ impl Rooms {
         seats: usize,
         relay: Relay,
         voice: Voice,
+        names: Option<Names>,
         taken: Option<signal::FilesTaken>,
         keeper: Option<Keeper>,
     ) -> Self {
@@ -110,6 +115,7 @@ impl Rooms {
             seats: u32::try_from(seats).unwrap_or(u32::MAX),
             sounds: voice.sounds,
             music: voice.music,
+            names,
             files: BTreeMap::new(),
             taken,
             keeper,
@@ -304,6 +310,8 @@ impl Driver {
             },
             Output::Prompt(leg, prompt) => self.prompt(leg, prompt),
             Output::Hush(leg) => self.hush(leg),
+            Output::Chime(room, coming) => self.chime(room, coming),
+            Output::Announce { room, legs, news } => self.announce_comings(room, legs, &news),
             Output::Alone(leg, alone) => self.alone(leg, alone),
             Output::Calling {
                 room,
@@ -413,7 +421,6 @@ impl Driver {
         if role.speaks() && !muted {
             self.bridge.add_voice(place.clone());
         }
-        self.bridge.chime(place.room(), Chime::Joined);
         match who {
             Who::Leg(leg) => {
                 let leg = to_bridge(leg);
@@ -462,7 +469,6 @@ impl Driver {
         };
         if why != Leaving::Elsewhere {
             self.bridge.remove_voice(place.clone());
-            self.bridge.chime(place.room(), Chime::Left);
         }
         if let Who::Device(device) = who {
             self.tell_left(room, participant, device, why);

@@ -13,8 +13,10 @@ use crate::{
 async fn a_room_is_set_up_entered_seen_and_deleted() {
     let folder = Folder::new();
     let daemon = Daemon::start(&config(&folder), &[], &[]).await;
-    let spec = json!({ "name": "plan", "title": "Planning", "number": "7850", "pin": "2468", "people_max": 1 });
+    let spec = json!({ "name": "plan", "title": "Planning", "number": "7850", "pin": "2468", "people_max": 1, "announce": "off" });
+    let loud = json!({ "name": "loud", "announce": "loud" });
 
+    assert_eq!(ask(&daemon, "POST", "/api/v1/rooms", &loud).await.0, 400);
     assert_eq!(ask(&daemon, "POST", "/api/v1/rooms", &spec).await.0, 204);
     assert_eq!(ask(&daemon, "POST", "/api/v1/rooms", &spec).await.0, 409);
     let mut anna = Page::guest(&daemon, "Anna").await;
@@ -33,7 +35,7 @@ async fn a_room_is_set_up_entered_seen_and_deleted() {
     assert_eq!(
         *plan,
         json!({ "name": "plan", "title": "Planning", "number": "7850", "pin": true, "host_pin": false, "lobby": false,
-                "people_max": 1, "id": id, "people": 1 })
+                "people_max": 1, "announce": "off", "id": id, "people": 1 })
     );
     let (_, roster) = ask(&daemon, "GET", "/api/v1/rooms/plan", &Value::Null).await;
     assert_eq!(roster["people"][0]["name"], "Anna");

@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::Denied;
+use super::{Announce, Denied};
 use crate::{Digit, Number, UserId};
 
 /// What conferences go by.
@@ -25,6 +25,8 @@ pub struct Config {
     pub key_timeout: Duration,
     /// How long a telephone rings that was called into a room.
     pub ring_timeout: Duration,
+    /// How telephones in rooms hear that somebody comes or goes, unless a room's own setting says it.
+    pub announce: Announce,
     /// What a telephone in a room does by `*` and this key.
     pub keys: BTreeMap<Digit, KeyAction>,
     /// What is refused beyond which size.
@@ -54,6 +56,7 @@ impl Default for Config {
             key_timeout: Duration::from_secs(10),
             // As calls ring.
             ring_timeout: Duration::from_secs(30),
+            announce: Announce::default(),
             keys: keys.into_iter().flatten().collect(),
             limits: Limits::default(),
         }
@@ -160,6 +163,8 @@ pub struct Spec {
     pub owner: Option<UserId>,
     /// How many it takes, the waiting ones included, when that is less than [`Limits::people`].
     pub people_max: Option<usize>,
+    /// How telephones in it hear that somebody comes or goes, when that is another way than [`Config::announce`].
+    pub announce: Option<Announce>,
 }
 
 impl Spec {
@@ -175,6 +180,7 @@ impl Spec {
             lobby: false,
             owner: None,
             people_max: None,
+            announce: None,
         }
     }
 }

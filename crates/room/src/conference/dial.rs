@@ -251,11 +251,11 @@ impl Conferences {
             return;
         }
         if let Some(action) = self.config.keys.get(&digit).copied() {
-            self.key_action(leg, action);
+            self.key_action(leg, action, now);
         }
     }
 
-    fn key_action(&mut self, leg: LegId, action: KeyAction) {
+    fn key_action(&mut self, leg: LegId, action: KeyAction, now: Instant) {
         let who = Who::Leg(leg);
         let Some((name, me)) = self.places.get(&who).cloned() else {
             return;
@@ -286,7 +286,7 @@ impl Conferences {
                 None => return,
             },
         };
-        match self.act(who, action) {
+        match self.act(who, action, now) {
             Ok(()) => {
                 if let Some(said) = said {
                     self.prompt(leg, said);

@@ -1,6 +1,7 @@
 //! What people in a room do.
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
 use super::Conferences;
 use super::config::RoomName;
@@ -14,7 +15,7 @@ impl Conferences {
     /// # Errors
     ///
     /// When nobody is in it, or it cannot be done; nothing has changed then.
-    pub fn operate(&mut self, name: &RoomName, action: Action) -> Result<(), Denied> {
+    pub fn operate(&mut self, name: &RoomName, action: Action, now: Instant) -> Result<(), Denied> {
         match action {
             // Nobody opens another one's microphone, or speaks up for another.
             Action::Mute(_, false) | Action::Hand(_, true) => return Err(Denied::NotHost),
@@ -31,7 +32,7 @@ impl Conferences {
             | Action::Ban(_)
             | Action::End => {}
         }
-        self.apply(name, None, action)
+        self.apply(name, None, action, now)
     }
 
     /// `by`: who does it; `None`: an operator.
@@ -40,6 +41,7 @@ impl Conferences {
         name: &RoomName,
         by: Option<ParticipantId>,
         action: Action,
+        now: Instant,
     ) -> Result<(), Denied> {
         let limits = self.config.limits;
         let room = self.rooms.get_mut(name).and_then(|it| it.open.as_mut());
@@ -109,27 +111,29 @@ impl Conferences {
                 }
             }
             Action::Admit(whom) => {
-                admit(room, whom, by, outputs)?;
-                self.announce(name, whom);
+                if admit(room, whom, by, outputs)? {
+                    self.announce(name, whom);
+                    self.comes(name, whom, now);
+                }
             }
             Action::Role(whom, role) => {
                 let speakers = room.people.values().filter(|it| it.role.speaks()).count();
                 set_role(room, whom, role, by, speakers >= limits.speakers, outputs)?;
             }
-            Action::Remove(whom) => self.put_out(name, whom, by, Leaving::Removed)?,
+            Action::Remove(whom) => self.put_out(name, whom, by, Leaving::Removed, now)?,
             Action::Ban(whom) => {
                 if by != Some(whom) {
                     room.ban(whom, &limits);
                 }
-                self.put_out(name, whom, by, Leaving::Banned)?;
+                self.put_out(name, whom, by, Leaving::Banned, now)?;
             }
             Action::Leave => {
                 if let Some(own) = by.and_then(|me| room.people.get(&me)) {
                     let who = own.who;
-                    self.leave(who, by, Leaving::Left);
+                    self.leave(who, by, Leaving::Left, now);
                 }
             }
-            Action::End => self.end(name, by, Leaving::Ended),
+            Action::End => self.end(name, by, Leaving::Ended, now),
         }
         Ok(())
     }
@@ -140,6 +144,7 @@ impl Conferences {
         whom: ParticipantId,
         by: Option<ParticipantId>,
         why: Leaving,
+        now: Instant,
     ) -> Result<(), Denied> {
         let room = self.room(name).ok_or(Denied::NoSuchRoom)?;
         let it = room.people.get(&whom).ok_or(Denied::NoSuchParticipant)?;
@@ -147,7 +152,7 @@ impl Conferences {
             return Err(Denied::WrongState);
         }
         let who = it.who;
-        self.leave(who, by, why);
+        self.leave(who, by, why, now);
         Ok(())
     }
 }
@@ -201,12 +206,13 @@ fn level(
 /// Below is as good as mute, above is shouting.
 const LEVEL_DB: (i8, i8) = (-20, 10);
 
+/// False when it is inside already.
 fn admit(
     room: &mut Room,
     whom: ParticipantId,
     by: Option<ParticipantId>,
     outputs: &mut VecDeque<Output>,
-) -> Result<(), Denied> {
+) -> Result<bool, Denied> {
     let id = room.id;
     let it = room.people.get_mut(&whom);
     let it = it.ok_or(Denied::NoSuchParticipant)?;
@@ -220,7 +226,7 @@ fn admit(
             until,
             waiting: false,
         },
-        State::Here | State::Away { waiting: false, .. } => return Ok(()),
+        State::Here | State::Away { waiting: false, .. } => return Ok(false),
     };
     outputs.push_back(Output::Enter {
         room: id,
@@ -235,7 +241,7 @@ fn admit(
         who: it.who,
     });
     room.happened(by, What::Joined(whom), outputs);
-    Ok(())
+    Ok(true)
 }
 
 fn set_role(

@@ -6,6 +6,7 @@
 mod activity;
 mod announce;
 mod chat;
+mod comings;
 mod config;
 mod dial;
 mod files;
@@ -22,6 +23,7 @@ use std::time::Instant;
 
 pub use self::activity::Quality;
 pub use self::chat::{MESSAGES_MAX, Message, TEXT_CHARS_MAX};
+pub use self::comings::{Announce, Called, Coming, News, SENTENCE};
 pub use self::config::{Config, KeyAction, Limits, Pin, RoomName, Spec};
 pub use self::files::{File, FileId};
 pub use self::outgoing::CallingAs;
@@ -80,6 +82,7 @@ struct Known {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Due {
     Away(RoomId, ParticipantId),
+    Comings(RoomId),
     Key(LegId),
     Outgoing(LegId),
 }
@@ -143,10 +146,10 @@ impl Conferences {
     /// # Errors
     ///
     /// When there is none of that name.
-    pub fn forget(&mut self, name: &RoomName) -> Result<(), Denied> {
+    pub fn forget(&mut self, name: &RoomName, now: Instant) -> Result<(), Denied> {
         let known = self.rooms.get_mut(name).ok_or(Denied::NoSuchRoom)?;
         known.ahead = false;
-        self.end(name, None, Leaving::Ended);
+        self.end(name, None, Leaving::Ended, now);
         self.unknow(name);
         Ok(())
     }
@@ -188,7 +191,7 @@ impl Conferences {
         if !self.rooms.contains_key(name) {
             self.know_on_demand(name)?;
         }
-        Ok(self.seat(name, &applicant, role, fresh))
+        Ok(self.seat(name, &applicant, role, fresh, now))
     }
 
     /// Carries out what somebody in a room wants. What holds already is accepted again.
@@ -196,7 +199,7 @@ impl Conferences {
     /// # Errors
     ///
     /// When it may not, or it cannot be done; nothing has changed then.
-    pub fn act(&mut self, who: Who, action: Action) -> Result<(), Denied> {
+    pub fn act(&mut self, who: Who, action: Action, now: Instant) -> Result<(), Denied> {
         let (name, me) = self.places.get(&who).cloned().ok_or(Denied::NotIn)?;
         let room = self.room(&name).ok_or(Denied::NotIn)?;
         let own = room.people.get(&me).ok_or(Denied::NotIn)?;
@@ -237,7 +240,7 @@ impl Conferences {
             | Action::Ban(_)
             | Action::End => {}
         }
-        self.apply(&name, Some(me), action)
+        self.apply(&name, Some(me), action, now)
     }
 
     /// Applies something that happened outside. What is unknown or too late is ignored.
@@ -249,7 +252,7 @@ impl Conferences {
             Input::DeviceBack(device) => self.back(Who::Device(device)),
             Input::LegEnded(leg, cause) => {
                 if !self.forget_dial(leg) && !self.outgoing_ended(leg, cause) {
-                    self.leave(Who::Leg(leg), None, Leaving::Left);
+                    self.leave(Who::Leg(leg), None, Leaving::Left, now);
                 }
             }
             Input::LegDigit(leg, digit) => self.key(leg, digit, now),
@@ -257,14 +260,14 @@ impl Conferences {
             Input::LegAnswered(leg) => self.outgoing_answered(leg, now),
             Input::LegHeld(leg, held) => {
                 // One that is not inside holds nothing.
-                self.act(Who::Leg(leg), Action::Hold(held))
+                self.act(Who::Leg(leg), Action::Hold(held), now)
                     .unwrap_or_default();
             }
             Input::Drain => {
                 self.draining = true;
                 let names: Vec<RoomName> = self.rooms.keys().cloned().collect();
                 for name in names {
-                    self.end(&name, None, Leaving::Shutdown);
+                    self.end(&name, None, Leaving::Shutdown, now);
                 }
                 let calling = std::mem::take(&mut self.outgoing).into_keys();
                 for leg in calling.chain(std::mem::take(&mut self.dials).into_keys()) {
@@ -284,7 +287,10 @@ impl Conferences {
             match self.deadlines.pop_first() {
                 Some((_, Due::Key(leg))) => self.key_timeout(leg, now),
                 Some((_, Due::Outgoing(leg))) => self.outgoing_timeout(leg),
-                Some((_, Due::Away(room, participant))) => self.away_too_long(room, participant),
+                Some((_, Due::Away(room, participant))) => {
+                    self.away_too_long(room, participant, now);
+                }
+                Some((_, Due::Comings(room))) => self.announce_comings(room, now),
                 None => {}
             }
         }
@@ -488,7 +494,14 @@ impl Conferences {
         room.admits(&known.spec, applicant, host, &limits)
     }
 
-    fn seat(&mut self, name: &RoomName, applicant: &Applicant, role: Role, fresh: Fresh) -> Place {
+    fn seat(
+        &mut self,
+        name: &RoomName,
+        applicant: &Applicant,
+        role: Role,
+        fresh: Fresh,
+        now: Instant,
+    ) -> Place {
         let who = applicant.who;
         let outputs = &mut self.outputs;
         let known = self.rooms.entry(name.clone()).or_insert_with(|| Known {
@@ -534,6 +547,7 @@ impl Conferences {
         self.touched.insert(name.clone());
         if !waiting {
             self.announce(name, me);
+            self.comes(name, me, now);
         }
         Place {
             room,
@@ -603,16 +617,16 @@ impl Conferences {
         self.touched.insert(name);
     }
 
-    fn away_too_long(&mut self, room: RoomId, participant: ParticipantId) {
+    fn away_too_long(&mut self, room: RoomId, participant: ParticipantId, now: Instant) {
         let room = self.names.get(&room).and_then(|name| self.room(name));
         let own = room.and_then(|room| room.people.get(&participant));
         if let Some(who) = own.map(|own| own.who) {
-            self.leave(who, None, Leaving::Lost);
+            self.leave(who, None, Leaving::Lost, now);
         }
     }
 
     /// Takes somebody out, and closes the room behind the last one.
-    fn leave(&mut self, who: Who, by: Option<ParticipantId>, why: Leaving) {
+    fn leave(&mut self, who: Who, by: Option<ParticipantId>, why: Leaving, now: Instant) {
         let Some((name, me)) = self.places.remove(&who) else {
             return;
         };
@@ -662,6 +676,9 @@ impl Conferences {
         };
         if room.people.is_empty() {
             let id = room.id;
+            if let Some(due) = room.comings.due {
+                self.deadlines.remove(&(due, Due::Comings(id)));
+            }
             outputs.push_back(Output::Closed(id, name.clone()));
             known.open = None;
             let ahead = known.ahead;
@@ -672,21 +689,22 @@ impl Conferences {
             }
             self.give_up_outgoing(&name);
         } else {
+            self.goes(&name, me, &own, why, now);
             self.touched.insert(name);
         }
         for machine in machines {
-            self.leave(machine, None, Leaving::Ended);
+            self.leave(machine, None, Leaving::Ended, now);
         }
     }
 
     /// Everyone leaves.
-    fn end(&mut self, name: &RoomName, by: Option<ParticipantId>, why: Leaving) {
+    fn end(&mut self, name: &RoomName, by: Option<ParticipantId>, why: Leaving, now: Instant) {
         let Some(room) = self.room(name) else { return };
         // The hosts last, so that nobody becomes host on the way out.
         let mut people: Vec<_> = room.people.values().map(|it| (it.role, it.who)).collect();
         people.sort_by_key(|(role, _)| *role == Role::Host);
         for (_, who) in people {
-            self.leave(who, by, why);
+            self.leave(who, by, why, now);
         }
     }
 }

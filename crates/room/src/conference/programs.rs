@@ -55,6 +55,7 @@ impl Conferences {
         name: &RoomName,
         program: Program,
         fresh: Fresh,
+        now: Instant,
     ) -> Result<Place, Denied> {
         let limits = self.config.limits;
         let known = self.rooms.get(name).ok_or(Denied::NoSuchRoom)?;
@@ -81,7 +82,7 @@ impl Conferences {
             // It needs no admission.
             was: Some(role),
         };
-        let place = self.seat(name, &applicant, role, fresh);
+        let place = self.seat(name, &applicant, role, fresh, now);
         let room = self.rooms.get_mut(name).and_then(|it| it.open.as_mut());
         let own = room.and_then(|room| room.people.get_mut(&place.participant));
         if let Some(own) = own {
@@ -97,11 +98,16 @@ impl Conferences {
     /// # Errors
     ///
     /// When there is none at that place.
-    pub fn take_out(&mut self, name: &RoomName, whom: ParticipantId) -> Result<(), Denied> {
+    pub fn take_out(
+        &mut self,
+        name: &RoomName,
+        whom: ParticipantId,
+        now: Instant,
+    ) -> Result<(), Denied> {
         let room = self.room(name).ok_or(Denied::NoSuchRoom)?;
         let it = room.people.get(&whom).filter(|it| it.kind.is_machine());
         let who = it.ok_or(Denied::NoSuchParticipant)?.who;
-        self.leave(who, None, Leaving::Left);
+        self.leave(who, None, Leaving::Left, now);
         Ok(())
     }
 }

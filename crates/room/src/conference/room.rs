@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::activity::Quality;
 use super::chat::{Chat, Pace, visible};
+use super::comings::Comings;
 use super::config::{Limits, Spec};
 use super::files::Shelf;
 use super::types::{
@@ -35,6 +36,8 @@ pub(super) struct Room {
     stirred: bool,
     /// The telephone that is the only one here.
     pub(super) alone: Option<LegId>,
+    /// Who has come and gone since telephones were told.
+    pub(super) comings: Comings,
 }
 
 /// Who must not come in again: a user, or a caller whom nobody knows better.
@@ -98,6 +101,7 @@ impl Room {
             changed: false,
             stirred: false,
             alone: None,
+            comings: Comings::default(),
         }
     }
 

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::activity::Quality;
 use super::chat::Message;
+use super::comings::{Coming, News};
 use super::config::RoomName;
 use super::files::FileId;
 use crate::{Cause, DeviceId, Digit, LegId, ParticipantId, UserId};
@@ -274,6 +275,17 @@ pub enum Output {
     Prompt(LegId, Prompt),
     /// A telephone presses keys: what it is being told can end.
     Hush(LegId),
+    /// Let a room's mix have the sign that somebody comes or goes.
+    Chime(RoomId, Coming),
+    /// Say to these telephones in a room, and to nobody else, who has come and gone.
+    Announce {
+        /// The room.
+        room: RoomId,
+        /// To whom, if it is still there when there is something to be heard.
+        legs: Vec<LegId>,
+        /// At least one.
+        news: Vec<News>,
+    },
     /// A telephone is the only one in its room (true), or no longer.
     Alone(LegId, bool),
     /// Somebody is in the room now, or is let in after waiting: as `role`, muted or not.

@@ -463,7 +463,7 @@ fn a_name_and_a_number_belong_to_one_room() {
     );
     assert_eq!(world.conferences.create(with("new", "8400")), Ok(()));
     assert!(world.conferences.answers("8400"));
-    world.conferences.forget(&name("new")).unwrap();
+    world.conferences.forget(&name("new"), world.now).unwrap();
     assert!(!world.conferences.answers("8400"));
 }
 
@@ -476,7 +476,7 @@ fn to_forget_a_room_puts_everyone_out() {
     world.enter("tea", 1, "anna");
     world.outputs();
 
-    world.conferences.forget(&name("tea")).unwrap();
+    world.conferences.forget(&name("tea"), world.now).unwrap();
 
     assert_eq!(world.left(), [(device(1), Leaving::Ended)]);
     assert_eq!(world.conferences.rooms().count(), 0);

@@ -4,6 +4,7 @@
 
 mod activity;
 mod coming;
+mod comings;
 mod dialling;
 mod files;
 mod moderation;

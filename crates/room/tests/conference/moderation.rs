@@ -302,7 +302,7 @@ fn a_lobby_can_be_set_up_while_the_room_is_open_and_ends_with_it() {
 fn an_operator_does_what_hosts_do_and_nobody_is_named() {
     let mut world = three();
     let operate = |world: &mut World, room: &str, action| {
-        let done = world.conferences.operate(&name(room), action);
+        let done = world.conferences.operate(&name(room), action, world.now);
         world.check();
         done
     };

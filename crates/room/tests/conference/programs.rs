@@ -97,7 +97,10 @@ fn it_leaves_when_its_time_is_over_or_an_operator_or_host_says_so() {
     }
     world.outputs();
 
-    world.conferences.take_out(&name("tea"), P2).unwrap();
+    world
+        .conferences
+        .take_out(&name("tea"), P2, world.now)
+        .unwrap();
     world.act(1, Action::Ban(P3)).unwrap();
     world.pass(HOUR);
 
@@ -111,7 +114,9 @@ fn it_leaves_when_its_time_is_over_or_an_operator_or_host_says_so() {
         ]
     );
     for not_a_program in [P1, P2, ParticipantId(9)] {
-        let taken = world.conferences.take_out(&name("tea"), not_a_program);
+        let taken = world
+            .conferences
+            .take_out(&name("tea"), not_a_program, world.now);
         assert_eq!(taken, Err(Denied::NoSuchParticipant));
     }
     // A telephone that withholds its number is not meant by that ban.
@@ -151,7 +156,9 @@ fn bring(world: &mut World, room: &str, id: u64, does: Does) -> Result<Place, De
         until: world.now + HOUR,
     };
     let fresh = world.fresh();
-    let place = world.conferences.bring(&name(room), program, fresh);
+    let place = world
+        .conferences
+        .bring(&name(room), program, fresh, world.now);
     world.check();
     place
 }

@@ -189,7 +189,17 @@ fn follow(
         Output::Mute { room, .. } | Output::Role { room, .. } => {
             prop_assert!(open.contains(&room.0));
         }
-        Output::Calling { room, .. } => prop_assert!(open.contains(&room.0)),
+        Output::Calling { room, .. } | Output::Chime(room, _) => {
+            prop_assert!(open.contains(&room.0));
+        }
+        Output::Announce { room, legs, news } => {
+            prop_assert!(!legs.is_empty() && !news.is_empty());
+            prop_assert!(news.iter().all(|it| it.people > 0));
+            for leg in legs {
+                let place = inside.get(&Who::Leg(*leg));
+                prop_assert!(place.is_some_and(|(own, _)| *own == room.0));
+            }
+        }
         Output::Answer(_)
         | Output::Prompt(..)
         | Output::Hush(_)

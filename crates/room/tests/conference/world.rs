@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use moqrelay_room::conference::{
-    Action, Applicant, Conferences, Config, Denied, Fresh, Input, Key, Kind, Leaving, Output, Pin,
-    Place, Presence, Prompt, Role, RoomId, RoomName, Roster, Spec, What, Who,
+    Action, Announce, Applicant, Conferences, Config, Denied, Fresh, Input, Key, Kind, Leaving,
+    Output, Pin, Place, Presence, Prompt, Role, RoomId, RoomName, Roster, Spec, What, Who,
 };
 use moqrelay_room::{DeviceId, Digit, LegId, Number, ParticipantId, UserId};
 
@@ -27,7 +27,8 @@ impl World {
         }
     }
 
-    /// A room `den` (8200) behind a PIN, one `hall` (8300) with a lobby whose owner is Olga, and a door 8000.
+    /// A room `den` (8200) behind a PIN, one `hall` (8300) with a lobby whose owner is Olga and where
+    /// names are said, and a door 8000.
     pub fn furnished() -> Self {
         let den = Spec {
             number: number("8200"),
@@ -38,6 +39,7 @@ impl World {
             number: number("8300"),
             lobby: true,
             owner: Some(user("olga")),
+            announce: Some(Announce::Names),
             ..Spec::open(name("hall"))
         };
         Self::new(Config {
@@ -94,7 +96,9 @@ impl World {
     }
 
     pub fn act(&mut self, device: u64, action: Action) -> Result<(), Denied> {
-        let done = self.conferences.act(Who::Device(DeviceId(device)), action);
+        let done = self
+            .conferences
+            .act(Who::Device(DeviceId(device)), action, self.now);
         self.check();
         done
     }

@@ -47,7 +47,12 @@ impl Driver {
             RoomRequest::Join(join) => self.join_room(device, attachment, visitor, join),
             RoomRequest::Leave(room) => self
                 .own_place(device, room)
-                .and_then(|_| Ok(self.rooms.board.act(Who::Device(device), Action::Leave)?))
+                .and_then(|_| {
+                    Ok(self
+                        .rooms
+                        .board
+                        .act(Who::Device(device), Action::Leave, Instant::now())?)
+                })
                 .map(|()| signal::Done::Plain {}),
             RoomRequest::Act(room, act) => self
                 .own_place(device, room)
@@ -135,7 +140,7 @@ impl Driver {
             Act::React { emoji } => return Ok(self.rooms.board.react(who, &emoji, now)?),
             other => action(&other)?.ok_or(Denied::WrongState)?,
         };
-        Ok(self.rooms.board.act(who, action)?)
+        Ok(self.rooms.board.act(who, action, Instant::now())?)
     }
 }
 

@@ -1,5 +1,7 @@
 //! What operators see of rooms, and do with them.
 
+use std::time::Instant;
+
 use moqrelay_control::{Operated, Operation, Room};
 use moqrelay_room::conference::{Denied, Roster, Spec};
 
@@ -10,6 +12,7 @@ impl Driver {
         &mut self,
         operation: Operation,
     ) -> Result<Operated, Denied> {
+        let now = Instant::now();
         let board = &mut self.rooms.board;
         match operation {
             Operation::List => {
@@ -36,7 +39,7 @@ impl Driver {
             }
             Operation::Forget(name) => {
                 tracing::info!(%name, "an operator has a room forgotten");
-                board.forget(&name)?;
+                board.forget(&name, now)?;
                 if let Some(keeper) = &mut self.rooms.keeper {
                     keeper.forget(&name);
                 }
@@ -47,11 +50,13 @@ impl Driver {
             }
             Operation::TakeOut(name, participant) => {
                 tracing::info!(%name, %participant, "an operator takes a program out");
-                board.take_out(&name, participant).map(|()| Operated::Done)
+                board
+                    .take_out(&name, participant, now)
+                    .map(|()| Operated::Done)
             }
             Operation::Act(name, action) => {
                 tracing::info!(%name, ?action, "an operator acts in a room");
-                board.operate(&name, action).map(|()| Operated::Done)
+                board.operate(&name, action, now).map(|()| Operated::Done)
             }
         }
     }
@@ -67,6 +72,7 @@ fn room(spec: &Spec, roster: Option<&Roster>) -> Room {
         lobby: spec.lobby,
         owner: spec.owner.as_ref().map(ToString::to_string),
         people_max: spec.people_max,
+        announce: spec.announce.map(|it| it.as_str().to_owned()),
         id: roster.map(|roster| roster.room.to_string()),
         people: roster.map_or(0, |roster| roster.people.len()),
     }

@@ -16,13 +16,14 @@ impl Driver {
     ) -> Result<ProgramPlace, Denied> {
         let id = ProgramId(self.rooms.programs);
         self.rooms.programs += 1;
+        let now = Instant::now();
         let program = Program {
             id,
             name: bidden.name,
             does: bidden.does,
-            until: Instant::now() + bidden.lifetime,
+            until: now + bidden.lifetime,
         };
-        let place = self.rooms.board.bring(name, program, fresh())?;
+        let place = self.rooms.board.bring(name, program, fresh(), now)?;
         let (room, participant) = (place.room, place.participant);
         tracing::info!(%name, %room, %participant, does = ?bidden.does, "an operator lets a program in");
         let token = self
