@@ -1,11 +1,13 @@
-// A program that speaks, for tests: says each text as one second of a tone, if it is a sentence at all.
-//   speak.mjs HZ < text > wav
+// A program that speaks, for tests: says a sentence about somebody as one second of a tone.
+//   speak.mjs Alice 700 Bob 950 < text > wav
 import { text } from 'node:stream/consumers';
 
 const RATE = 22_050;
-const [, , hz] = process.argv;
 const said = await text(process.stdin);
-if (!/^[A-Z][^<>[\]&]* has (joined|left)\.$/.test(said)) throw new Error(`no sentence: ${said}`);
+const who = /^([A-Z][a-z]*) has (joined|left)\.$/.exec(said)?.[1];
+const at = process.argv.indexOf(who, 2);
+const hz = process.argv[at + 1];
+if (at < 2 || hz === undefined) throw new Error(`no sentence about anybody: ${said}`);
 
 // As programs write to a pipe: the lengths say nothing true.
 const head = Buffer.from('RIFF....WAVEfmt ....................data....', 'latin1');
@@ -19,7 +21,7 @@ head.writeUInt16LE(2, 32);
 head.writeUInt16LE(16, 34);
 head.writeUInt32LE(0x7fffffff, 40);
 const samples = Buffer.alloc(2 * RATE);
-for (let at = 0; at < RATE; at += 1) {
-  samples.writeInt16LE(Math.round(8_000 * Math.sin((2 * Math.PI * Number(hz) * at) / RATE)), 2 * at);
+for (let i = 0; i < RATE; i += 1) {
+  samples.writeInt16LE(Math.round(8_000 * Math.sin((2 * Math.PI * Number(hz) * i) / RATE)), 2 * i);
 }
 process.stdout.write(Buffer.concat([head, samples]));
