@@ -103,10 +103,10 @@ impl Program {
             .stdin(stdin)
             .stdout(stdout)
             .stderr(Stdio::null());
-        let shown = || format!("{}", self.command);
         // With the command go our ends of its pipes.
         let start = move || command.spawn().map(Running);
-        let running = task::spawn_blocking(start).await?.with_context(shown)?;
+        let running = task::spawn_blocking(start).await?;
+        let running = running.with_context(|| self.command.clone())?;
         let sound = pipe::Receiver::from_owned_fd(sound.into())?;
         let mut wav = Vec::new();
         sound.take(WAV_BYTES_MAX).read_to_end(&mut wav).await?;
