@@ -10,7 +10,11 @@ fn a_number_is_dialled_when_all_is_joined() {
 
     desk.dials("600");
     let far = far_request("600");
-    assert_eq!(desk.sent(), [far.clone()], "a record's first channel");
+    assert_eq!(
+        desk.sent(),
+        std::slice::from_ref(&far),
+        "a record's first channel"
+    );
     desk.answers(&far, 200);
     assert_eq!(desk.sent(), [mix_request(), audio_request()]);
     desk.starts(FAR);
