@@ -8,6 +8,8 @@ import { until } from './lib/wait.mjs';
 
 /** One frame. */
 const LOST_MS_MAX = 20;
+/** Moves of each kind. A gap that a move makes is in every one; a stall of the machine, which sounds the same, is not. */
+const ROUNDS = 3;
 
 let daemon;
 let browsers = [];
@@ -39,20 +41,23 @@ describe('GOAWAY in mid-call', () => {
     await hearEachOther(anna, bert);
 
     for (const which of [(sessions) => sessions.slice(0, 1), (sessions) => sessions]) {
-      const counts = await Promise.all([anna.count(), bert.count()]);
-      const asked = which(await daemon.sessions());
-      await Promise.all(asked.map(({ id }) => daemon.goAway(id)));
-      const gone = asked.map(({ id }) => id);
-      await leave(gone);
-      await hearEachOther(anna, bert);
+      const madeUp = [];
+      for (let round = 0; round < ROUNDS; round += 1) {
+        const counts = await Promise.all([anna.count(), bert.count()]);
+        const asked = which(await daemon.sessions());
+        await Promise.all(asked.map(({ id }) => daemon.goAway(id)));
+        const gone = asked.map(({ id }) => id);
+        await leave(gone);
+        await hearEachOther(anna, bert);
 
-      const missing = await Promise.all(counts.map((count) => count()));
-      context.diagnostic(`${asked.length} asked to go: ${JSON.stringify(missing)}`);
-      assert.equal(missing[0].moves + missing[1].moves, asked.length);
-      for (const { concealedMs, lost } of missing) {
-        assert.ok(concealedMs <= LOST_MS_MAX, `${concealedMs} ms were made up`);
-        assert.ok(lost <= 1, `${lost} objects were lost`);
+        const missing = await Promise.all(counts.map((count) => count()));
+        context.diagnostic(`${asked.length} asked to go: ${JSON.stringify(missing)}`);
+        assert.equal(missing[0].moves + missing[1].moves, asked.length);
+        for (const { lost } of missing) assert.ok(lost <= 1, `${lost} objects were lost`);
+        madeUp.push(Math.max(...missing.map(({ concealedMs }) => concealedMs)));
       }
+      const usual = madeUp.toSorted((one, other) => one - other)[Math.floor(ROUNDS / 2)];
+      assert.ok(usual <= LOST_MS_MAX, `${madeUp} ms were made up`);
     }
   });
 });
