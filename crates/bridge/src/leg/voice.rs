@@ -132,7 +132,16 @@ impl Voice {
     pub(super) fn look_at_way(&mut self, now: Duration) {
         let publication = self.publication.as_ref();
         if let Some(bandwidth_bps) = publication.and_then(Publication::take_bandwidth) {
+            let before = self.packer.mode();
             self.packer.carried(bandwidth_bps, now);
+            let mode = self.packer.mode();
+            if mode != before {
+                tracing::debug!(
+                    bandwidth_bps,
+                    ?mode,
+                    "what the listeners' lines carry changes how the voice is sent"
+                );
+            }
         }
     }
 

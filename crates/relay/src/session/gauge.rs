@@ -8,9 +8,9 @@ use crate::transport::Sample;
 ///
 /// It never carries more than its congestion window in a round trip. But a window has a least size, which on a short way
 /// is more than a narrow line takes; so where packets are lost while a queue stands (the round trip is long), what
-/// arrives is what the line carries. It takes two looks in a row to say so: a page that is busy at its start acknowledges
-/// late and may lose packets, too. That is believed for a minute: when less is sent the queue goes, and nothing tells
-/// any more how narrow it is.
+/// arrives is what the line carries. That is believed for a minute: when less is sent the queue goes, and nothing tells
+/// any more how narrow it is. It takes two looks in a row to say either: a page that is busy at its start acknowledges
+/// late and may lose packets, too.
 #[derive(Debug, Default)]
 pub(super) struct Gauge {
     looked: Option<(Instant, Sample)>,
@@ -18,6 +18,8 @@ pub(super) struct Gauge {
     /// What arrived by a full line, as the last look found.
     suspected: Option<u64>,
     narrow: Option<(Instant, u64)>,
+    /// What the window allowed at the last look.
+    window: Option<u64>,
     estimate: Option<u64>,
 }
 
@@ -43,7 +45,7 @@ impl Gauge {
             .is_none_or(|(at, _)| now.saturating_duration_since(at) >= INTERVAL)
     }
 
-    /// Returns the last estimate, bytes in a second.
+    /// Returns the last estimate, bytes in a second; `None` before the second look.
     pub(super) fn estimate(&self) -> Option<u64> {
         self.estimate
     }
@@ -73,10 +75,11 @@ impl Gauge {
         let believed = |since: Instant| now.saturating_duration_since(since) < BELIEVED_FOR;
         self.narrow = self.narrow.filter(|(since, _)| believed(*since));
         let window = per_second(sample.window_bytes, rtt);
-        self.estimate = Some(
+        self.estimate = self.window.replace(window).map(|before| {
+            let window = window.max(before);
             self.narrow
-                .map_or(window, |(_, carried)| carried.min(window)),
-        );
+                .map_or(window, |(_, carried)| carried.min(window))
+        });
     }
 }
 
@@ -89,6 +92,8 @@ fn per_second(bytes: u64, time: Duration) -> u64 {
 mod tests {
     use super::*;
 
+    const UNKNOWN: u64 = u64::MAX;
+
     /// A voice of 32 kbit/s in packets of 20 ms, with its headers.
     const VOICE: u64 = 61_600 / 8;
 
@@ -98,7 +103,22 @@ mod tests {
 
         let estimates = run(&mut gauge, 0..3, ms(100), 0);
 
-        assert_eq!(estimates, [147_200; 3]);
+        assert_eq!(estimates, [UNKNOWN, 147_200, 147_200]);
+    }
+
+    #[test]
+    fn a_round_trip_that_is_long_once_makes_no_way_narrow() {
+        let mut gauge = Gauge::default();
+
+        let estimates = [900, 10, 900, 10, 900, 900]
+            .into_iter()
+            .zip(0..)
+            .flat_map(|(rtt, at)| run(&mut gauge, at..at + 1, ms(rtt), 0));
+
+        let estimates: Vec<_> = estimates.collect();
+        assert_eq!(estimates[0], UNKNOWN);
+        assert_eq!(estimates[1..5], [1_472_000; 4]);
+        assert_eq!(estimates[5], 14_720 * 1_000 / 900);
     }
 
     #[test]
@@ -108,8 +128,8 @@ mod tests {
 
         let estimates = run(&mut gauge, 3..7, ms(150), 5);
 
-        // The window in a round trip, until it is sure.
-        assert_eq!(estimates[0], 14_720 * 1_000 / 150);
+        // The window in a round trip as it was, until it is sure.
+        assert_eq!(estimates[0], 1_472_000);
         assert_eq!(estimates[1..], [VOICE - VOICE / 10; 3]);
     }
 
@@ -132,7 +152,7 @@ mod tests {
 
         let estimates = run(&mut gauge, 0..10, ms(100), 10);
 
-        assert_eq!(estimates, [147_200; 10]);
+        assert_eq!(estimates[1..], [147_200; 9]);
     }
 
     #[test]
@@ -190,7 +210,7 @@ mod tests {
                 lost_packets: before.lost_packets + lost,
             };
             gauge.look(sample, start + Duration::from_secs(second));
-            gauge.estimate().unwrap()
+            gauge.estimate().unwrap_or(UNKNOWN)
         });
         seconds.collect()
     }
